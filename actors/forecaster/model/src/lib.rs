@@ -1,0 +1,1 @@
+//! The recurrent quantile network on tch.

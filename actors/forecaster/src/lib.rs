@@ -1,0 +1,1 @@
+//! Behavioral Pattern Engine.

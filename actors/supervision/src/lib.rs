@@ -1,0 +1,1 @@
+//! Bounded mailboxes, supervisors, compute threads and the two clocks.

@@ -1,0 +1,1 @@
+//! The fsynced, checksummed command log.

@@ -1,0 +1,1 @@
+//! The rebuildable store of applied state.

@@ -1,0 +1,1 @@
+//! The Twinscale node: composition root, commands and reports.

@@ -1,0 +1,1 @@
+//! Ids, units, messages and their versioned wire envelope.
