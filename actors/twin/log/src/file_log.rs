@@ -1,0 +1,345 @@
+//! The log of one voter: many proposers, one writer thread, one fdatasync per batch.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use tokio::sync::oneshot;
+
+use crate::append::Appender;
+use crate::clock::{MonotonicClock, SystemMonotonicClock};
+use crate::command::{
+    Command, CommandLog, Committed, DurablePoint, Entry, LogIndex, Proposal, ReadLimits,
+};
+use crate::disk::{Disk, DiskLock, FsDisk};
+use crate::error::LogError;
+use crate::format::{PAYLOAD_BYTES_MAX, RECORD_HEADER_BYTES};
+use crate::metrics::{BatchCommitted, Counters, LogMetrics, LogObserver, NoObserver};
+use crate::options::LogOptions;
+use crate::recovery::{OpenReport, recover};
+use crate::segment::SegmentTable;
+
+const LOCK_NAME: &str = "LOCK";
+
+/// A proposal on its way to the writer.
+struct Queued {
+    commands: Vec<Command>,
+    bytes: usize,
+    reply: oneshot::Sender<Result<Committed, LogError>>,
+}
+
+/// What proposers, readers and the writer share.
+#[derive(Debug)]
+struct Shared {
+    disk: Arc<dyn Disk>,
+    table: Arc<SegmentTable>,
+    queued_bytes: AtomicUsize,
+    counters: Counters,
+    generation: u64,
+    /// Serialises purges.
+    purge: Mutex<()>,
+    /// Given up last, after the writer ended.
+    _lock: Box<dyn DiskLock>,
+}
+
+/// An fsynced log in one directory with a single voter: this process.
+///
+/// Dropping it lets the writer finish what is queued and joins it, which blocks for one fsync.
+#[derive(Debug)]
+pub struct FileLog {
+    shared: Arc<Shared>,
+    options: LogOptions,
+    sender: Option<SyncSender<Queued>>,
+    writer: Option<JoinHandle<Result<(), LogError>>>,
+}
+
+impl FileLog {
+    /// Opens the log in a directory of the file system, making it when absent.
+    ///
+    /// # Errors
+    /// [`LogError::InUse`], [`LogError::FormatTooNew`], [`LogError::Corrupt`], [`LogError::Gap`],
+    /// [`LogError::Truncated`] or [`LogError::Io`]; the files are then as they were.
+    ///
+    /// # Cost
+    /// Reads and checks every byte of the log.
+    pub fn open(directory: &Path, options: LogOptions) -> Result<(Self, OpenReport), LogError> {
+        let disk = FsDisk::at(directory)
+            .map_err(|error| LogError::io("create log directory", directory.to_owned(), error))?;
+        Self::open_on(
+            Arc::new(disk),
+            options,
+            Arc::new(NoObserver),
+            Arc::new(SystemMonotonicClock::start()),
+        )
+    }
+
+    /// Opens the log on any disk, with an observer and a clock for the latency figures.
+    ///
+    /// # Errors
+    /// Those of [`FileLog::open`].
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
+        options: LogOptions,
+        observer: Arc<dyn LogObserver>,
+        clock: Arc<dyn MonotonicClock>,
+    ) -> Result<(Self, OpenReport), LogError> {
+        let lock_error = |error| LogError::io("lock", disk.path_of(LOCK_NAME), error);
+        let Some(lock) = disk.lock(LOCK_NAME).map_err(lock_error)? else {
+            return Err(LogError::InUse {
+                path: disk.path_of(LOCK_NAME),
+            });
+        };
+        let recovered = recover(&*disk)?;
+        let generation = recovered.report.generation;
+        let shared = Arc::new(Shared {
+            table: Arc::new(SegmentTable::new(recovered.segments)),
+            disk,
+            queued_bytes: AtomicUsize::new(0),
+            counters: Counters::default(),
+            generation,
+            purge: Mutex::new(()),
+            _lock: lock,
+        });
+        let (sender, receiver) = mpsc::sync_channel(options.queue_proposals_max.max(1));
+        let writer = Writer {
+            appender: Appender::new(
+                Arc::clone(&shared.disk),
+                Arc::clone(&shared.table),
+                options.segment_bytes_max,
+                generation,
+            ),
+            shared: Arc::clone(&shared),
+            receiver,
+            batch_bytes_max: options.batch_bytes_max,
+            observer,
+            clock,
+        };
+        let writer = thread::Builder::new()
+            .name("log-writer".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|error| LogError::io("start the writer of", shared.disk.path_of(""), error))?;
+        let log = Self {
+            shared,
+            options,
+            sender: Some(sender),
+            writer: Some(writer),
+        };
+        Ok((log, recovered.report))
+    }
+
+    /// Returns the totals since the log was opened.
+    pub fn metrics(&self) -> LogMetrics {
+        self.shared.counters.snapshot()
+    }
+
+    /// Finishes what is queued, records the end of the log and gives up its lock.
+    ///
+    /// # Errors
+    /// When the end cannot be recorded; every acknowledged entry is durable all the same.
+    pub fn close(mut self) -> Result<(), LogError> {
+        self.finish()
+    }
+
+    fn finish(&mut self) -> Result<(), LogError> {
+        self.sender = None;
+        self.writer.take().map_or(Ok(()), |writer| {
+            writer.join().unwrap_or(Err(LogError::WriterGone))
+        })
+    }
+
+    fn check(&self, commands: &[Command]) -> Result<usize, LogError> {
+        if commands.is_empty() {
+            return Err(LogError::EmptyProposal);
+        }
+        let mut bytes = 0_usize;
+        for command in commands {
+            if command.payload.len() > PAYLOAD_BYTES_MAX {
+                return Err(LogError::CommandTooLarge {
+                    bytes: command.payload.len(),
+                    limit: PAYLOAD_BYTES_MAX,
+                });
+            }
+            bytes = bytes.saturating_add(RECORD_HEADER_BYTES + command.payload.len());
+        }
+        if bytes > self.options.queue_bytes_max {
+            return Err(LogError::ProposalTooLarge {
+                bytes,
+                limit: self.options.queue_bytes_max,
+            });
+        }
+        Ok(bytes)
+    }
+
+    fn enqueue(&self, commands: Vec<Command>) -> Result<Proposal, LogError> {
+        let bytes = self.check(&commands)?;
+        let sender = self.sender.as_ref().ok_or(LogError::Closed)?;
+        let queued_before = self.shared.queued_bytes.fetch_add(bytes, Ordering::AcqRel);
+        let (reply, receiver) = oneshot::channel();
+        let sent = if queued_before.saturating_add(bytes) > self.options.queue_bytes_max {
+            Err(self.overloaded())
+        } else {
+            let queued = Queued {
+                commands,
+                bytes,
+                reply,
+            };
+            sender.try_send(queued).map_err(|error| match error {
+                TrySendError::Full(_) => self.overloaded(),
+                TrySendError::Disconnected(_) => LogError::WriterGone,
+            })
+        };
+        if let Err(error) = sent {
+            self.shared.queued_bytes.fetch_sub(bytes, Ordering::AcqRel);
+            return Err(error);
+        }
+        Ok(Proposal::waiting(receiver))
+    }
+
+    fn overloaded(&self) -> LogError {
+        self.shared.counters.count_overloaded();
+        LogError::Overloaded {
+            proposals_max: self.options.queue_proposals_max,
+            bytes_max: self.options.queue_bytes_max,
+        }
+    }
+}
+
+impl Drop for FileLog {
+    fn drop(&mut self) {
+        // Only the record of the end can fail here, and it merely guards against later loss.
+        drop(self.finish());
+    }
+}
+
+impl CommandLog for FileLog {
+    fn propose(&self, commands: Vec<Command>) -> Proposal {
+        self.enqueue(commands).unwrap_or_else(Proposal::refused)
+    }
+
+    fn read(&self, from: LogIndex, limits: ReadLimits) -> Result<Vec<Entry>, LogError> {
+        self.shared.table.read(&*self.shared.disk, from, limits)
+    }
+
+    fn first_index(&self) -> LogIndex {
+        self.shared.table.first_index()
+    }
+
+    fn last_index(&self) -> LogIndex {
+        self.shared.table.next_index().previous()
+    }
+
+    fn generation(&self) -> u64 {
+        self.shared.generation
+    }
+
+    fn purge(&self, behind: DurablePoint) -> Result<LogIndex, LogError> {
+        let _serial = self
+            .shared
+            .purge
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let name = {
+                let mut segments = self.shared.table.edit();
+                // The last entry always stays: it carries the generation and the last index.
+                let is_purgeable = match (segments.front(), segments.get(1)) {
+                    (Some(oldest), Some(next)) => {
+                        oldest.next_index.previous() <= behind.index() && !next.is_empty()
+                    }
+                    _ => false,
+                };
+                if !is_purgeable {
+                    break;
+                }
+                segments.pop_front().map(|segment| segment.name)
+            };
+            let Some(name) = name else { break };
+            // One sync per segment keeps the oldest gone first, so that a crash leaves no gap.
+            self.shared
+                .disk
+                .remove(&name)
+                .and_then(|()| self.shared.disk.sync_dir())
+                .map_err(|error| {
+                    LogError::io("purge segment", self.shared.disk.path_of(&name), error)
+                })?;
+        }
+        Ok(self.first_index())
+    }
+}
+
+/// The writer thread.
+struct Writer {
+    appender: Appender,
+    shared: Arc<Shared>,
+    receiver: Receiver<Queued>,
+    batch_bytes_max: usize,
+    observer: Arc<dyn LogObserver>,
+    clock: Arc<dyn MonotonicClock>,
+}
+
+impl Writer {
+    /// Serves until every proposer is gone.
+    fn run(mut self) -> Result<(), LogError> {
+        while let Ok(first) = self.receiver.recv() {
+            let batch = self.gather(first);
+            self.commit(batch);
+        }
+        self.appender.close()
+    }
+
+    /// Takes everything that waits already, up to the batch limit.
+    fn gather(&self, first: Queued) -> Vec<Queued> {
+        let mut bytes = first.bytes;
+        let mut batch = vec![first];
+        while bytes < self.batch_bytes_max {
+            let Ok(next) = self.receiver.try_recv() else {
+                break;
+            };
+            bytes += next.bytes;
+            batch.push(next);
+        }
+        batch
+    }
+
+    fn commit(&mut self, batch: Vec<Queued>) {
+        let was_poisoned = self.appender.poison_reason().is_some();
+        let proposals: Vec<&[Command]> = batch
+            .iter()
+            .map(|queued| queued.commands.as_slice())
+            .collect();
+        let entries: usize = proposals.iter().map(|commands| commands.len()).sum();
+        let started = self.clock.elapsed();
+        let outcome = self.appender.append(&proposals);
+        let append_latency = self.clock.elapsed().saturating_sub(started);
+        let queued_bytes: usize = batch.iter().map(|queued| queued.bytes).sum();
+        self.shared
+            .queued_bytes
+            .fetch_sub(queued_bytes, Ordering::AcqRel);
+        match outcome {
+            Ok((committed, bytes)) => {
+                let event = BatchCommitted {
+                    proposals: batch.len() as u64,
+                    entries: entries as u64,
+                    bytes,
+                    append_latency,
+                };
+                self.shared.counters.count_batch(&event);
+                self.observer.batch_committed(&event);
+                for (queued, place) in batch.into_iter().zip(committed) {
+                    // The proposer may have gone; its commands are committed all the same.
+                    drop(queued.reply.send(Ok(place)));
+                }
+            }
+            Err(error) => {
+                if let (false, Some(reason)) = (was_poisoned, self.appender.poison_reason()) {
+                    self.observer.poisoned(reason);
+                }
+                for queued in batch {
+                    drop(queued.reply.send(Err(error.clone())));
+                }
+            }
+        }
+    }
+}
