@@ -1,0 +1,33 @@
+# The two commands of the README do all the set-up: `make demo` and `make test`.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+.DEFAULT_GOAL := help
+
+.PHONY: help setup demo test verify fix lint doc deny
+
+help: ## List the targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
+
+setup: ## Bring Debian packages and LibTorch (kept when already there)
+	@bash scripts/setup.sh
+
+demo: setup ## Replay four weeks of twelve real customers on an embedded cluster; writes report.html
+	cargo run --quiet --bin twinscale -- demo $(ARGS)
+
+test: setup ## Run every test
+	cargo test --workspace --quiet
+
+verify: setup lint test doc deny ## All that CI checks; writes nothing
+
+fix: ## Format and apply the linter's own suggestions
+	cargo fmt --all
+	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+
+lint: ## Formatting and lints, warnings as errors
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+doc: ## API documentation, warnings as errors
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+
+deny: ## Bans, licences and sources of dependencies
+	cargo deny --log-level error check bans licenses sources
