@@ -1,1 +1,30 @@
 //! The typed configuration tree of Twinscale.
+//!
+//! Purpose: TOML in, checked types out. A file is parsed, its shape is checked against one registry of
+//! keys ([`keys`]), and what comes out are the types of the protocol. Invariants: everything that is
+//! wrong with a file is reported at once, each with key, value, rule and hint; a value that leaves this
+//! crate is within its range. It starts nothing and knows no actor.
+
+pub mod keys;
+
+mod check;
+mod load;
+mod node;
+mod policy;
+mod read;
+mod reference;
+mod shape;
+mod stack;
+mod tier;
+mod violation;
+
+#[cfg(test)]
+mod tests;
+
+pub use check::{TARGET_UTILISATION, check_customer, planned_capacity};
+pub use load::{FILE_BYTES_MAX, load_node, load_policies, load_stacks};
+pub use node::NodeSettings;
+pub use policy::PolicyFile;
+pub use reference::reference_markdown;
+pub use stack::{ASSUMED_USD_PER_VCPU_HOUR, StackFile, assumed_prices};
+pub use violation::{ConfigError, Violation};

@@ -1,0 +1,77 @@
+//! Settings of one node.
+
+use crate::keys::NODE_KEYS;
+use crate::load::parse_toml;
+use crate::read::Section;
+use crate::shape;
+use crate::violation::{ConfigError, Violation, Violations};
+use std::path::PathBuf;
+use toml::Table;
+use twinscale_protocol::{NodeId, Seconds};
+
+/// Settings of one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeSettings {
+    /// Its name.
+    pub name: NodeId,
+    /// Folder of the command log and the store.
+    pub data_dir: PathBuf,
+    /// Threads of the plan search; 0 = one per core.
+    pub compute_threads: u32,
+    /// Root of all randomness.
+    pub seed: u64,
+    /// Steps that a forecast and a plan look ahead.
+    pub horizon_steps: u16,
+    /// Domain time between two searches.
+    pub plan_every: Seconds,
+}
+
+impl NodeSettings {
+    /// Reads and checks a node file: `[node]`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with everything that is wrong at once.
+    pub fn parse(text: &str, file: &str) -> Result<Self, ConfigError> {
+        let root = parse_toml(text, file)?;
+        let mut violations = Violations::default();
+        shape::check_names(&root, "", &["node"], &mut violations);
+        let table = shape::table(&root, "node", &mut violations);
+        if let Some(table) = table {
+            shape::check_table(table, "node", NODE_KEYS, &mut violations);
+        }
+        let settings = build(table, &mut violations);
+        violations.into_result(file)?;
+        // `build` reports whenever it has no settings to give.
+        settings.ok_or_else(|| ConfigError::Invalid {
+            file: file.to_owned(),
+            violations: Vec::new(),
+        })
+    }
+}
+
+fn build(table: Option<&Table>, violations: &mut Violations) -> Option<NodeSettings> {
+    let node = Section {
+        table,
+        pattern: "",
+        specs: NODE_KEYS,
+    };
+    let name = node.text("name").unwrap_or_default();
+    let name = NodeId::new(name.clone())
+        .map_err(|error| {
+            violations.push(Violation::new(
+                "node.name",
+                format!("{name:?}"),
+                error.to_string(),
+                "for example: name = \"node-a\"",
+            ));
+        })
+        .ok()?;
+    Some(NodeSettings {
+        name,
+        data_dir: PathBuf::from(node.text("data_dir").unwrap_or_default()),
+        compute_threads: node.whole_u32("compute_threads"),
+        seed: node.whole("seed"),
+        horizon_steps: u16::try_from(node.whole("horizon_steps")).unwrap_or(u16::MAX),
+        plan_every: Seconds(node.whole_u32("plan_every_s")),
+    })
+}
