@@ -83,6 +83,11 @@ impl StackFile {
         self.customers.get(customer).or(self.default.as_ref())
     }
 
+    /// Lists the customers that the file names.
+    pub fn customers(&self) -> impl Iterator<Item = &CustomerId> {
+        self.customers.keys()
+    }
+
     fn derive(&self, series: &BTreeSet<SeriesKey>, policy: &Policy) -> Stack {
         let mut chosen: BTreeMap<&VmTypeId, &SeriesKey> = BTreeMap::new();
         for key in series.iter().filter(|key| rank(key, policy).is_some()) {

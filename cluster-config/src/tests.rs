@@ -365,3 +365,37 @@ fn the_reference_page_is_up_to_date() {
         "run: cargo run -q -p twinscale-cluster-config --example reference > docs/reference/config.md"
     );
 }
+
+#[test]
+fn the_shipped_examples_are_valid_and_fit_together() {
+    for (policies, stacks) in [
+        (
+            include_str!("../../samples/config/policies.toml"),
+            include_str!("../../samples/config/stacks.toml"),
+        ),
+        (
+            include_str!("../../samples/config/example-policy.toml"),
+            include_str!("../../samples/config/example-stack.toml"),
+        ),
+    ] {
+        let policies = PolicyFile::parse(policies, "policies").expect("valid policies");
+        let stacks = StackFile::parse(stacks, "stacks").expect("valid stacks");
+        assert!(stacks.customers().count() > 0);
+        for name in policies.customers().chain(stacks.customers()) {
+            let policy = policies.policy_of(name);
+            let stack = stacks.stated(name).expect("a stack");
+            check_customer(name, policy, stack).expect("they fit");
+        }
+    }
+}
+
+#[test]
+fn the_example_policy_shows_the_defaults() {
+    let text = include_str!("../../samples/config/example-policy.toml");
+    let file = PolicyFile::parse(text, "example").expect("valid");
+    let mut example = file.policy_of(&customer("other")).clone();
+    example.budget_per_day = None;
+    example.metrics.clear();
+    let defaults = PolicyFile::default();
+    assert_eq!(&example, defaults.policy_of(&customer("other")));
+}
