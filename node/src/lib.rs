@@ -1,1 +1,10 @@
 //! The Twinscale node: composition root, commands and reports.
+//!
+//! Purpose: parses the command line and files, builds the actors through one function, wires them, and
+//! shows what came of it. No business rule lives here: twins, forecasts, plans and provisioning are in
+//! the crates under `actors/`.
+
+pub mod cli;
+pub mod console;
+pub mod error;
+pub mod progress;

@@ -1,0 +1,7 @@
+//! The binary `twinscale`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    twinscale::cli::main()
+}
