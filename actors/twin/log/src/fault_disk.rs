@@ -463,8 +463,10 @@ impl DiskFile for FaultFile {
         let inode = state.inodes.entry(self.inode).or_default();
         match fault {
             None => {
-                inode.pending.clear();
-                inode.durable.clone_from(&inode.visible);
+                // What an earlier failed sync lost stays lost: the kernel calls it clean.
+                for change in std::mem::take(&mut inode.pending) {
+                    change.apply(&mut inode.durable);
+                }
                 Ok(())
             }
             Some(fault) => {
