@@ -8,3 +8,5 @@ pub mod cli;
 pub mod console;
 pub mod error;
 pub mod progress;
+pub mod samples;
+pub mod trace;
