@@ -1,1 +1,29 @@
 //! Fault injection, workloads and checkers.
+//!
+//! The durability scenarios run a real ingesting process, end it the hard way (SIGKILL, or the
+//! power of its disk), and compare what it had acknowledged with what is there afterwards. Every
+//! acknowledged sequence must be there exactly once and unaltered.
+//!
+//! A scenario is a function of its seed up to the timing of the machine: the seed picks after how
+//! many acknowledgements and how much later each blow falls.
+
+mod audit;
+mod error;
+mod kill9;
+mod log_workload;
+mod loop_disk;
+mod power_cut;
+mod rounds;
+mod verdict;
+mod worker;
+mod worker_process;
+mod workload;
+
+pub use audit::{Audit, Ledger};
+pub use error::ChaosError;
+pub use kill9::run_kill9;
+pub use power_cut::run_power_cut;
+pub use rounds::ScenarioOptions;
+pub use verdict::Verdict;
+pub use worker::run_worker;
+pub use workload::{Ingest, Workload, WorkloadKind, workload};

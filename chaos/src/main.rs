@@ -1,0 +1,131 @@
+//! The command line of the chaos scenarios.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use twinscale_chaos::{
+    ChaosError, ScenarioOptions, Verdict, WorkloadKind, run_kill9, run_power_cut, run_worker,
+    workload,
+};
+
+/// A promise was broken.
+const EXIT_VIOLATED: u8 = 1;
+
+/// The scenario could not run.
+const EXIT_NOT_RUN: u8 = 3;
+
+/// The scenario needs root: the code by which test runners know a skipped test.
+const EXIT_NEEDS_ROOT: u8 = 77;
+
+/// Breaks Twinscale on purpose and checks what it promised.
+///
+/// A scenario prints one line of JSON on standard output and a summary on standard error. Exit
+/// codes: 0 nothing was lost, doubled or altered; 1 something was; 2 wrong usage; 3 the scenario
+/// could not run; 77 it needs root.
+#[derive(Debug, Parser)]
+#[command(name = "twinscale-chaos", version)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: ChaosCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ChaosCommand {
+    /// Kill the ingesting process with SIGKILL at random moments.
+    Kill9(ScenarioArguments),
+    /// Cut the power of the disk under the ingesting process (needs root).
+    PowerCut(ScenarioArguments),
+    /// Ingest until killed; the scenarios start this themselves.
+    #[command(hide = true)]
+    IngestWorker(WorkerArguments),
+}
+
+#[derive(Debug, Args)]
+struct ScenarioArguments {
+    /// How many kills or cuts.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    times: u32,
+    /// Picks the moments and the content.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// What the process ingests.
+    #[arg(long, value_enum, default_value = "log-store")]
+    workload: WorkloadKind,
+}
+
+#[derive(Debug, Args)]
+struct WorkerArguments {
+    #[arg(long)]
+    directory: PathBuf,
+    #[arg(long)]
+    seed: u64,
+    #[arg(long)]
+    first_sequence: u64,
+    #[arg(long, value_enum)]
+    workload: WorkloadKind,
+}
+
+fn main() -> ExitCode {
+    let outcome = match CommandLine::parse().command {
+        ChaosCommand::Kill9(arguments) => run_scenario(arguments, run_kill9),
+        ChaosCommand::PowerCut(arguments) => run_scenario(arguments, run_power_cut),
+        ChaosCommand::IngestWorker(arguments) => run_worker(
+            &*workload(arguments.workload, arguments.seed),
+            &arguments.directory,
+            arguments.first_sequence,
+            &mut io::stdout().lock(),
+        )
+        .map(|()| ExitCode::SUCCESS),
+    };
+    outcome.unwrap_or_else(|error| report_error(&error))
+}
+
+fn run_scenario(
+    arguments: ScenarioArguments,
+    scenario: fn(&ScenarioOptions) -> Result<Verdict, ChaosError>,
+) -> Result<ExitCode, ChaosError> {
+    let worker = std::env::current_exe()
+        .map_err(|error| not_run("find", "this program's own file", error))?;
+    let verdict = scenario(&ScenarioOptions {
+        times: arguments.times,
+        seed: arguments.seed,
+        workload: arguments.workload,
+        worker,
+    })?;
+    let json = serde_json::to_string(&verdict)
+        .map_err(|error| not_run("encode", "the verdict", error.into()))?;
+    writeln!(io::stdout(), "{json}")
+        .and_then(|()| writeln!(io::stderr(), "{verdict}"))
+        .map_err(|error| not_run("print", "the verdict", error))?;
+    Ok(if verdict.passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(EXIT_VIOLATED)
+    })
+}
+
+fn not_run(operation: &'static str, path: &str, source: io::Error) -> ChaosError {
+    ChaosError::Io {
+        operation,
+        path: PathBuf::from(path),
+        source,
+    }
+}
+
+fn report_error(error: &ChaosError) -> ExitCode {
+    let mut text = format!("error: {error}");
+    let mut cause = std::error::Error::source(error);
+    while let Some(source) = cause {
+        text.push_str("\n  caused by: ");
+        text.push_str(&source.to_string());
+        cause = source.source();
+    }
+    // Nobody is left to tell when standard error is closed.
+    drop(writeln!(io::stderr(), "{text}"));
+    match error {
+        ChaosError::NeedsRoot { .. } => ExitCode::from(EXIT_NEEDS_ROOT),
+        _ => ExitCode::from(EXIT_NOT_RUN),
+    }
+}
