@@ -65,6 +65,26 @@ pub enum ChaosError {
 }
 
 impl ChaosError {
+    /// Says whether the product under test failed, rather than the scenario around it.
+    pub(crate) fn is_of_product(&self) -> bool {
+        matches!(
+            self,
+            Self::Log(_) | Self::Store(_) | Self::Replay(_) | Self::Product { .. }
+        )
+    }
+
+    /// Returns the message with those of all its causes.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(source) = cause {
+            text.push_str(": ");
+            text.push_str(&source.to_string());
+            cause = source.source();
+        }
+        text
+    }
+
     pub(crate) fn io(operation: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
         Self::Io {
             operation,

@@ -115,15 +115,8 @@ fn not_run(operation: &'static str, path: &str, source: io::Error) -> ChaosError
 }
 
 fn report_error(error: &ChaosError) -> ExitCode {
-    let mut text = format!("error: {error}");
-    let mut cause = std::error::Error::source(error);
-    while let Some(source) = cause {
-        text.push_str("\n  caused by: ");
-        text.push_str(&source.to_string());
-        cause = source.source();
-    }
     // Nobody is left to tell when standard error is closed.
-    drop(writeln!(io::stderr(), "{text}"));
+    drop(writeln!(io::stderr(), "error: {}", error.chain()));
     match error {
         ChaosError::NeedsRoot { .. } => ExitCode::from(EXIT_NEEDS_ROOT),
         _ => ExitCode::from(EXIT_NOT_RUN),

@@ -95,7 +95,15 @@ impl Rounds {
 
     /// Opens what is there and compares.
     pub(crate) fn audit(&mut self, directory: &Path) -> Result<(), ChaosError> {
-        self.audit = self.workload.audit(directory)?;
+        self.audit = match self.workload.audit(directory) {
+            Ok(audit) => audit,
+            // A product that does not open after a blow has lost what it acknowledged.
+            Err(error) if error.is_of_product() => {
+                self.verdict.refused = Some(error.chain());
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
         self.ledger.check(&self.audit);
         self.verdict.torn_tails += u64::from(self.audit.was_tail_torn);
         self.verdict.store_rebuilds += u64::from(self.audit.was_store_rebuilt);
@@ -105,9 +113,10 @@ impl Rounds {
 
     /// Says whether a promise is broken already, so that going on proves nothing more.
     pub(crate) fn is_violated(&self) -> bool {
-        !(self.ledger.lost().is_empty()
-            && self.ledger.doubled().is_empty()
-            && self.ledger.altered().is_empty())
+        self.verdict.refused.is_some()
+            || !(self.ledger.lost().is_empty()
+                && self.ledger.doubled().is_empty()
+                && self.ledger.altered().is_empty())
     }
 
     pub(crate) fn finish(self) -> Verdict {

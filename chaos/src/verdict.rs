@@ -38,6 +38,8 @@ pub struct Verdict {
     pub doubled: u64,
     /// Sequences that were there with other content at some check.
     pub altered: u64,
+    /// Why the product refused to open after a blow.
+    pub refused: Option<String>,
     /// The first broken sequences.
     pub broken: Vec<u64>,
     /// How often a torn end of the log was cut.
@@ -46,7 +48,7 @@ pub struct Verdict {
     pub store_rebuilds: u64,
     /// Entries replayed from the log into the store.
     pub replayed_entries: u64,
-    /// Nothing was lost, doubled or altered.
+    /// Nothing was lost, doubled or altered, and the product opened after every blow.
     pub passed: bool,
 }
 
@@ -64,6 +66,7 @@ impl Verdict {
             lost: 0,
             doubled: 0,
             altered: 0,
+            refused: None,
             broken: Vec::new(),
             torn_tails: 0,
             store_rebuilds: 0,
@@ -96,7 +99,7 @@ impl Verdict {
             .collect();
         self.broken = broken.into_iter().take(NAMED_MAX).collect();
         // A run that acknowledged nothing has shown nothing.
-        self.passed = self.broken.is_empty() && self.acknowledged > 0;
+        self.passed = self.broken.is_empty() && self.refused.is_none() && self.acknowledged > 0;
         self
     }
 }
@@ -127,6 +130,9 @@ impl Display for Verdict {
             "  torn log ends cut {}, stores rebuilt {}, entries replayed {}",
             self.torn_tails, self.store_rebuilds, self.replayed_entries
         )?;
+        if let Some(reason) = &self.refused {
+            write!(formatter, "\n  refused to open after a blow: {reason}")?;
+        }
         if !self.broken.is_empty() {
             write!(formatter, "\n  first broken sequences: {:?}", self.broken)?;
         }
