@@ -53,13 +53,20 @@ impl Trace {
     pub fn sample_count(&self) -> usize {
         self.customers
             .values()
-            .flat_map(|customer| customer.series.values())
-            .map(|series| series.samples.len())
+            .map(CustomerTrace::sample_count)
             .sum()
     }
 }
 
 impl CustomerTrace {
+    /// Counts the samples of all series.
+    pub fn sample_count(&self) -> usize {
+        self.series
+            .values()
+            .map(|series| series.samples.len())
+            .sum()
+    }
+
     /// Lists all samples in the order of their times, and of their series within one moment.
     pub fn samples_by_time(&self) -> Vec<Sample> {
         let mut samples: Vec<Sample> = self
