@@ -1,1 +1,22 @@
-//! The digital twin of one customer.
+//! The digital twin of one customer: its state, its one writer and its feedback loop.
+//!
+//! Invariants: a twin's state has one writer, [`TwinState::apply`] of committed commands, which the
+//! [`host`] calls in the order of the log; commands carry results, applying them only stores. What
+//! decides ([`cycle`], [`demand`]) is pure; the actor only receives, asks the core, runs effects and
+//! replies. Not here: models (the forecaster), search (the optimizer), providers (the provisioner), and
+//! how a node puts them together.
+
+pub mod demand;
+#[cfg(test)]
+mod fixtures;
+pub mod host;
+pub mod limits;
+pub mod observations;
+pub mod state;
+pub mod stored;
+
+pub use host::{
+    HostError, HostMetrics, HostOpenReport, HostOptions, OpenError, SharedTwin, TwinHost,
+};
+pub use state::{ApplyResult, Refusal, TwinState};
+pub use stored::v1::{SampleGroup, TwinCommand, TwinConfig};

@@ -1,0 +1,321 @@
+//! The one writer of all twins of a node.
+//!
+//! Proposals of many twins wait in one bounded queue; a thread of its own takes what waits, has it
+//! committed by the log in one proposal (one fsync), applies it in the order of the log, writes what
+//! changed with the applied index into the store in one batch, and only then replies: acknowledged =
+//! fsynced and applied. After a restart the store is read and the log behind its applied index is
+//! applied again; a store that cannot be read is set aside and rebuilt from the first entry.
+//!
+//! Invariants: only this thread proposes to the log and changes states; a state that readers see is
+//! durable. The log is not purged here: with sled nothing but the log is known to be on disk.
+
+mod directory;
+mod error;
+mod ingest;
+mod recovery;
+mod writer;
+
+pub use error::{HostError, OpenError};
+pub use recovery::HostOpenReport;
+
+use crate::state::{ApplyResult, TwinState};
+use crate::stored::entry;
+use crate::stored::v1::{COMMAND, TwinCommand};
+use directory::Directory;
+use std::fmt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use tokio::sync::oneshot;
+use twinscale_log::{Command, CommandLog, PAYLOAD_BYTES_MAX};
+use twinscale_protocol::CustomerId;
+use twinscale_store::{OpenOutcome, StateStore, StoreOptions, open_store, rebuild_store};
+use writer::{Queued, Writer};
+
+/// Bounds of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "each is an upper bound, and says so"
+)]
+pub struct HostOptions {
+    /// Commands that may wait for the writer.
+    pub queue_commands_max: usize,
+    /// Bytes that the waiting commands may amount to.
+    pub queue_bytes_max: usize,
+    /// Commands that share one fsync.
+    pub batch_commands_max: usize,
+    /// Bytes after which a batch is full.
+    pub batch_bytes_max: usize,
+    /// Twins that one host holds.
+    pub twins_max: usize,
+}
+
+impl Default for HostOptions {
+    /// A queue of 4,096 commands or 64 MiB; batches of 1,024 commands or 4 MiB, which a disk writes in
+    /// some 10 ms; 100,000 twins.
+    fn default() -> Self {
+        Self {
+            queue_commands_max: 4_096,
+            queue_bytes_max: 64 << 20,
+            batch_commands_max: 1_024,
+            batch_bytes_max: 4 << 20,
+            twins_max: 100_000,
+        }
+    }
+}
+
+/// Counts since the host was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostMetrics {
+    /// Commands that were committed and applied.
+    pub commands: u64,
+    /// Batches in which they were, one fsync and one store batch each.
+    pub batches: u64,
+    /// Proposals that were refused because the queue was full.
+    pub overloaded: u64,
+}
+
+/// The one writer of all twins of a node. Dropping it finishes what waits and ends its thread.
+pub struct TwinHost {
+    shared: Arc<Shared>,
+    queue: Option<SyncSender<Queued>>,
+    writer: Option<JoinHandle<()>>,
+    options: HostOptions,
+}
+
+/// What proposers, readers and the writer share.
+#[derive(Debug)]
+struct Shared {
+    directory: Directory,
+    queued_bytes: AtomicUsize,
+    /// Why the host takes nothing more: set once, by the writer.
+    failure: OnceLock<HostError>,
+    commands: AtomicU64,
+    batches: AtomicU64,
+    overloaded: AtomicU64,
+}
+
+/// A twin's state as readers hold it; only the host changes it.
+#[derive(Clone, Debug)]
+pub struct SharedTwin(Arc<RwLock<TwinState>>);
+
+impl SharedTwin {
+    fn new(state: TwinState) -> Self {
+        Self(Arc::new(RwLock::new(state)))
+    }
+
+    /// Reads the state; keep it short, since the writer of all twins waits meanwhile.
+    pub fn read<R>(&self, look: impl FnOnce(&TwinState) -> R) -> R {
+        look(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn change<R>(&self, change: impl FnOnce(&mut TwinState) -> R) -> R {
+        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl TwinHost {
+    /// Opens a host over a log and a store on disk; a store that cannot be read is set aside and rebuilt
+    /// from the log.
+    ///
+    /// # Errors
+    /// [`OpenError`] that names what to do.
+    pub fn open_at(
+        log: Arc<dyn CommandLog>,
+        store: &Path,
+        store_options: StoreOptions,
+        options: HostOptions,
+    ) -> Result<(Self, HostOpenReport), OpenError> {
+        let opened = open_store(store, store_options).map_err(OpenError::Store)?;
+        let was_sound = !matches!(opened.report.outcome, OpenOutcome::Rebuilt { .. });
+        let outcome = opened.report.outcome;
+        match recovery::load(&*opened.store) {
+            Ok(directory) => {
+                Self::start(log, opened.store, directory, options).map(|(host, report)| {
+                    let store = Some(outcome);
+                    (host, HostOpenReport { store, ..report })
+                })
+            }
+            Err(error) if error.needs_rebuild() && was_sound => {
+                let reason = error.to_string();
+                opened.store.close().map_err(OpenError::Store)?;
+                let rebuilt =
+                    rebuild_store(store, store_options, &reason).map_err(OpenError::Store)?;
+                let store = Some(rebuilt.report.outcome);
+                Self::open(log, rebuilt.store, options)
+                    .map(|(host, report)| (host, HostOpenReport { store, ..report }))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens a host over a log and an open store.
+    ///
+    /// # Errors
+    /// [`OpenError`]; where [`OpenError::needs_rebuild`], the store must be set aside.
+    pub fn open(
+        log: Arc<dyn CommandLog>,
+        store: Box<dyn StateStore>,
+        options: HostOptions,
+    ) -> Result<(Self, HostOpenReport), OpenError> {
+        let directory = recovery::load(&*store)?;
+        Self::start(log, store, directory, options)
+    }
+
+    fn start(
+        log: Arc<dyn CommandLog>,
+        store: Box<dyn StateStore>,
+        directory: Directory,
+        options: HostOptions,
+    ) -> Result<(Self, HostOpenReport), OpenError> {
+        let replay = recovery::replay_log(&*log, &*store, &directory)?;
+        let report = HostOpenReport {
+            store: None,
+            twins: directory.len(),
+            replayed: replay.entries,
+            applied_index: replay.applied_after,
+        };
+        let shared = Arc::new(Shared {
+            directory,
+            queued_bytes: AtomicUsize::new(0),
+            failure: OnceLock::new(),
+            commands: AtomicU64::new(0),
+            batches: AtomicU64::new(0),
+            overloaded: AtomicU64::new(0),
+        });
+        let (queue, waiting) = sync_channel(options.queue_commands_max.max(1));
+        let writer = Writer::new(Arc::clone(&shared), log, store, waiting, options);
+        let writer = std::thread::Builder::new()
+            .name("twin-writer".to_owned())
+            .spawn(move || writer.run())
+            .map_err(OpenError::Thread)?;
+        let host = Self {
+            shared,
+            queue: Some(queue),
+            writer: Some(writer),
+            options,
+        };
+        Ok((host, report))
+    }
+
+    /// Has a command committed and applied to a customer's twin; one that does not exist is made.
+    ///
+    /// # Errors
+    /// [`HostError`]. Except for [`HostError::is_outcome_unknown`] nothing was committed.
+    pub async fn propose(
+        &self,
+        customer: &CustomerId,
+        command: TwinCommand,
+    ) -> Result<ApplyResult, HostError> {
+        let reply = self.enqueue(customer, command)?;
+        reply.await.unwrap_or(Err(HostError::WriterGone))
+    }
+
+    /// Finds a customer's twin.
+    pub fn twin(&self, customer: &CustomerId) -> Option<SharedTwin> {
+        self.shared.directory.find(customer)
+    }
+
+    /// Reads a customer's state; `None` when there is no such twin.
+    pub fn read<R>(&self, customer: &CustomerId, look: impl FnOnce(&TwinState) -> R) -> Option<R> {
+        self.twin(customer).map(|twin| twin.read(look))
+    }
+
+    /// Names the customers that have a twin, ascending.
+    pub fn customers(&self) -> Vec<CustomerId> {
+        self.shared.directory.customers()
+    }
+
+    /// Counts since the host was opened.
+    pub fn metrics(&self) -> HostMetrics {
+        HostMetrics {
+            commands: self.shared.commands.load(Ordering::Relaxed),
+            batches: self.shared.batches.load(Ordering::Relaxed),
+            overloaded: self.shared.overloaded.load(Ordering::Relaxed),
+        }
+    }
+
+    fn enqueue(
+        &self,
+        customer: &CustomerId,
+        command: TwinCommand,
+    ) -> Result<oneshot::Receiver<Result<ApplyResult, HostError>>, HostError> {
+        if let Some(failure) = self.shared.failure.get() {
+            return Err(failure.clone());
+        }
+        let limit = self.options.twins_max;
+        if self.shared.directory.len() >= limit && self.twin(customer).is_none() {
+            let customer = customer.clone();
+            return Err(HostError::TooManyTwins { customer, limit });
+        }
+        let payload = entry::encode(customer, &command).map_err(|source| HostError::Encode {
+            customer: customer.clone(),
+            source: Arc::new(source),
+        })?;
+        let bytes = payload.len();
+        if bytes > PAYLOAD_BYTES_MAX {
+            return Err(HostError::TooLarge {
+                customer: customer.clone(),
+                bytes,
+                limit: PAYLOAD_BYTES_MAX,
+            });
+        }
+        let before = self.shared.queued_bytes.fetch_add(bytes, Ordering::AcqRel);
+        if before > 0 && before.saturating_add(bytes) > self.options.queue_bytes_max {
+            return Err(self.shed(bytes));
+        }
+        let (reply_to, reply) = oneshot::channel();
+        let queued = Queued {
+            customer: customer.clone(),
+            command,
+            log_command: Command {
+                kind: COMMAND.0,
+                payload,
+            },
+            bytes,
+            reply_to,
+        };
+        let queue = self.queue.as_ref().ok_or(HostError::WriterGone)?;
+        match queue.try_send(queued) {
+            Ok(()) => Ok(reply),
+            Err(TrySendError::Full(_)) => Err(self.shed(bytes)),
+            Err(TrySendError::Disconnected(_)) => Err(HostError::WriterGone),
+        }
+    }
+
+    fn shed(&self, bytes: usize) -> HostError {
+        self.shared.queued_bytes.fetch_sub(bytes, Ordering::AcqRel);
+        self.shared.overloaded.fetch_add(1, Ordering::Relaxed);
+        HostError::Overloaded {
+            commands_max: self.options.queue_commands_max,
+            bytes_max: self.options.queue_bytes_max,
+        }
+    }
+}
+
+impl Drop for TwinHost {
+    fn drop(&mut self) {
+        // A closed queue ends the writer, after what waits in it.
+        self.queue = None;
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the writer of the twins panicked");
+        }
+    }
+}
+
+impl fmt::Debug for TwinHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TwinHost")
+            .field("twins", &self.shared.directory.len())
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

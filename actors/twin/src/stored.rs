@@ -1,0 +1,5 @@
+//! What a twin writes to disk, by version. A changed type gets a new module and a new kind; old kinds
+//! stay readable.
+
+pub mod entry;
+pub mod v1;
