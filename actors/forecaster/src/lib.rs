@@ -1,1 +1,19 @@
-//! Behavioral Pattern Engine.
+//! Behavioral Pattern Engine: forecasts of a customer's demand as quantiles.
+//!
+//! Purpose: turns a window of samples, the calendar and announced events into quantiles for the steps
+//! ahead. Invariants: the answer is a function of the request and the weights alone; it never depends on
+//! what else waits, on the order of arrival or on the number of threads. The network itself stands behind
+//! [`network::QuantileNetwork`], so that this crate builds without `LibTorch`.
+
+pub mod bench;
+mod calibration;
+pub mod card;
+pub mod engine;
+mod fallback;
+pub mod features;
+pub mod network;
+mod numeric;
+mod rows;
+pub mod series;
+pub mod stored;
+pub mod training;

@@ -1,0 +1,180 @@
+//! Weights on disk: safetensors, checked before anything is built of them.
+
+use crate::parameters::{PARAMETERS, ParameterSpec, Values};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use twinscale_protocol::{ParseIdError, WeightsId};
+
+/// Largest weights file that is read: the shipped one is a third of a megabyte.
+pub(crate) const WEIGHTS_BYTES_MAX: usize = 64 << 20;
+
+/// Why weights cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsError {
+    /// The file is no safetensors file, or was cut off.
+    #[error(
+        "weights of {bytes} bytes are corrupt or cut off ({cause}): restore the file or train again"
+    )]
+    Corrupt {
+        /// Size of what was read.
+        bytes: usize,
+        /// What the reader met.
+        cause: String,
+    },
+    /// A tensor that the network needs is not there.
+    #[error(
+        "weights lack tensor `{name}`: they belong to another version of the network; train again"
+    )]
+    Missing {
+        /// Its name.
+        name: &'static str,
+    },
+    /// A tensor has another shape or type.
+    #[error(
+        "tensor `{name}` is {found}, expected F32 {expected:?}: the weights belong to another version of the network; train again"
+    )]
+    Mismatch {
+        /// Its name.
+        name: &'static str,
+        /// Type and shape found.
+        found: String,
+        /// Shape expected.
+        expected: Vec<usize>,
+    },
+    /// A weight is no number.
+    #[error("tensor `{name}` holds values that are not finite: restore the file or train again")]
+    NotFinite {
+        /// Its name.
+        name: &'static str,
+    },
+    /// The library behind the network refused.
+    #[error("network library failed to {step}: {cause}")]
+    Library {
+        /// What was being done.
+        step: &'static str,
+        /// First line of its message.
+        cause: String,
+    },
+    /// The hash makes no id.
+    #[error(transparent)]
+    Id(#[from] ParseIdError),
+}
+
+impl WeightsError {
+    pub(crate) fn library(step: &'static str, error: &tch::TchError) -> Self {
+        Self::Library {
+            step,
+            cause: first_line(error),
+        }
+    }
+}
+
+/// First line of the library's message; the rest is a C++ stack.
+pub(crate) fn first_line(error: &tch::TchError) -> String {
+    let text = error.to_string();
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// Names weights: the first 16 hex digits of their SHA-256.
+///
+/// # Errors
+/// [`WeightsError::Id`], never in practice.
+pub fn weights_id(bytes: &[u8]) -> Result<WeightsId, WeightsError> {
+    let digest = Sha256::digest(bytes);
+    let hex = digest.iter().take(8).fold(String::new(), |hex, byte| {
+        let (high, low) = (byte >> 4, byte & 15);
+        let digits = [high, low].map(|digit| char::from_digit(u32::from(digit), 16));
+        digits.into_iter().flatten().fold(hex, |mut hex, digit| {
+            hex.push(digit);
+            hex
+        })
+    });
+    Ok(WeightsId::new(hex)?)
+}
+
+/// Reads all parameters.
+pub(crate) fn read(bytes: &[u8]) -> Result<Values, WeightsError> {
+    let corrupt = |cause: String| WeightsError::Corrupt {
+        bytes: bytes.len(),
+        cause,
+    };
+    if bytes.len() > WEIGHTS_BYTES_MAX {
+        return Err(corrupt(format!("more than {WEIGHTS_BYTES_MAX} bytes")));
+    }
+    let file = SafeTensors::deserialize(bytes).map_err(|error| corrupt(error.to_string()))?;
+    PARAMETERS
+        .iter()
+        .map(|spec| Ok((spec.name, read_one(&file, spec, spec.name)?)))
+        .collect()
+}
+
+/// Reads one tensor of the shape of `spec`, stored as `stored_as`.
+pub(crate) fn read_one(
+    file: &SafeTensors<'_>,
+    spec: &ParameterSpec,
+    stored_as: &str,
+) -> Result<Vec<f32>, WeightsError> {
+    let name = spec.name;
+    let Ok(view) = file.tensor(stored_as) else {
+        return Err(WeightsError::Missing { name });
+    };
+    if view.dtype() != Dtype::F32 || view.shape() != spec.shape {
+        return Err(WeightsError::Mismatch {
+            name,
+            found: format!("{:?} {:?}", view.dtype(), view.shape()),
+            expected: spec.shape.to_vec(),
+        });
+    }
+    let values: Vec<f32> = view
+        .data()
+        .chunks_exact(4)
+        .filter_map(|bytes| bytes.try_into().ok().map(f32::from_le_bytes))
+        .collect();
+    if values.len() != spec.len() || values.iter().any(|value| !value.is_finite()) {
+        return Err(WeightsError::NotFinite { name });
+    }
+    Ok(values)
+}
+
+/// Writes named sets of tensors; the same values give the same bytes.
+pub(crate) fn write(
+    tensors: &BTreeMap<String, (&ParameterSpec, &[f32])>,
+    metadata: Option<(String, String)>,
+) -> Result<Vec<u8>, WeightsError> {
+    let bytes: BTreeMap<&String, (Vec<usize>, Vec<u8>)> = tensors
+        .iter()
+        .map(|(name, (spec, values))| {
+            let bytes = values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect();
+            (name, (spec.shape.to_vec(), bytes))
+        })
+        .collect();
+    let corrupt = |error: safetensors::SafeTensorError| WeightsError::Corrupt {
+        bytes: 0,
+        cause: error.to_string(),
+    };
+    let views = bytes
+        .iter()
+        .map(|(name, (shape, bytes))| {
+            let view = TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(corrupt)?;
+            Ok((name.as_str(), view))
+        })
+        .collect::<Result<Vec<_>, WeightsError>>()?;
+    let metadata = metadata.map(|pair| std::iter::once(pair).collect());
+    safetensors::serialize(views, metadata).map_err(corrupt)
+}
+
+/// Writes the parameters alone.
+pub(crate) fn write_values(values: &Values) -> Result<Vec<u8>, WeightsError> {
+    let tensors = PARAMETERS
+        .iter()
+        .filter_map(|spec| {
+            let values = values.get(spec.name)?;
+            Some((spec.name.to_owned(), (spec, values.as_slice())))
+        })
+        .collect();
+    write(&tensors, None)
+}

@@ -1,0 +1,208 @@
+//! Online conformal calibration of one series.
+//!
+//! Each quantile's distance from the median carries a factor per bucket of the horizon. Forecasts of
+//! earlier origins are compared with what came: a quantile that was passed more often than its level
+//! allows moves outwards, else inwards, by a small step of the logarithm. In the long run each quantile is
+//! passed as often as it says, whatever the network does. Source: adaptive conformal inference, Gibbs and
+//! Candès (2021), on the factor's logarithm instead of the level.
+//!
+//! The forecasts compared are back-casts: made again, from the request's own window, as of the earlier
+//! origin. So a first request is calibrated too, and nothing but factors and a time is stored. Invariant:
+//! the state is integers, and learning origin by origin or many at once gives the same.
+
+use crate::rows::StepQuantiles;
+use crate::series::Series;
+use crate::stored::v1::{self, BUCKETS};
+use crate::stored::{StoredCalibration, decode, encode};
+use twinscale_protocol::quantile::MEDIAN;
+use twinscale_protocol::{QUANTILE_LEVELS, QUANTILES, WeightsId};
+
+/// Back-casts per run and series, at most: a month of hourly origins, five days of five-minute ones.
+const BACKCASTS_MAX: usize = 60;
+/// Learning rate of a quantile in the middle of its tail.
+const RATE: f64 = 0.08;
+/// Levels this far from 0 or 1 learn at [`RATE`]; nearer ones faster, as their events are rarer.
+const RATE_TAIL: f64 = 0.1;
+/// One unit of a stored factor.
+const UNITS_PER_LOG: f64 = 16_384.0;
+/// Bound on a factor's logarithm: e^1.2 = 3.3.
+const LOG_MAX: f64 = 1.2;
+/// Distance from the median below which a side has no width, in the series' own unit.
+const WIDTH_MIN: f64 = 1e-12;
+/// Buckets end after these shares of the horizon, in 48ths.
+const BUCKET_ENDS: [usize; BUCKETS] = [4, 12, 24, 48];
+
+/// The calibration of one series for one network.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Calibration {
+    interval_s: u32,
+    shape: usize,
+    learnt_until_s: Option<i64>,
+    factors: [[i16; QUANTILES]; BUCKETS],
+}
+
+impl Calibration {
+    /// Continues a stored calibration, or starts afresh when it belongs to other weights or steps.
+    pub(crate) fn restore(
+        bytes: &[u8],
+        weights: &WeightsId,
+        series: &Series,
+        shape: usize,
+    ) -> Self {
+        let fresh = Self {
+            interval_s: u32::try_from(series.interval_s()).unwrap_or(u32::MAX),
+            shape,
+            learnt_until_s: None,
+            factors: [[0; QUANTILES]; BUCKETS],
+        };
+        let Some(StoredCalibration::V1(stored)) = decode(bytes) else {
+            return fresh;
+        };
+        let fits = stored.weights == weights.as_str()
+            && stored.interval_s == fresh.interval_s
+            && usize::from(stored.shape) == shape;
+        if !fits {
+            return fresh;
+        }
+        Self {
+            learnt_until_s: Some(stored.learnt_until_s),
+            factors: stored.factors,
+            ..fresh
+        }
+    }
+
+    /// Turns the calibration into the bytes that the twin keeps.
+    pub(crate) fn store(&self, weights: &WeightsId) -> Vec<u8> {
+        let Some(learnt_until_s) = self.learnt_until_s else {
+            return Vec::new();
+        };
+        encode(StoredCalibration::V1(v1::Calibration {
+            weights: weights.to_string(),
+            interval_s: self.interval_s,
+            shape: u16::try_from(self.shape).unwrap_or(u16::MAX),
+            learnt_until_s,
+            factors: self.factors,
+        }))
+    }
+
+    /// Origins whose forecasts can be compared with what came and were not yet, ascending.
+    pub(crate) fn pending(&self, series: &Series, shape: usize) -> Vec<usize> {
+        let Some(last) = (series.len() - 1).checked_sub(shape) else {
+            return Vec::new();
+        };
+        let stride = i64::try_from(shape / 2).unwrap_or(1).max(1) * series.interval_s();
+        let first = series.steps_per_day();
+        let mut origins: Vec<usize> = (first..=last)
+            .rev()
+            .take_while(|origin| {
+                self.learnt_until_s
+                    .is_none_or(|until_s| series.time_s(*origin) > until_s)
+            })
+            // A fixed grid in time, so that it does not matter when requests come.
+            .filter(|origin| on_grid(series, *origin, stride))
+            .take(BACKCASTS_MAX)
+            .collect();
+        origins.reverse();
+        origins
+    }
+
+    /// Compares a forecast with what came.
+    pub(crate) fn learn(&mut self, series: &Series, origin: usize, forecast: &StepQuantiles) {
+        let mut from = 0;
+        for bucket in 0..BUCKETS {
+            let to = bucket_end(bucket, self.shape);
+            let passed = self.passed(series, origin, bucket, (from, to), forecast);
+            self.move_factors(bucket, passed);
+            from = to;
+        }
+        self.learnt_until_s = Some(series.time_s(origin));
+    }
+
+    /// Applies the factors.
+    pub(crate) fn apply(&self, forecast: &mut StepQuantiles) {
+        for (ahead, quantiles) in forecast.iter_mut().enumerate() {
+            *quantiles = self.corrected(bucket_of(ahead, self.shape), quantiles);
+        }
+    }
+
+    fn corrected(&self, bucket: usize, quantiles: &[f64; QUANTILES]) -> [f64; QUANTILES] {
+        let median = quantiles[MEDIAN];
+        let mut corrected = *quantiles;
+        for (value, factor) in corrected.iter_mut().zip(self.factors[bucket]) {
+            let distance = *value - median;
+            if distance.abs() > WIDTH_MIN {
+                *value = (median + distance * (f64::from(factor) / UNITS_PER_LOG).exp()).max(0.0);
+            }
+        }
+        corrected.sort_by(f64::total_cmp);
+        corrected
+    }
+
+    /// Per quantile, the share of steps whose truth lies beyond it; `None` when nothing was observed.
+    fn passed(
+        &self,
+        series: &Series,
+        origin: usize,
+        bucket: usize,
+        (from, to): (usize, usize),
+        forecast: &StepQuantiles,
+    ) -> Option<[f64; QUANTILES]> {
+        let mut beyond = [0.0; QUANTILES];
+        let mut steps = 0.0;
+        for (ahead, quantiles) in forecast.iter().enumerate().take(to).skip(from) {
+            let Some(truth) = series.value(origin + 1 + ahead) else {
+                continue;
+            };
+            steps += 1.0;
+            let corrected = self.corrected(bucket, quantiles);
+            for (at, (count, quantile)) in beyond.iter_mut().zip(corrected).enumerate() {
+                let is_beyond = if at > MEDIAN {
+                    truth > quantile
+                } else {
+                    truth < quantile
+                };
+                *count += f64::from(u8::from(is_beyond));
+            }
+        }
+        (steps > 0.0).then(|| beyond.map(|count| count / steps))
+    }
+
+    fn move_factors(&mut self, bucket: usize, passed: Option<[f64; QUANTILES]>) {
+        let Some(passed) = passed else { return };
+        let factors = self.factors[bucket].iter_mut();
+        for (at, (factor, share)) in factors.zip(passed).enumerate() {
+            if at == MEDIAN {
+                continue;
+            }
+            let level = QUANTILE_LEVELS[at];
+            let tail = level.min(1.0 - level);
+            let rate = RATE / (tail / RATE_TAIL).sqrt();
+            let log = f64::from(*factor) / UNITS_PER_LOG + rate * (share - tail);
+            *factor = rounded(log.clamp(-LOG_MAX, LOG_MAX) * UNITS_PER_LOG);
+        }
+    }
+}
+
+fn on_grid(series: &Series, origin: usize, stride_s: i64) -> bool {
+    let since = series.time_s(origin).rem_euclid(stride_s);
+    // Samples need not lie on whole intervals of the epoch.
+    since < series.interval_s()
+}
+
+fn bucket_end(bucket: usize, shape: usize) -> usize {
+    (BUCKET_ENDS[bucket] * shape).div_ceil(48)
+}
+
+fn bucket_of(ahead: usize, shape: usize) -> usize {
+    (0..BUCKETS)
+        .find(|bucket| ahead < bucket_end(*bucket, shape))
+        .unwrap_or(BUCKETS - 1)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the bound on the logarithm keeps it far inside"
+)]
+fn rounded(units: f64) -> i16 {
+    units.round() as i16
+}
