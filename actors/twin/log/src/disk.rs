@@ -101,14 +101,20 @@ pub struct FsDisk {
 }
 
 impl FsDisk {
-    /// Opens a directory, making it and its parents when absent, and syncs the parent.
+    /// Opens a directory, making it and its parents when absent, durably.
     ///
     /// # Errors
     /// When it cannot be made.
     pub fn at(directory: impl Into<PathBuf>) -> io::Result<Self> {
         let directory = directory.into();
+        // A new directory is durable once the one that names it is synced, and so on upwards.
+        let naming: Vec<&Path> = directory
+            .ancestors()
+            .take_while(|ancestor| !ancestor.as_os_str().is_empty() && !ancestor.exists())
+            .map(|missing| missing.parent().unwrap_or(missing))
+            .collect();
         fs::create_dir_all(&directory)?;
-        if let Some(parent) = directory.parent() {
+        for parent in naming {
             let parent = if parent.as_os_str().is_empty() {
                 Path::new(".")
             } else {

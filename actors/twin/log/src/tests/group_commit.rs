@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use super::model::Model;
 use super::{command, indexes, open_small, read_all};
 use crate::clock::SystemMonotonicClock;
-use crate::command::{Command, CommandLog};
+use crate::command::{Command, CommandLog, LogIndex, ReadLimits};
 use crate::disk::{Disk, DiskFile, DiskLock};
 use crate::error::LogError;
 use crate::fault_disk::{Fault, FaultDisk};
@@ -331,6 +331,27 @@ fn proposers_on_many_threads_get_every_entry_once() {
     disk.crash();
     let (log, _) = open_small(&disk).unwrap();
     model.check(&log);
+}
+
+#[test]
+fn a_reader_that_follows_the_writer_sees_every_entry_once_and_whole() {
+    let disk = FaultDisk::new(5);
+    let (log, _) = open_small(&disk).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for id in 0..300 {
+                log.propose(vec![command(id, 30)]).wait().unwrap();
+            }
+        });
+        let mut next = LogIndex::new(1);
+        while next.get() <= 300 {
+            for entry in log.read(next, ReadLimits::default()).unwrap() {
+                assert_eq!(entry.index, next);
+                assert_eq!(entry.payload, command(next.get() - 1, 30).payload);
+                next = next.next();
+            }
+        }
+    });
 }
 
 #[tokio::test]
