@@ -15,6 +15,8 @@ pub struct Audit {
     pub was_store_rebuilt: bool,
     /// How many entries had to be replayed into the store.
     pub replayed_entries: u64,
+    /// How many sequences came again and were recognised, since the beginning.
+    pub absorbed_duplicates: u64,
 }
 
 /// The client's side: every sequence whose acknowledgement arrived.

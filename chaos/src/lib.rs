@@ -10,10 +10,12 @@
 mod audit;
 mod error;
 mod kill9;
+mod log_disk;
 mod log_workload;
 mod loop_disk;
 mod power_cut;
 mod rounds;
+mod twin_workload;
 mod verdict;
 mod worker;
 mod worker_process;

@@ -3,17 +3,11 @@
 //! A sequence is never sent again once it may be there, so each must be in the log exactly once.
 //! The store counts how often each was applied, so a replay that applies twice shows as well.
 
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use twinscale_log::disk::{Disk, DiskFile, DiskLock, FsDisk};
-use twinscale_log::{
-    Command, CommandLog, Entry, FileLog, LogOptions, NoObserver, OpenReport, ReadLimits,
-    SystemMonotonicClock,
-};
+use twinscale_log::{Command, CommandLog, Entry, FileLog, ReadLimits};
 use twinscale_store::{
     Batch, OpenOutcome, OpenedStore, Pending, StateStore, StoreError, StoreOptions, node_key,
     open_store, replay,
@@ -21,10 +15,8 @@ use twinscale_store::{
 
 use crate::audit::{Audit, Ledger};
 use crate::error::ChaosError;
+use crate::log_disk::open_log;
 use crate::workload::{Ingest, Workload};
-
-/// Small, so that blows also fall while segments change.
-const SEGMENT_BYTES_MAX: u64 = 64 << 10;
 
 /// The kind of the commands; the log does not read it.
 const COMMAND_KIND: u16 = 7;
@@ -47,30 +39,8 @@ impl LogWorkload {
         Self { seed, syncs: false }
     }
 
-    fn open_log(&self, directory: &Path) -> Result<(FileLog, OpenReport), ChaosError> {
-        let directory = directory.join("log");
-        let disk = FsDisk::at(&directory)
-            .map_err(|error| ChaosError::io("open log directory", directory, error))?;
-        let disk: Arc<dyn Disk> = if self.syncs {
-            Arc::new(disk)
-        } else {
-            Arc::new(UnsyncedDisk { disk })
-        };
-        let options = LogOptions {
-            segment_bytes_max: SEGMENT_BYTES_MAX,
-            ..LogOptions::default()
-        };
-        let clock = Arc::new(SystemMonotonicClock::start());
-        Ok(FileLog::open_on(
-            disk,
-            options,
-            Arc::new(NoObserver),
-            clock,
-        )?)
-    }
-
     fn open_all(&self, directory: &Path) -> Result<Opened, ChaosError> {
-        let (log, log_report) = self.open_log(directory)?;
+        let (log, log_report) = open_log(directory, self.syncs)?;
         let OpenedStore { store, report } =
             open_store(&directory.join("store"), StoreOptions::default())?;
         let replayed = replay(&log, &*store, ReadLimits::default(), &mut |entry, batch| {
@@ -201,74 +171,5 @@ impl Workload for LogWorkload {
         let present = audit.copies.keys().last().copied();
         let acknowledged = ledger.acknowledged().last().copied();
         present.max(acknowledged).map_or(0, |last| last + 1)
-    }
-}
-
-/// A disk whose syncs do nothing, for the check that the checker can fail.
-#[derive(Debug)]
-struct UnsyncedDisk {
-    disk: FsDisk,
-}
-
-#[derive(Debug)]
-struct UnsyncedFile {
-    file: Arc<dyn DiskFile>,
-}
-
-impl Disk for UnsyncedDisk {
-    fn lock(&self, name: &str) -> io::Result<Option<Box<dyn DiskLock>>> {
-        self.disk.lock(name)
-    }
-
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.disk.list()
-    }
-
-    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let file = self.disk.create(name)?;
-        Ok(Arc::new(UnsyncedFile { file }))
-    }
-
-    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let file = self.disk.open(name)?;
-        Ok(Arc::new(UnsyncedFile { file }))
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.disk.remove(name)
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-
-    fn sync_dir(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn path_of(&self, name: &str) -> PathBuf {
-        self.disk.path_of(name)
-    }
-}
-
-impl DiskFile for UnsyncedFile {
-    fn length(&self) -> io::Result<u64> {
-        self.file.length()
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.file.read_at(offset, buffer)
-    }
-
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_at(offset, bytes)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn set_length(&self, length: u64) -> io::Result<()> {
-        self.file.set_length(length)
     }
 }

@@ -51,7 +51,7 @@ struct ScenarioArguments {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// What the process ingests.
-    #[arg(long, value_enum, default_value = "log-store")]
+    #[arg(long, value_enum, default_value = "twin-samples")]
     workload: WorkloadKind,
 }
 

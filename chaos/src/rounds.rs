@@ -99,7 +99,7 @@ impl Rounds {
             Ok(audit) => audit,
             // A product that does not open after a blow has lost what it acknowledged.
             Err(error) if error.is_of_product() => {
-                self.verdict.refused = Some(error.chain());
+                self.verdict.failure = Some(error.chain());
                 return Ok(());
             }
             Err(error) => return Err(error),
@@ -113,7 +113,7 @@ impl Rounds {
 
     /// Says whether a promise is broken already, so that going on proves nothing more.
     pub(crate) fn is_violated(&self) -> bool {
-        self.verdict.refused.is_some()
+        self.verdict.failure.is_some()
             || !(self.ledger.lost().is_empty()
                 && self.ledger.doubled().is_empty()
                 && self.ledger.altered().is_empty())

@@ -38,8 +38,8 @@ pub struct Verdict {
     pub doubled: u64,
     /// Sequences that were there with other content at some check.
     pub altered: u64,
-    /// Why the product refused to open after a blow.
-    pub refused: Option<String>,
+    /// Why the product refused to open, or contradicted itself, after a blow.
+    pub failure: Option<String>,
     /// The first broken sequences.
     pub broken: Vec<u64>,
     /// How often a torn end of the log was cut.
@@ -48,6 +48,8 @@ pub struct Verdict {
     pub store_rebuilds: u64,
     /// Entries replayed from the log into the store.
     pub replayed_entries: u64,
+    /// Sequences that were sent again after a blow, were there already, and were recognised.
+    pub absorbed_duplicates: u64,
     /// Nothing was lost, doubled or altered, and the product opened after every blow.
     pub passed: bool,
 }
@@ -66,11 +68,12 @@ impl Verdict {
             lost: 0,
             doubled: 0,
             altered: 0,
-            refused: None,
+            failure: None,
             broken: Vec::new(),
             torn_tails: 0,
             store_rebuilds: 0,
             replayed_entries: 0,
+            absorbed_duplicates: 0,
             passed: false,
         }
     }
@@ -90,6 +93,7 @@ impl Verdict {
         self.lost = ledger.lost().len() as u64;
         self.doubled = ledger.doubled().len() as u64;
         self.altered = ledger.altered().len() as u64;
+        self.absorbed_duplicates = audit.absorbed_duplicates;
         let broken: BTreeSet<u64> = ledger
             .lost()
             .iter()
@@ -99,7 +103,7 @@ impl Verdict {
             .collect();
         self.broken = broken.into_iter().take(NAMED_MAX).collect();
         // A run that acknowledged nothing has shown nothing.
-        self.passed = self.broken.is_empty() && self.refused.is_none() && self.acknowledged > 0;
+        self.passed = self.broken.is_empty() && self.failure.is_none() && self.acknowledged > 0;
         self
     }
 }
@@ -127,11 +131,11 @@ impl Display for Verdict {
         )?;
         write!(
             formatter,
-            "  torn log ends cut {}, stores rebuilt {}, entries replayed {}",
-            self.torn_tails, self.store_rebuilds, self.replayed_entries
+            "  torn log ends cut {}, stores rebuilt {}, entries replayed {}, repeats absorbed {}",
+            self.torn_tails, self.store_rebuilds, self.replayed_entries, self.absorbed_duplicates
         )?;
-        if let Some(reason) = &self.refused {
-            write!(formatter, "\n  refused to open after a blow: {reason}")?;
+        if let Some(reason) = &self.failure {
+            write!(formatter, "\n  failed after a blow: {reason}")?;
         }
         if !self.broken.is_empty() {
             write!(formatter, "\n  first broken sequences: {:?}", self.broken)?;

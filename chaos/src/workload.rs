@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::audit::{Audit, Ledger};
 use crate::error::ChaosError;
 use crate::log_workload::LogWorkload;
+use crate::twin_workload::TwinWorkload;
 
 /// A product path that acknowledges sequences.
 pub trait Ingest {
@@ -37,6 +38,8 @@ pub trait Workload: Debug {
 /// The workloads by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum WorkloadKind {
+    /// Samples through the twin host, as a node ingests them.
+    TwinSamples,
     /// Commands through the log into the store.
     LogStore,
     /// The same on a disk that never syncs: it must lose acknowledged entries at a power cut.
@@ -47,6 +50,7 @@ impl WorkloadKind {
     /// Returns the name as the command line spells it.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::TwinSamples => "twin-samples",
             Self::LogStore => "log-store",
             Self::Unsynced => "unsynced",
         }
@@ -56,6 +60,7 @@ impl WorkloadKind {
 /// Makes a workload; the seed picks the content of what it writes.
 pub fn workload(kind: WorkloadKind, seed: u64) -> Box<dyn Workload> {
     match kind {
+        WorkloadKind::TwinSamples => Box::new(TwinWorkload::new(seed)),
         WorkloadKind::LogStore => Box::new(LogWorkload::new(seed)),
         WorkloadKind::Unsynced => Box::new(LogWorkload::without_sync(seed)),
     }
