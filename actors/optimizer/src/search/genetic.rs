@@ -1,0 +1,440 @@
+//! The genetic algorithm: individuals, crossover and the order of the work.
+//!
+//! Every `ga_generation` gives each individual one child: parents are crossed by tier and by time
+//! window, the child is annealed with a fixed share of the evaluations, and it takes its parent's place
+//! when it is better. A child depends on the generation before and on a generator of its own, so threads
+//! change nothing but the time. How a generation works never depends on how many follow.
+
+use super::anneal::{self, Best, Cooling};
+use super::model::Model;
+use super::state::{Snapshot, State};
+use super::{SearchSettings, heuristic};
+use crate::pieces;
+use crate::plan::Plan;
+use crate::problem::Problem;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::thread;
+
+/// Individuals.
+pub(super) const POPULATION: usize = 2;
+/// Share of the evaluations for the first run of every individual.
+const FIRST_RUN_SHARE: f64 = 0.6;
+/// Generations that the first run is cut into.
+const FIRST_RUN_GENERATIONS: u32 = 8;
+/// Generations of crossed children after the first run.
+const CROSSED_GENERATIONS: u32 = 6;
+/// Share of the evaluations kept for cooling down at once when the first run is cut short.
+const QUENCH_SHARE: f64 = 0.05;
+/// First temperature of the first run, in VM-steps of the mean price.
+const HOT_FIRST: f64 = 8.0;
+/// First temperatures of children, in turn.
+const HOT_CHILD: [f64; 4] = [1.0, 3.0, 0.4, 1.5];
+/// First temperature of the quench.
+const HOT_QUENCH: f64 = 0.3;
+/// Cuts tried for the one where two parents differ least.
+const CUTS: usize = 6;
+
+/// A plan with its settled volumes and link.
+#[derive(Clone, Debug)]
+struct Individual {
+    best: Best,
+    /// Where its annealing stands.
+    current: Snapshot,
+    settled: Settled,
+}
+
+/// Volumes and link, settled for a row of levels.
+#[derive(Clone, Debug)]
+struct Settled {
+    plan: Plan,
+    /// Spend of each step in nano-dollars.
+    fixed: Vec<f64>,
+    /// Highest level that they cover in each step.
+    caps: Vec<usize>,
+}
+
+/// What the algorithm found.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) plan: Plan,
+    pub(super) seed: Plan,
+    pub(super) evaluations: u64,
+    pub(super) ga_generations: u32,
+    pub(super) truncated: bool,
+}
+
+/// One run of the algorithm.
+#[derive(Debug)]
+struct Run<'a> {
+    problem: &'a Problem,
+    model: &'a Model,
+    settings: &'a SearchSettings,
+}
+
+/// Searches; `may_start` is asked before every generation whether its evaluations may begin.
+pub(super) fn run(
+    problem: &Problem,
+    settings: &SearchSettings,
+    last_plan: Option<&Plan>,
+    may_start: &mut dyn FnMut(u64) -> bool,
+) -> Found {
+    let model = Model::new(problem);
+    let run = Run {
+        problem,
+        model: &model,
+        settings,
+    };
+    let settled = run.settle_highest();
+    let seed = run.seed(&settled);
+    let mut population = vec![seed.clone(); POPULATION];
+    if let Some(warm) = last_plan.and_then(|plan| run.warm(plan, &settled)) {
+        // The last plan founds every other line, so neither seed can be lost to the other.
+        population
+            .iter_mut()
+            .skip(1)
+            .step_by(2)
+            .for_each(|slot| *slot = warm.clone());
+    }
+    let mut elite = Run::better(&population).clone();
+    let (mut used, mut ga_generation, mut truncated) = (0, 0, false);
+    while let Some(phase) = run.phase(ga_generation, used) {
+        let quench = if phase.first_run {
+            run.share(QUENCH_SHARE)
+        } else {
+            0
+        };
+        truncated = !may_start(phase.budget + quench);
+        let phase = if truncated {
+            run.quench(quench, used)
+        } else {
+            phase
+        };
+        let children = run.generation(&population, phase);
+        for (slot, child) in population.iter_mut().zip(children) {
+            if phase.first_run || slot.best.beaten_by(child.best.energy, child.best.feasible) {
+                *slot = child;
+            }
+        }
+        let best = Run::better(&population);
+        if elite.best.beaten_by(best.best.energy, best.best.feasible) {
+            elite = best.clone();
+        }
+        used += phase.budget;
+        ga_generation += u32::from(phase.budget > 0);
+        if truncated {
+            break;
+        }
+    }
+    let (plan, seed) = (run.plan(&elite), run.plan(&seed));
+    Found {
+        plan,
+        seed,
+        evaluations: used,
+        ga_generations: ga_generation,
+        truncated,
+    }
+}
+
+/// What a generation does.
+#[derive(Clone, Copy, Debug)]
+struct Phase {
+    ga_generation: u32,
+    /// Whether it goes on with the first run instead of crossing.
+    first_run: bool,
+    /// First temperature, unless crossing takes turns.
+    hot: f64,
+    /// Shares of the run at its begin and end.
+    begin: f64,
+    end: f64,
+    /// Evaluations of all individuals together.
+    budget: u64,
+}
+
+impl Run<'_> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of a u64"
+    )]
+    fn share(&self, share: f64) -> u64 {
+        (self.settings.evaluations as f64 * share) as u64
+    }
+
+    /// The next generation; `None` when all evaluations are used.
+    fn phase(&self, ga_generation: u32, used: u64) -> Option<Phase> {
+        let left = self.settings.evaluations - used;
+        if left == 0 {
+            return None;
+        }
+        let first_run = ga_generation < FIRST_RUN_GENERATIONS;
+        let share = if first_run {
+            FIRST_RUN_SHARE / f64::from(FIRST_RUN_GENERATIONS)
+        } else {
+            (1.0 - FIRST_RUN_SHARE) / f64::from(CROSSED_GENERATIONS)
+        };
+        let last = ga_generation + 1 >= FIRST_RUN_GENERATIONS + CROSSED_GENERATIONS;
+        let budget = if last {
+            left
+        } else {
+            self.share(share).clamp(1, left)
+        };
+        let cut = |at: u32| f64::from(at) / f64::from(FIRST_RUN_GENERATIONS);
+        let (begin, end) = if first_run {
+            (cut(ga_generation), cut(ga_generation + 1))
+        } else {
+            (0.0, 1.0)
+        };
+        Some(Phase {
+            ga_generation,
+            first_run,
+            hot: HOT_FIRST,
+            begin,
+            end,
+            budget,
+        })
+    }
+
+    /// Cools every individual down at once, with at most `budget` evaluations.
+    fn quench(&self, budget: u64, used: u64) -> Phase {
+        let budget = budget.min(self.settings.evaluations - used);
+        let ga_generation = FIRST_RUN_GENERATIONS;
+        Phase {
+            ga_generation,
+            first_run: true,
+            hot: HOT_QUENCH,
+            begin: 0.0,
+            end: 1.0,
+            budget,
+        }
+    }
+
+    fn better(population: &[Individual]) -> &Individual {
+        let mut best = &population[0];
+        for individual in &population[1..] {
+            if best
+                .best
+                .beaten_by(individual.best.energy, individual.best.feasible)
+            {
+                best = individual;
+            }
+        }
+        best
+    }
+
+    fn plan(&self, individual: &Individual) -> Plan {
+        let mut plan = individual.settled.plan.clone();
+        State::write(&individual.best.snapshot, self.problem.steps, &mut plan);
+        plan
+    }
+
+    /// Settles volumes and link for the highest level that they can cover in all steps.
+    fn settle_highest(&self) -> Settled {
+        let problem = self.problem;
+        let mut plan = Plan::unchanged(problem);
+        // What cannot be settled stays as it is, and the judge finds it.
+        match pieces::settle_highest(problem, &mut plan) {
+            Ok(_) | Err(_) => self.settled(plan),
+        }
+    }
+
+    fn settled(&self, plan: Plan) -> Settled {
+        let (problem, model) = (self.problem, self.model);
+        let caps = anneal::level_caps(model, |step, level| {
+            pieces::covers(problem, &plan, step, level)
+        });
+        Settled {
+            fixed: pieces::spend(problem, &plan),
+            caps,
+            plan,
+        }
+    }
+
+    fn seed(&self, settled: &Settled) -> Individual {
+        let state = heuristic::seed(self.model, &settled.caps, &settled.fixed);
+        Individual {
+            best: Best::of(&state),
+            current: state.snapshot(),
+            settled: settled.clone(),
+        }
+    }
+
+    /// The last plan as an individual, when its shape is this problem's.
+    fn warm(&self, plan: &Plan, settled: &Settled) -> Option<Individual> {
+        let steps = self.problem.steps;
+        let mut on = Vec::with_capacity(plan.counts.len());
+        for (counts, tier) in plan.counts.iter().zip(&self.problem.tiers) {
+            let fits =
+                counts.len() == tier.options.len() && counts.iter().all(|row| row.len() == steps);
+            if !fits {
+                return None;
+            }
+            let counts = counts.iter().flatten();
+            on.push(
+                counts
+                    .map(|count| i32::try_from(*count).unwrap_or(i32::MAX / 4))
+                    .collect(),
+            );
+        }
+        if on.len() != self.problem.tiers.len() {
+            return None;
+        }
+        let snapshot = Snapshot {
+            on,
+            levels: settled.caps.clone(),
+        };
+        let mut state = State::restore(self.model, &snapshot, &settled.fixed);
+        heuristic::lower_broken(&mut state);
+        let (best, current) = (Best::of(&state), state.snapshot());
+        Some(Individual {
+            best,
+            current,
+            settled: settled.clone(),
+        })
+    }
+
+    /// One child per individual, on as many threads as allowed.
+    fn generation(&self, parents: &[Individual], phase: Phase) -> Vec<Individual> {
+        let (count, budget) = (parents.len() as u64, phase.budget);
+        let shares: Vec<u64> = (0..count)
+            .map(|slot| budget / count + u64::from(slot < budget % count))
+            .collect();
+        let threads = self.settings.threads.clamp(1, parents.len());
+        if threads == 1 {
+            let slots = shares.iter().enumerate();
+            return slots
+                .map(|(slot, share)| self.child(parents, slot, phase, *share))
+                .collect();
+        }
+        let mut children: Vec<Option<Individual>> = vec![None; parents.len()];
+        thread::scope(|scope| {
+            let chunk = parents.len().div_ceil(threads);
+            for (first, places) in (0..).step_by(chunk).zip(children.chunks_mut(chunk)) {
+                let shares = &shares;
+                let fill = move |(slot, place): (usize, &mut Option<Individual>)| {
+                    *place = Some(self.child(parents, slot, phase, shares[slot]));
+                };
+                scope.spawn(move || (first..).zip(places).for_each(fill));
+            }
+        });
+        let slots = children.into_iter().zip(parents);
+        slots
+            .map(|(child, parent)| child.unwrap_or_else(|| parent.clone()))
+            .collect()
+    }
+
+    fn child(&self, parents: &[Individual], slot: usize, phase: Phase, share: u64) -> Individual {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.settings.seed);
+        rng.set_stream((u64::from(phase.ga_generation) << 16) | slot as u64);
+        let parent = &parents[slot];
+        let mut child = parent.clone();
+        let caps = &parent.settled.caps;
+        let from = if phase.first_run {
+            &parent.current
+        } else {
+            &parent.best.snapshot
+        };
+        let mut state = State::restore(self.model, from, &parent.settled.fixed);
+        let mut hot = phase.hot;
+        if !phase.first_run {
+            let other = &parents[rng.random_range(0..parents.len())];
+            self.cross(&mut state, other, caps, &mut rng);
+            hot = HOT_CHILD[(phase.ga_generation as usize + slot) % HOT_CHILD.len()];
+        }
+        let Phase { begin, end, .. } = phase;
+        let cooling = Cooling {
+            hot,
+            begin,
+            end,
+            evaluations: share,
+        };
+        anneal::anneal(&mut state, &mut child.best, caps, cooling, &mut rng);
+        child.current = state.snapshot();
+        if phase.first_run && phase.end < 1.0 {
+            child
+        } else {
+            self.resettle(child)
+        }
+    }
+
+    /// Puts tiers or a window of steps of another individual into a state.
+    fn cross(
+        &self,
+        state: &mut State<'_>,
+        other: &Individual,
+        caps: &[usize],
+        rng: &mut ChaCha8Rng,
+    ) {
+        let steps = self.problem.steps;
+        let mut target = state.snapshot();
+        let theirs = &other.best.snapshot;
+        let by_tier = self.model.tiers.len() > 1 && rng.random_bool(0.5);
+        if by_tier {
+            for (mine, theirs) in target.on.iter_mut().zip(&theirs.on) {
+                if rng.random_bool(0.5) {
+                    mine.copy_from_slice(theirs);
+                }
+            }
+        } else {
+            let from = self.cut(state, theirs, rng);
+            let to = self.cut(state, theirs, rng);
+            let (from, to) = (from.min(to), from.max(to));
+            for (mine, theirs) in target.on.iter_mut().zip(&theirs.on) {
+                for (mine, theirs) in mine.chunks_mut(steps).zip(theirs.chunks(steps)) {
+                    mine[from..to].copy_from_slice(&theirs[from..to]);
+                }
+            }
+            let levels = theirs.levels.iter().zip(caps).enumerate();
+            for (step, (level, cap)) in levels.take(to).skip(from) {
+                state.set_level(step, *level.min(cap));
+            }
+        }
+        state.move_to(&target);
+    }
+
+    /// A step where two plans differ little, so that a change-over needs few starts and stops.
+    fn cut(&self, state: &State<'_>, theirs: &Snapshot, rng: &mut ChaCha8Rng) -> usize {
+        let steps = self.problem.steps;
+        let difference = |step: usize| -> i64 {
+            if step == 0 || step == steps {
+                return 0;
+            }
+            let tiers = state.tiers.iter().zip(&theirs.on);
+            let rows =
+                tiers.flat_map(|(mine, theirs)| mine.on.chunks(steps).zip(theirs.chunks(steps)));
+            rows.map(|(mine, theirs)| i64::from((mine[step] - theirs[step]).abs()))
+                .sum()
+        };
+        let drawn: Vec<usize> = (0..CUTS).map(|_| rng.random_range(0..=steps)).collect();
+        drawn
+            .into_iter()
+            .min_by_key(|step| difference(*step))
+            .unwrap_or(0)
+    }
+
+    /// Settles volumes and link again for the levels of an individual, when that is cheaper.
+    fn resettle(&self, individual: Individual) -> Individual {
+        if self.model.level_min == self.model.level_max {
+            return individual;
+        }
+        let levels = &individual.best.snapshot.levels;
+        let mut plan = individual.settled.plan.clone();
+        if pieces::settle(self.problem, levels, &mut plan).is_err()
+            || plan == individual.settled.plan
+        {
+            return individual;
+        }
+        let settled = self.settled(plan);
+        let state = State::restore(self.model, &individual.best.snapshot, &settled.fixed);
+        let best = Best::of(&state);
+        if individual.best.beaten_by(best.energy, best.feasible) {
+            let current = best.snapshot.clone();
+            return Individual {
+                best,
+                current,
+                settled,
+            };
+        }
+        individual
+    }
+}
