@@ -61,11 +61,9 @@ pub fn plan_file(text: &str, options: &PlanOptions) -> Result<PlannedFile, PlanE
         PlanLimit::Deadline(limit) => limit,
         PlanLimit::Evaluations(_) => Duration::MAX,
     };
-    let mut deadline = Deadline::starting_now(limit);
+    let deadline = Deadline::starting_now(limit);
     let evaluations = match options.limit {
-        PlanLimit::Deadline(limit) => {
-            pace::evaluations_within(limit, problem.steps, options.threads)
-        }
+        PlanLimit::Deadline(limit) => pace::evaluations_within(limit, problem.steps),
         PlanLimit::Evaluations(evaluations) => evaluations,
     };
     let settings = SearchSettings {
@@ -76,7 +74,7 @@ pub fn plan_file(text: &str, options: &PlanOptions) -> Result<PlannedFile, PlanE
     let (outcome, exact) = if let Some(plan) = exact_plan(&problem) {
         (proven(&problem, plan), true)
     } else {
-        let may_start = &mut |evaluations| deadline.may_start(evaluations);
+        let may_start = &mut |used, next| deadline.may_start(used, next);
         (search(&problem, &settings, None, may_start), false)
     };
     if let Some(violation) = request::binding(&outcome.evaluation.violations) {
@@ -153,7 +151,7 @@ fn proven(problem: &Problem, plan: Plan) -> SearchOutcome {
         evaluations: 0,
         threads: 1,
     };
-    let seed = search(problem, &settings, None, &mut |_| true);
+    let seed = search(problem, &settings, None, &mut |_, _| true);
     SearchOutcome {
         evaluation: evaluate::evaluate(problem, &plan),
         plan,

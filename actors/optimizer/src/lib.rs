@@ -1,10 +1,12 @@
 //! Digital Twin Environment: plans VMs, storage and bandwidth of a customer over the coming steps.
 //!
 //! A forecast and a policy become an allocation [`problem`]; the [`search`] (a genetic algorithm with
-//! analytic queueing inside) or the [`exact`] path finds a [`plan`], [`evaluate`] has the last word on
+//! analytic queueing inside) or the [`exact`] path finds a [`mod@plan`], [`evaluate`] has the last word on
 //! it, and the discrete-event engine ([`simulate`]) tells what requests would meet under it. All of that
 //! is pure: same input and seed, same plan, on any number of threads.
 
+pub mod actor;
+pub mod bench;
 pub mod command;
 pub mod demand;
 pub mod evaluate;
@@ -18,6 +20,9 @@ pub mod request;
 pub mod search;
 pub mod simulate;
 
+pub use actor::{
+    Optimizer, OptimizerArguments, OptimizerFault, OptimizerRequest, PlanAnswer, WorkerPolicy,
+};
 pub use command::{PlanLimit, PlanOptions, PlannedFile, plan_file};
 pub use problem::{Problem, ProblemError};
 pub use request::{PlanError, plan};

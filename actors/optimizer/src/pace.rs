@@ -7,8 +7,6 @@ use std::time::{Duration, Instant};
 pub struct Deadline {
     started: Instant,
     limit: Duration,
-    begun: u64,
-    done: u64,
 }
 
 impl Deadline {
@@ -20,24 +18,17 @@ impl Deadline {
             reason = "a deadline is about system time; it truncates a search and decides nothing else"
         )]
         let started = Instant::now();
-        Self {
-            started,
-            limit,
-            begun: 0,
-            done: 0,
-        }
+        Self { started, limit }
     }
 
-    /// Whether `evaluations` more are likely to end in time, at the rate of those before.
-    pub fn may_start(&mut self, evaluations: u64) -> bool {
-        self.done = self.begun;
-        self.begun += evaluations;
-        let used = self.started.elapsed();
-        if self.done == 0 {
-            return used < self.limit;
+    /// Whether `next` evaluations are likely to end in time, at the rate of the `used` ones before.
+    pub fn may_start(&self, used: u64, next: u64) -> bool {
+        let elapsed = self.started.elapsed();
+        if used == 0 {
+            return elapsed < self.limit;
         }
-        let rate = used.as_secs_f64() / self.done as f64;
-        used.as_secs_f64() + rate * evaluations as f64 <= self.limit.as_secs_f64()
+        let rate = elapsed.as_secs_f64() / used as f64;
+        elapsed.as_secs_f64() + rate * next as f64 <= self.limit.as_secs_f64()
     }
 
     /// System time since the start.
@@ -49,15 +40,14 @@ impl Deadline {
 /// Evaluations that fit a deadline on one core of a small server, by the size of the problem.
 ///
 /// A plan made under a deadline is a function of this number (and of the generation at which a slow
-/// machine cut it short), not of the machine's speed. Measured: an evaluation takes about 0.35 us and
-/// 8 ns per step of the horizon.
+/// machine cut it short), neither of the machine's speed nor of the threads. Measured: an evaluation
+/// takes about 0.35 us and 8 ns per step of the horizon.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "clamped first"
 )]
-pub fn evaluations_within(limit: Duration, steps: usize, threads: usize) -> u64 {
+pub fn evaluations_within(limit: Duration, steps: usize) -> u64 {
     let each = 0.35e-6 + 8e-9 * steps as f64;
-    let threads = threads.clamp(1, crate::search::POPULATION) as f64;
-    (limit.as_secs_f64() * threads / each).clamp(1.0, 1e12) as u64
+    (limit.as_secs_f64() / each).clamp(1.0, 1e12) as u64
 }

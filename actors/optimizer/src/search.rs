@@ -47,13 +47,13 @@ pub struct SearchOutcome {
 
 /// Searches for a cheap plan.
 ///
-/// `may_start` is asked before every generation whether its so many evaluations may begin; a deadline
-/// says no and so truncates the search, it changes nothing else. Cost: about 1 us per evaluation.
+/// `may_start` is asked before every generation, with the evaluations used so far, whether so many more
+/// may begin; a deadline says no and so truncates the search, it changes nothing else. Cost: about 1 us per evaluation.
 pub fn search(
     problem: &Problem,
     settings: &SearchSettings,
     last_plan: Option<&Plan>,
-    may_start: &mut dyn FnMut(u64) -> bool,
+    may_start: &mut dyn FnMut(u64, u64) -> bool,
 ) -> SearchOutcome {
     let found = genetic::run(problem, settings, last_plan, may_start);
     SearchOutcome {

@@ -90,7 +90,7 @@ fn seed(problem: &Problem) -> Plan {
         evaluations: 0,
         threads: 1,
     };
-    search(problem, &settings, None, &mut |_| true).plan
+    search(problem, &settings, None, &mut |_, _| true).plan
 }
 
 impl Solver<'_> {
@@ -137,7 +137,7 @@ impl Solver<'_> {
             evaluations,
             threads,
         };
-        let outcome = search(problem, &settings, warm, &mut |_| true);
+        let outcome = search(problem, &settings, warm, &mut |_, _| true);
         self.evaluations += outcome.evaluations;
         self.genetic = true;
         match binding(&outcome.evaluation.violations) {

@@ -72,12 +72,13 @@ struct Run<'a> {
     settings: &'a SearchSettings,
 }
 
-/// Searches; `may_start` is asked before every generation whether its evaluations may begin.
+/// Searches; `may_start` is asked before every generation, with the evaluations used so far, whether so
+/// many more may begin.
 pub(super) fn run(
     problem: &Problem,
     settings: &SearchSettings,
     last_plan: Option<&Plan>,
-    may_start: &mut dyn FnMut(u64) -> bool,
+    may_start: &mut dyn FnMut(u64, u64) -> bool,
 ) -> Found {
     let model = Model::new(problem);
     let run = Run {
@@ -104,7 +105,7 @@ pub(super) fn run(
         } else {
             0
         };
-        truncated = !may_start(phase.budget + quench);
+        truncated = !may_start(used, phase.budget + quench);
         let phase = if truncated {
             run.quench(quench, used)
         } else {

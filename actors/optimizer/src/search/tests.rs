@@ -132,7 +132,7 @@ fn evaluations_are_used_exactly_and_the_search_is_no_worse_than_its_seed() {
             evaluations,
             threads: 1,
         };
-        let found = search(&problem, &settings, None, &mut |_| true);
+        let found = search(&problem, &settings, None, &mut |_, _| true);
         assert_eq!(found.evaluations, evaluations);
         assert!(found.evaluation.feasible());
         assert!(found.evaluation.cost <= found.seed_evaluation.cost + 1e-9);
@@ -149,7 +149,7 @@ fn threads_change_nothing_and_seeds_do() {
             evaluations: 3_000,
             threads,
         };
-        search(&problem, &settings, None, &mut |_| true)
+        search(&problem, &settings, None, &mut |_, _| true)
     };
     assert_eq!(with(1, 1), with(2, 1));
     assert_eq!(with(1, 1), with(16, 1));
@@ -165,12 +165,12 @@ fn a_deadline_truncates_at_a_generation_and_says_so() {
         threads: 1,
     };
     let mut asked = 0;
-    let cut = search(&problem, &settings, None, &mut |_| {
+    let cut = search(&problem, &settings, None, &mut |_, _| {
         asked += 1;
         asked <= 3
     });
     assert!(cut.truncated && cut.evaluations < 10_000 && cut.evaluation.feasible());
-    let again = search(&problem, &settings, None, &mut |budget| {
+    let again = search(&problem, &settings, None, &mut |_, budget| {
         budget > 0 && {
             asked += 1;
             asked <= 7
@@ -187,12 +187,12 @@ fn a_good_last_plan_is_not_lost() {
         evaluations: 60_000,
         threads: 1,
     };
-    let best = search(&problem, &long, None, &mut |_| true);
+    let best = search(&problem, &long, None, &mut |_, _| true);
     let short = SearchSettings {
         seed: 9,
         evaluations: 50,
         threads: 1,
     };
-    let warm = search(&problem, &short, Some(&best.plan), &mut |_| true);
+    let warm = search(&problem, &short, Some(&best.plan), &mut |_, _| true);
     assert!(warm.evaluation.cost <= best.evaluation.cost + 0.05 * best.evaluation.cost);
 }
