@@ -470,7 +470,7 @@ impl Judge<'_> {
     }
 }
 
-/// VMs that serve: on, and started at least `delay_steps` ago. Shape: [step].
+/// VMs that serve: on, and started at least `delay_steps` ago. Shape: `[step]`.
 pub(crate) fn serving(initial: u32, series: &[u32], delay_steps: usize) -> Vec<u32> {
     let starts = starts(initial, series);
     let steps = series.iter().enumerate();
@@ -487,7 +487,7 @@ pub(crate) fn serving(initial: u32, series: &[u32], delay_steps: usize) -> Vec<u
         .collect()
 }
 
-/// Starts of one VM type. Shape: [step].
+/// Starts of one VM type. Shape: `[step]`.
 pub(crate) fn starts(initial: u32, series: &[u32]) -> Vec<i64> {
     let before = [initial].into_iter().chain(series.iter().copied());
     before

@@ -20,7 +20,7 @@ pub struct ExactTask {
     /// Price of a start.
     pub start_price: f64,
     /// Cost of unserved demand with so many serving VMs; more than listed cost what the last costs.
-    /// Shape: [step][serving]. Infinite where the count is not allowed.
+    /// Shape: `[step][serving]`. Infinite where the count is not allowed.
     pub unserved: Vec<Vec<f64>>,
     /// VMs at step -1, all serving.
     pub initial: u32,
@@ -39,7 +39,7 @@ pub struct ExactTask {
 /// The optimum of a task.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExactPlan {
-    /// VMs that are on. Shape: [step].
+    /// VMs that are on. Shape: `[step]`.
     pub counts: Vec<u32>,
     /// Its cost, in the unit of the task's prices.
     pub cost: f64,

@@ -19,7 +19,7 @@ pub enum Unsettled {
 
 /// Puts the least-cost settings of all volumes and the link for a row of levels into `plan`.
 ///
-/// Shape: `levels` is [step]. Cost: O(steps^2) per volume and link.
+/// Shape: `levels` is `[step]`. Cost: O(steps^2) per volume and link.
 ///
 /// # Errors
 /// [`Unsettled`] names the first whose requirement cannot be met.
@@ -51,7 +51,7 @@ pub fn settle_highest(problem: &Problem, plan: &mut Plan) -> Result<usize, Unset
     result
 }
 
-/// Spend of each step on volumes and link, in whole nano-dollars. Shape: [step].
+/// Spend of each step on volumes and link, in whole nano-dollars. Shape: `[step]`.
 pub fn spend(problem: &Problem, plan: &Plan) -> Vec<f64> {
     (0..problem.steps)
         .map(|step| {

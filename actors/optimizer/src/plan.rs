@@ -8,13 +8,13 @@ use serde_json::{Map, Value, json};
 /// An allocation over all steps of a problem.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// VMs that are on. Shape: [tier][option][step].
+    /// VMs that are on. Shape: `[tier][option][step]`.
     pub counts: Vec<Vec<Vec<u32>>>,
-    /// Size blocks. Shape: [volume][step].
+    /// Size blocks. Shape: `[volume][step]`.
     pub blocks: Vec<Vec<u32>>,
-    /// I/O blocks. Shape: [volume][step].
+    /// I/O blocks. Shape: `[volume][step]`.
     pub iops_blocks: Vec<Vec<u32>>,
-    /// Link option. Shape: [step]; empty without a link.
+    /// Link option. Shape: `[step]`; empty without a link.
     pub link_option: Vec<u32>,
 }
 

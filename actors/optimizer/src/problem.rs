@@ -43,7 +43,7 @@ pub struct VmOption {
     pub start_price: f64,
     /// Virtual CPUs counted against the quota.
     pub vcpu: f64,
-    /// Capacity that one VM gives the tier. Shape: [resource].
+    /// Capacity that one VM gives the tier. Shape: `[resource]`.
     pub capacity: Vec<f64>,
     /// VMs on at step -1; all of them serve and may be stopped.
     pub initial: u32,
@@ -56,7 +56,7 @@ pub struct Tier {
     pub name: String,
     /// How many resources its requirement has.
     pub resources: usize,
-    /// Capacity that must be serving. Shape: [step, level, resource], row-major.
+    /// Capacity that must be serving. Shape: `[step, level, resource]`, row-major.
     pub requirement: Vec<f64>,
     /// VM types that the tier may use.
     pub options: Vec<VmOption>,
@@ -85,7 +85,7 @@ pub struct Volume {
     pub block_gib: f64,
     /// Price of a block in $ per hour.
     pub block_price_h: f64,
-    /// Size that must be there, in GiB. Shape: [step].
+    /// Size that must be there, in GiB. Shape: `[step]`.
     pub required_gib: Vec<f64>,
     /// I/O operations per second that cost nothing.
     pub iops_free: f64,
@@ -93,7 +93,7 @@ pub struct Volume {
     pub iops_block: f64,
     /// Price of such a block in $ per hour.
     pub iops_price_h: f64,
-    /// I/O operations per second that must be there. Shape: [step, level].
+    /// I/O operations per second that must be there. Shape: `[step, level]`.
     pub required_iops: Vec<f64>,
     /// Of this many consecutive steps at most one changes the volume.
     pub cooldown_steps: usize,
@@ -114,7 +114,7 @@ pub struct Volume {
 pub struct Link {
     /// (Mbps, $ per hour) of each option.
     pub options: Vec<(f64, f64)>,
-    /// Bandwidth that must be there, in Mbps. Shape: [step, level].
+    /// Bandwidth that must be there, in Mbps. Shape: `[step, level]`.
     pub required_mbps: Vec<f64>,
     /// Of this many consecutive steps at most one changes the option.
     pub hold_steps: usize,
@@ -141,11 +141,11 @@ pub struct Problem {
     pub level_max: usize,
     /// Most violation probability, weighted over the steps.
     pub risk_budget: f64,
-    /// Share of the traffic in each step. Shape: [step].
+    /// Share of the traffic in each step. Shape: `[step]`.
     pub step_weight: Vec<f64>,
-    /// Expected cost of unserved demand in $. Shape: [step, level].
+    /// Expected cost of unserved demand in $. Shape: `[step, level]`.
     pub penalty: Vec<f64>,
-    /// Demand in requests per second. Shape: [step, level]; empty when unknown.
+    /// Demand in requests per second. Shape: `[step, level]`; empty when unknown.
     pub demand_rps: Vec<f64>,
     /// Tiers.
     pub tiers: Vec<Tier>,
@@ -162,7 +162,7 @@ pub struct Problem {
 }
 
 impl Tier {
-    /// Reads the requirement of a step and level. Shape: [resource].
+    /// Reads the requirement of a step and level. Shape: `[resource]`.
     ///
     /// # Panics
     /// When `step` or `level` is out of range.

@@ -32,9 +32,9 @@ pub struct SimulatedTier {
     pub service_time_s: f64,
     /// Response time to keep, in seconds.
     pub p99_target_s: f64,
-    /// Serving cores. Shape: [step].
+    /// Serving cores. Shape: `[step]`.
     pub cores: Vec<u32>,
-    /// Requests per second. Shape: [step][scenario], scenarios as given by [`scenario_levels`].
+    /// Requests per second. Shape: `[step][scenario]`, scenarios as given by [`scenario_levels`].
     pub requests_per_s: Vec<Vec<f64>>,
 }
 

@@ -16,9 +16,9 @@ const SHORT_SHARE: f64 = 1e-6;
 /// Serving VMs and what they supply.
 #[derive(Debug)]
 struct Supply {
-    /// In the demand metric's unit. Shape: [tier][step].
+    /// In the demand metric's unit. Shape: `[tier][step]`.
     demand: Vec<Vec<f64>>,
-    /// Whole cores. Shape: [tier][step].
+    /// Whole cores. Shape: `[tier][step]`.
     cores: Vec<Vec<u32>>,
 }
 

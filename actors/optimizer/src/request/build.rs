@@ -25,7 +25,7 @@ pub(super) struct Demand<'a> {
     pub(super) step_hours: f64,
     /// Levels between the policy's lowest and highest, ascending.
     pub(super) levels: Vec<f64>,
-    /// Shape: [tier][step].
+    /// Shape: `[tier][step]`.
     pub(super) curves: Vec<Vec<DemandCurve>>,
     /// Share of the demand in each step.
     pub(super) weights: Vec<f64>,

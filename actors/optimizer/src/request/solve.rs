@@ -102,7 +102,7 @@ impl Solver<'_> {
         }
     }
 
-    /// Plans one tier by itself. Shape of counts: [option][step].
+    /// Plans one tier by itself. Shape of counts: `[option][step]`.
     fn tier(
         &mut self,
         tier: usize,

@@ -34,19 +34,19 @@ pub(super) struct TierModel {
     pub(super) options: usize,
     /// Groups of lanes: the resources, then the count of serving VMs.
     pub(super) groups: usize,
-    /// Capacity of a VM. Shape: [option, group].
+    /// Capacity of a VM. Shape: `[option, group]`.
     pub(super) capacity: Vec<Lanes>,
-    /// Needed capacity. Shape: [step, level, group].
+    /// Needed capacity. Shape: `[step, level, group]`.
     pub(super) need: Vec<Lanes>,
-    /// Price of a missing unit of capacity. Shape: [group].
+    /// Price of a missing unit of capacity. Shape: `[group]`.
     pub(super) weight: Vec<Lanes>,
-    /// Price of a VM for a step. Shape: [option].
+    /// Price of a VM for a step. Shape: `[option]`.
     pub(super) step_price: Vec<f64>,
-    /// Price of a start. Shape: [option].
+    /// Price of a start. Shape: `[option]`.
     pub(super) start_price: Vec<f64>,
-    /// Virtual CPUs. Shape: [option].
+    /// Virtual CPUs. Shape: `[option]`.
     pub(super) vcpu: Vec<f64>,
-    /// VMs at step -1. Shape: [option].
+    /// VMs at step -1. Shape: `[option]`.
     pub(super) initial: Vec<i32>,
     /// Types worth starting: no other is at least as good in everything.
     pub(super) candidates: Vec<usize>,
@@ -67,9 +67,9 @@ pub(super) struct Model {
     pub(super) level_min: usize,
     pub(super) level_max: usize,
     pub(super) tiers: Vec<TierModel>,
-    /// Cost of unserved demand. Shape: [step, level].
+    /// Cost of unserved demand. Shape: `[step, level]`.
     pub(super) penalty: Vec<f64>,
-    /// Violation probability. Shape: [step, level].
+    /// Violation probability. Shape: `[step, level]`.
     pub(super) risk: Vec<f64>,
     pub(super) risk_budget: f64,
     pub(super) risk_weight: f64,

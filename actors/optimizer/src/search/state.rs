@@ -29,20 +29,20 @@ impl Edit {
 /// One tier under edit.
 #[derive(Clone, Debug)]
 pub(super) struct TierState {
-    /// VMs on. Shape: [option, step].
+    /// VMs on. Shape: `[option, step]`.
     pub(super) on: Vec<i32>,
-    /// Starts. Shape: [option, step].
+    /// Starts. Shape: `[option, step]`.
     starts: Vec<i32>,
-    /// Starts of the last `min_up` steps. Shape: [option, step].
+    /// Starts of the last `min_up` steps. Shape: `[option, step]`.
     young: Vec<i32>,
-    /// Serving capacity. Shape: [step, group].
+    /// Serving capacity. Shape: `[step, group]`.
     pub(super) serving: Vec<Lanes>,
-    /// Price of missing capacity. Shape: [step].
+    /// Price of missing capacity. Shape: `[step]`.
     pub(super) short: Vec<f64>,
     pub(super) ups: Vec<i32>,
     downs: Vec<i32>,
     total: Vec<i32>,
-    /// VM-steps. Shape: [option].
+    /// VM-steps. Shape: `[option]`.
     pub(super) area: Vec<i64>,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct State<'m> {
     pub(super) tiers: Vec<TierState>,
     /// Level that each step must cover.
     pub(super) levels: Vec<usize>,
-    /// Spend on volumes and link. Shape: [step].
+    /// Spend on volumes and link. Shape: `[step]`.
     fixed: Vec<f64>,
     vcpu: Vec<f64>,
     spend: Vec<f64>,
@@ -71,7 +71,7 @@ pub(super) struct State<'m> {
 /// What leaves the search: counts and levels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Snapshot {
-    /// Shape: [tier], each [option, step].
+    /// Shape: `[tier]`, each [option, step].
     pub(super) on: Vec<Vec<i32>>,
     pub(super) levels: Vec<usize>,
 }
