@@ -203,12 +203,14 @@ pub fn demand_series(stack: &Stack) -> Vec<SeriesKey> {
 }
 
 /// Whether planning a stack takes the exact path, so that every turn can afford a new plan: one VM type
-/// per tier, and nothing that couples tiers.
+/// per tier and nothing that couples tiers, neither a budget nor a risk budget that the lowest level
+/// alone does not keep.
 pub fn is_exact(policy: &Policy, stack: &Stack) -> bool {
     let one_type = stack.tiers.iter().all(|tier| tier.vm_types.len() == 1);
-    let one_level = policy.sla.level_min == policy.sla.level_max;
-    let parts = stack.tiers.len() + stack.volumes.len() + usize::from(stack.link.is_some());
-    one_type && policy.budget_per_day.is_none() && (one_level || parts <= 1)
+    let uncovered = PartsPerMillion::ONE
+        .0
+        .saturating_sub(policy.sla.level_min.0);
+    one_type && policy.budget_per_day.is_none() && uncovered <= policy.sla.risk_budget.0
 }
 
 fn spec_of(name: &str, series: &SeriesKey) -> Result<&'static metric::MetricSpec, DemandError> {

@@ -6,6 +6,8 @@
 //! replies. Not here: models (the forecaster), search (the optimizer), providers (the provisioner), and
 //! how a node puts them together.
 
+pub mod clients;
+pub mod cycle;
 pub mod demand;
 #[cfg(test)]
 mod fixtures;
@@ -14,9 +16,13 @@ pub mod limits;
 pub mod observations;
 pub mod state;
 pub mod stored;
+pub mod twin;
 
+pub use clients::{Answer, ForecastClient, PlanClient, ProvisionClient};
+pub use cycle::{CycleSettings, TurnSummary};
 pub use host::{
     HostError, HostMetrics, HostOpenReport, HostOptions, OpenError, SharedTwin, TwinHost,
 };
 pub use state::{ApplyResult, Refusal, TwinState};
 pub use stored::v1::{SampleGroup, TwinCommand, TwinConfig};
+pub use twin::{PhaseLimits, Twin, TwinArguments, TwinDependencies, TwinFault, TwinMessage};
