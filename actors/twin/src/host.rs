@@ -112,6 +112,11 @@ impl SharedTwin {
         look(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    #[cfg(test)]
+    pub(crate) fn change_for_test<R>(&self, change: impl FnOnce(&mut TwinState) -> R) -> R {
+        self.change(change)
+    }
+
     fn change<R>(&self, change: impl FnOnce(&mut TwinState) -> R) -> R {
         change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
     }

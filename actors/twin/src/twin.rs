@@ -289,3 +289,6 @@ impl TwinRuntime {
         host.read(&self.arguments.customer, look)
     }
 }
+
+#[cfg(test)]
+mod tests;

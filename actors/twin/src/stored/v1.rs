@@ -1,6 +1,6 @@
 //! Version 1 of the stored kinds: the commands in the log and the parts of a state in the store.
 //!
-//! Invariant: the bytes of these types never change; `tests/golden` holds samples that must stay
+//! Invariant: the bytes of these types never change; `golden/v1.txt` holds samples that must stay
 //! readable. Where a type of `twinscale-protocol` is part of a stored kind, a change there that alters
 //! the bytes fails the same test, and needs a copy of the old type here.
 
@@ -234,3 +234,6 @@ pub struct IntentsRecord {
     /// The intents.
     pub open: Vec<Intent>,
 }
+
+#[cfg(test)]
+mod tests;
