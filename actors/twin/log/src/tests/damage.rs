@@ -6,7 +6,7 @@ use super::{append_each, indexes, open_small, read_all};
 use crate::command::{CommandLog, DurablePoint, LogIndex, ReadLimits};
 use crate::disk::Disk;
 use crate::error::LogError;
-use crate::fault_disk::FaultDisk;
+use crate::fault_disk::{Fault, FaultDisk};
 use crate::format::{FORMAT_VERSION, encode_segment_header_of_version, segment_name};
 
 /// A closed log of 12 entries in three segments.
@@ -171,6 +171,42 @@ fn purge_keeps_what_is_needed_and_reads_before_it_are_refused() {
         log.generation(),
         generation,
         "nothing was committed under it"
+    );
+}
+
+#[test]
+fn purge_keeps_the_last_entry_when_the_newest_segment_is_empty() {
+    let disk = written_disk();
+    // A crash between the making of a segment and the first write to it.
+    let empty = encode_segment_header_of_version(FORMAT_VERSION, LogIndex::new(13));
+    disk.overwrite_file(&segment_name(LogIndex::new(13)), empty);
+    let (log, _) = open_small(&disk).unwrap();
+    let everything = DurablePoint::snapshot_fsynced_through(LogIndex::new(12));
+    assert_eq!(log.purge(everything).unwrap().get(), 9);
+    let generation = log.generation();
+    drop(log);
+    let (log, report) = open_small(&disk).unwrap();
+    assert_eq!(report.last_index.get(), 12);
+    assert_eq!(log.generation(), generation, "it never goes back");
+}
+
+#[test]
+fn a_lost_segment_is_noticed_without_an_orderly_close() {
+    let disk = FaultDisk::new(7);
+    let (log, _) = open_small(&disk).unwrap();
+    append_each(&log, 0..12);
+    // The power fails before the close can record the end.
+    disk.arm(0, Fault::PowerCut);
+    drop(log);
+    disk.crash();
+    for name in &segments(&disk)[1..] {
+        disk.delete_file(name);
+    }
+    let error = open_small(&disk).unwrap_err();
+    assert!(
+        matches!(&error, LogError::Truncated { last, durable_through, .. }
+            if last.get() == 4 && durable_through.get() == 8),
+        "{error}"
     );
 }
 
