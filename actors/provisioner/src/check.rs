@@ -5,7 +5,7 @@
 
 use crate::simcloud::{CallEffect, CallOperation, Ledger};
 use std::collections::{BTreeMap, BTreeSet};
-use twinscale_protocol::provisioner::Desired;
+use twinscale_protocol::provisioner::{Desired, ObservedAllocation};
 use twinscale_protocol::{CustomerId, DomainTime, Generation, TierName, VmId, VmTypeId};
 
 /// A broken rule.
@@ -64,6 +64,18 @@ pub enum Violation {
         observed: u32,
         /// VMs that are wanted.
         desired: u32,
+    },
+    /// A volume or the link has another size than is wanted.
+    #[error("customer {customer}: {resource} has size {observed}, {desired} is wanted")]
+    WrongSize {
+        /// Whose.
+        customer: CustomerId,
+        /// The volume's name, or `link`.
+        resource: String,
+        /// Its blocks, or the link's option.
+        observed: String,
+        /// What is wanted.
+        desired: String,
     },
 }
 
@@ -153,6 +165,41 @@ pub fn check_settled(
                 observed,
                 desired,
             });
+        }
+    }
+    violations
+}
+
+/// Checks, two reconcile periods after the last fault, that volumes hold at least the wanted blocks and the
+/// link has the wanted option.
+pub fn check_sizes(
+    customer: &CustomerId,
+    observed: &ObservedAllocation,
+    desired: &Desired,
+) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    let mut wrong = |resource: &str, observed: Option<u32>, desired: u32| {
+        violations.push(Violation::WrongSize {
+            customer: customer.clone(),
+            resource: resource.to_owned(),
+            observed: observed.map_or_else(|| "none".to_owned(), |size| size.to_string()),
+            desired: desired.to_string(),
+        });
+    };
+    for wanted in &desired.volumes {
+        let found = observed
+            .volumes
+            .iter()
+            .find(|one| one.volume == wanted.volume);
+        let blocks = found.map(|one| one.blocks);
+        if blocks.is_none_or(|blocks| blocks < wanted.blocks) {
+            wrong(wanted.volume.as_str(), blocks, wanted.blocks);
+        }
+    }
+    if let Some(wanted) = desired.link {
+        let option = observed.link.map(|link| link.option);
+        if option != Some(wanted.option) {
+            wrong("link", option, wanted.option);
         }
     }
     violations

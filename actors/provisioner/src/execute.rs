@@ -10,8 +10,12 @@
 //!
 //! Waits between attempts and the limit of one call are system time; domain time plays no part.
 
+#[cfg(test)]
+mod tests;
+
 use crate::driver::{CallContext, DriverError, Listing, ProviderDriver, VmSpec};
 use crate::memory::SharedMemory;
+use crate::reconcile::OPEN_INTENTS_MAX;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use twinscale_protocol::provisioner::{
@@ -21,7 +25,7 @@ use twinscale_protocol::provisioner::{
 use twinscale_protocol::{TierName, VmId, WireError, WireErrorCode};
 
 /// Most intents in one request: bounds how long a customer's lane is taken up.
-pub const INTENTS_PER_REQUEST_MAX: usize = 10_000;
+pub const INTENTS_PER_REQUEST_MAX: usize = OPEN_INTENTS_MAX;
 
 /// How a driver's calls are repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -27,9 +27,11 @@ mod reconcile;
 pub mod simcloud;
 pub mod start_up;
 pub mod steps;
+#[cfg(test)]
+mod storm;
 
 pub use actor::{Provisioner, ProvisionerArguments, ProvisionerFault, ProvisionerRequest};
 pub use driver::{DriverError, ProviderDriver};
 pub use execute::RetryPolicy;
-pub use reconcile::reconcile;
+pub use reconcile::{OPEN_INTENTS_MAX, reconcile};
 pub use simcloud::{SimCloud, SimCloudConfig, SimCloudDriver};

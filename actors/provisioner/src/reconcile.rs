@@ -10,7 +10,8 @@
 //! - an open intent counts as carried out, so planning again while an outcome is unknown doubles nothing;
 //!   it comes back as [`Operation::Retry`] and in no other form;
 //! - nothing scales in while the request is blind, nothing changes unless the mode is to enforce;
-//! - an operation names each VM at most once.
+//! - an operation names each VM at most once;
+//! - a pass is bounded ([`OPEN_INTENTS_MAX`]), whatever is wanted.
 //!
 //! **Who goes first.** A scale-in ends VMs that do not serve yet, newest first, and then serving ones,
 //! newest first. One that does not serve yet takes no capacity with it. Among serving ones the bill does
@@ -36,6 +37,9 @@ use twinscale_protocol::{DomainTime, TierName, VmCount, VmId, VmTypeId};
 
 /// The name under which a held link change is reported; a link has no name of its own.
 const LINK_NAME: &str = "link";
+
+/// Most intents that a pass leaves open: a twin keeps no more, and the level brings the rest next time.
+pub const OPEN_INTENTS_MAX: usize = 4_096;
 
 /// What a pass found held back, by tier and rule.
 pub(crate) type HeldCounts = BTreeMap<(TierName, HeldRule), u32>;
@@ -72,10 +76,12 @@ pub fn reconcile(request: &ReconcileRequest) -> ReconcileReply {
         .chain(terminations)
         .chain(link_down.map(Operation::ResizeLink))
         .collect();
+    let (operations, cut) = cut_to_bound(operations, retries.len());
+    hold(HeldRule::StepLimit, &cut, request, &mut held);
     let operations = if request.mode == Mode::Enforce {
         operations
     } else {
-        hold_all(&operations, request, &mut held);
+        hold(HeldRule::Mode, &operations, request, &mut held);
         Vec::new()
     };
     ReconcileReply {
@@ -232,8 +238,53 @@ fn hold_link(rule: HeldRule, held: &mut HeldCounts) {
     }
 }
 
-/// Reports every operation as held back by the mode.
-fn hold_all(operations: &[Operation], request: &ReconcileRequest, held: &mut HeldCounts) {
+/// Splits off what would leave more than [`OPEN_INTENTS_MAX`] intents open, from the last operation on.
+fn cut_to_bound(
+    operations: Vec<Operation>,
+    open_intents: usize,
+) -> (Vec<Operation>, Vec<Operation>) {
+    let room = OPEN_INTENTS_MAX.saturating_sub(open_intents);
+    let mut room = u32::try_from(room).unwrap_or(u32::MAX);
+    let mut kept = Vec::with_capacity(operations.len());
+    let mut cut = Vec::new();
+    for operation in operations {
+        match operation {
+            Operation::Retry { .. } => kept.push(operation),
+            Operation::Launch {
+                tier,
+                vm_type,
+                count,
+            } => {
+                let launch = |count| Operation::Launch {
+                    tier: tier.clone(),
+                    vm_type: vm_type.clone(),
+                    count: VmCount(count),
+                };
+                let now = count.0.min(room);
+                room -= now;
+                kept.extend((now > 0).then(|| launch(now)));
+                cut.extend((now < count.0).then(|| launch(count.0 - now)));
+            }
+            Operation::Terminate { .. } | Operation::ResizeVolume(_) | Operation::ResizeLink(_) => {
+                let place = if room > 0 { &mut kept } else { &mut cut };
+                place.push(operation);
+                room = room.saturating_sub(1);
+            }
+        }
+    }
+    (kept, cut)
+}
+
+/// Reports operations as held back by a rule.
+fn hold(
+    rule: HeldRule,
+    operations: &[Operation],
+    request: &ReconcileRequest,
+    held: &mut HeldCounts,
+) {
+    if operations.is_empty() {
+        return;
+    }
     let open_intents: Vec<_> = request.open_intents.iter().collect();
     let present = present_vms(&request.observed, &open_intents);
     let actions: BTreeMap<_, _> = open_intents
@@ -256,7 +307,7 @@ fn hold_all(operations: &[Operation], request: &ReconcileRequest, held: &mut Hel
             },
         };
         if let Some(tier) = tier {
-            let sum = held.entry((tier, HeldRule::Mode)).or_insert(0);
+            let sum = held.entry((tier, rule)).or_insert(0);
             *sum = sum.saturating_add(count);
         }
     }

@@ -187,8 +187,12 @@ fn floor_and_ceiling_bound_a_tier() {
     check(&bounded, "+3b, floor 2");
     bounded.limits.floor = VmCount(0);
     bounded.limits.ceiling = VmCount(2);
+    // Launches are cut before VMs that are there.
     bounded.desired.vms = vec![wanted("a", 3, 3), wanted("b", 2, 2)];
     check(&bounded, "-3, ceiling 3");
+    // The present step comes before the next, whatever is there already.
+    bounded.desired.vms = vec![wanted("a", 0, 5), wanted("b", 2, 0)];
+    check(&bounded, "-1, ceiling 5");
 }
 
 #[test]
@@ -290,6 +294,22 @@ fn other_modes_hold_everything() {
     }
     advised.mode = Mode::Enforce;
     check(&advised, "?4, +1b, -1");
+}
+
+#[test]
+fn a_pass_is_bounded_whatever_is_wanted() {
+    let mut wild = request(
+        vec![wanted("b", u32::MAX, 0), wanted("a", 0, u32::MAX)],
+        vec![seen(1, "c", true)],
+    );
+    wild.limits.ceiling = VmCount(u32::MAX);
+    wild.limits.step_out_max = VmCount(u32::MAX);
+    wild.open_intents = vec![launch(1, 7, "a")];
+    // As the present comes first, all of the step's room is type b's; the cut termination is held too.
+    check(
+        &wild,
+        "?1, +4095b, ceiling 4294967295, steplimit 4294963202",
+    );
 }
 
 fn volume(blocks: u32) -> VolumeBlocks {

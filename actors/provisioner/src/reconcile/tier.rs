@@ -56,7 +56,7 @@ pub(crate) fn plan_tier(
     let mut targets: Vec<u32> = counts.types.values().map(TypeCounts::wanted).collect();
     let present: Vec<u32> = counts.types.values().map(TypeCounts::present).collect();
     let limits = request.limits;
-    let cut = lower_to_ceiling(&mut targets, &present, limits.ceiling.0);
+    let cut = lower_to_ceiling(&mut targets, counts, limits.ceiling.0);
     notes.add(HeldRule::Ceiling, cut);
     let mut floor_starts = 0;
     if counts.named {
@@ -174,19 +174,21 @@ fn last_changes(
     change.map_or((None, None), |change| (change.out_at, change.in_at))
 }
 
-/// Lowers the targets so that they fit under the ceiling: launches go first, then VMs that are there, both
-/// from the last type on. Gives what was cut.
-fn lower_to_ceiling(targets: &mut [u32], present: &[u32], ceiling: u32) -> u32 {
+/// Lowers the targets so that they fit under the ceiling, from the last type on: first launches for the next
+/// step alone, then VMs that stay for it alone, then launches for the present step, then the rest. Gives what
+/// was cut.
+fn lower_to_ceiling(targets: &mut [u32], counts: &TierCounts, ceiling: u32) -> u32 {
+    let keeps: [fn(&TypeCounts) -> u32; 4] = [
+        |counts| counts.now.max(counts.present()),
+        |counts| counts.now,
+        |counts| counts.now.min(counts.present()),
+        |_| 0,
+    ];
     let excess_all = sum(targets).saturating_sub(u64::from(ceiling));
     let mut excess = excess_all;
-    for keep_present in [true, false] {
-        for (target, present) in targets.iter_mut().zip(present).rev() {
-            let least = if keep_present {
-                (*present).min(*target)
-            } else {
-                0
-            };
-            let cut = at_most(excess).min(*target - least);
+    for keep in keeps {
+        for (target, counts) in targets.iter_mut().zip(counts.types.values()).rev() {
+            let cut = at_most(excess).min(target.saturating_sub(keep(counts)));
             *target -= cut;
             excess -= u64::from(cut);
         }

@@ -128,6 +128,12 @@ impl Account {
         let ledger = &self.ledger;
         self.recent
             .retain(|place| ledger.vm(*place).is_some_and(|vm| !vm.has_ended(forget)));
+        self.listing(as_of)
+    }
+
+    /// Lists the resources as they were at a time that is not forgotten.
+    pub(crate) fn listing(&self, as_of: DomainTime) -> Listing {
+        let ledger = &self.ledger;
         let mut listing = Listing::default();
         for vm in self.recent.iter().filter_map(|place| ledger.vm(*place)) {
             if vm.life.requested_at > as_of {

@@ -11,7 +11,7 @@ use crate::start_up::rng_for;
 use rand::Rng;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use twinscale_protocol::provisioner::{LinkSize, VolumeBlocks};
+use twinscale_protocol::provisioner::{LinkSize, ObservedAllocation, VolumeBlocks};
 use twinscale_protocol::{
     CustomerId, DomainTime, MicroDollars, PartsPerMillion, Seconds, TierName, VmId, VmTypeId,
 };
@@ -84,6 +84,11 @@ impl SimCloud {
         self.config.faults = faults;
     }
 
+    /// Changes the share of starts that fail, for starts from now on.
+    pub fn set_failed_starts(&mut self, failed: PartsPerMillion) {
+        self.config.start_up.failed = failed;
+    }
+
     /// Reads the customers that ever called.
     pub fn customers(&self) -> impl Iterator<Item = &CustomerId> {
         self.accounts.keys()
@@ -92,6 +97,15 @@ impl SimCloud {
     /// Reads a customer's ledger.
     pub fn ledger(&self, customer: &CustomerId) -> Option<&Ledger> {
         self.accounts.get(customer).map(|account| &account.ledger)
+    }
+
+    /// Lists what runs for a customer at a time, without a call and so without faults.
+    #[must_use]
+    pub fn allocation(&self, customer: &CustomerId, at: DomainTime) -> ObservedAllocation {
+        let account = self.accounts.get(customer);
+        account.map_or_else(ObservedAllocation::default, |account| {
+            account.listing(at).allocation
+        })
     }
 
     /// Collects a customer's VM lifetimes by tier and type.
