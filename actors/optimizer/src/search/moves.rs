@@ -74,6 +74,7 @@ pub(super) fn draw(state: &State<'_>, tier: usize, rng: &mut ChaCha8Rng) -> Move
         30..=39 => shift_two(state, tier, option, rng),
         40..=49 => remove(state, tier, option, rng),
         50..=54 => add(state, tier, rng),
+        55..=69 if model.options > 2 => bundle(state, tier, option, rng),
         _ if model.options > 1 => swap(state, tier, option, rng),
         _ => shift(state, tier, option, rng),
     }
@@ -282,6 +283,71 @@ fn swap(state: &State<'_>, tier: usize, option: usize, rng: &mut ChaCha8Rng) -> 
     drawn
 }
 
+/// Replaces VMs of one type by VMs of several others over a window, or the other way round.
+fn bundle(state: &State<'_>, tier: usize, option: usize, rng: &mut ChaCha8Rng) -> Move {
+    let model = &state.model.tiers[tier];
+    let mut drawn = Move::none();
+    let gather = rng.random_bool(0.5);
+    let single = if gather {
+        start_option(state, tier, rng)
+    } else {
+        option
+    };
+    let (from, to) = window(state, tier, option, rng);
+    let ahead = from.saturating_sub(model.delay);
+    let edit = |option: usize, units: i32| Edit {
+        tier,
+        option,
+        from: if units > 0 { ahead } else { from },
+        to,
+        delta: units,
+    };
+    let sign = if gather { 1 } else { -1 };
+    drawn.push(edit(single, sign));
+    let lane = scarce_lane(model, rng);
+    let mut left = units_of(model, single, lane);
+    let mut chosen = [single; EDITS_MAX];
+    for place in 1..EDITS_MAX {
+        let other = if gather {
+            active_option(state, tier, rng).unwrap_or(option)
+        } else {
+            start_option(state, tier, rng)
+        };
+        let units = units_of(model, other, lane);
+        if chosen.contains(&other) || units <= 0.0 {
+            continue;
+        }
+        // A removed VM must be covered, an added one may cover a little less than it could.
+        let ratio = (left / units).min(8.0);
+        let most = if gather { ratio.floor() } else { ratio.ceil() };
+        let count = i32::try_from(whole(most)).unwrap_or(1);
+        if count <= 0 {
+            continue;
+        }
+        let count = if rng.random_bool(0.5) {
+            count
+        } else {
+            rng.random_range(1..=count)
+        };
+        chosen[place] = other;
+        left -= units * f64::from(count);
+        drawn.push(edit(other, -sign * count));
+        if left <= 0.0 {
+            break;
+        }
+    }
+    drawn
+}
+
+/// A lane of capacity, chosen evenly: any one resource may be the scarce one.
+fn scarce_lane(model: &TierModel, rng: &mut ChaCha8Rng) -> usize {
+    rng.random_range(0..model.groups * LANES - 1)
+}
+
+fn units_of(model: &TierModel, option: usize, lane: usize) -> f64 {
+    model.capacity[option * model.groups + lane / LANES][lane % LANES]
+}
+
 /// Adds VMs that start one after the other and stop likewise, as tight start limits ask for.
 fn stagger(drawn: &mut Move, added: Edit, rng: &mut ChaCha8Rng) {
     let parts = added.delta.min(3);
@@ -310,11 +376,8 @@ fn exchange(
     units: i32,
     rng: &mut ChaCha8Rng,
 ) -> i32 {
-    // Any one resource may be the scarce one.
-    let lane = rng.random_range(0..model.groups * LANES - 1);
-    let units_of =
-        |option: usize| model.capacity[option * model.groups + lane / LANES][lane % LANES];
-    let (have, get) = (units_of(left), units_of(right));
+    let lane = scarce_lane(model, rng);
+    let (have, get) = (units_of(model, left, lane), units_of(model, right, lane));
     if have <= 0.0 || get <= 0.0 {
         return units;
     }
