@@ -8,6 +8,7 @@ pub mod cli;
 pub mod console;
 pub mod error;
 pub mod progress;
+pub mod report;
 pub mod rivals;
 pub mod samples;
 pub mod trace;
