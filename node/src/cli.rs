@@ -1,5 +1,9 @@
 //! The command line: arguments in, exit code out. Each command has a file of its own.
 
+mod bench;
+mod plan;
+mod train;
+
 use crate::console;
 use crate::error::{EXIT_CODES, render};
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -18,6 +22,13 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Solve an allocation problem file.
+    Plan(plan::PlanArguments),
+    /// Train forecast weights on a data directory.
+    Train(train::TrainArguments),
+    /// Measure against rivals and limits.
+    #[command(subcommand)]
+    Bench(bench::BenchArguments),
     /// Print shell completions.
     Completions {
         /// The shell.
@@ -40,7 +51,11 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let quiet = arguments.quiet;
     match arguments.command {
+        Command::Plan(arguments) => plan::run(&arguments, quiet)?,
+        Command::Train(arguments) => train::run(&arguments, quiet)?,
+        Command::Bench(arguments) => bench::run(&arguments, quiet)?,
         Command::Completions { shell } => {
             let mut bytes = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "twinscale", &mut bytes);
@@ -48,4 +63,13 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Builds the runtime of a command: `threads` workers, none of which does model or search work.
+fn runtime(threads: usize) -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads.max(1))
+        .thread_name("node")
+        .enable_time()
+        .build()?)
 }

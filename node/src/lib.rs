@@ -4,12 +4,15 @@
 //! shows what came of it. No business rule lives here: twins, forecasts, plans and provisioning are in
 //! the crates under `actors/`.
 
+pub mod assembly;
 pub mod cli;
+pub mod clients;
 pub mod console;
 pub mod error;
 pub mod progress;
 pub mod report;
 pub mod rivals;
 pub mod samples;
+pub mod score;
 pub mod trace;
 pub mod workload;

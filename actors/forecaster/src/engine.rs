@@ -4,6 +4,9 @@
 //! the run and in whichever order they come; quantiles ascend and are not negative; a request that cannot
 //! be served fails alone. It knows neither actors nor clocks.
 
+#[cfg(test)]
+mod tests;
+
 use crate::bench::sources::spans;
 use crate::calibration::Calibration;
 use crate::fallback;

@@ -5,12 +5,15 @@
 //! what else waits, on the order of arrival or on the number of threads. The network itself stands behind
 //! [`network::QuantileNetwork`], so that this crate builds without `LibTorch`.
 
+pub mod actor;
 pub mod bench;
 mod calibration;
 pub mod card;
 pub mod engine;
 mod fallback;
 pub mod features;
+#[cfg(test)]
+mod fixtures;
 pub mod network;
 mod numeric;
 mod rows;

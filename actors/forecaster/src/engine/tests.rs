@@ -1,0 +1,194 @@
+use super::*;
+use crate::fixtures::{Broken, OneCandidate, request, wave};
+use proptest::prelude::*;
+use twinscale_protocol::{QUANTILE_LEVELS, Seconds};
+
+fn engine(candidate: usize) -> Engine {
+    let gap = 0.5;
+    Engine::new(Box::new(OneCandidate { candidate, gap }))
+}
+
+fn only(engine: &mut Engine, request: &ForecastRequest) -> Result<ForecastReply, ForecastError> {
+    let replies = engine.forecast_batch(std::slice::from_ref(request));
+    replies.into_iter().next().expect("one reply")
+}
+
+#[test]
+fn company_and_order_change_nothing() {
+    let requests: Vec<ForecastRequest> = (0..90)
+        .map(|seed| {
+            let interval_s = [3600, 300, 60][usize::try_from(seed % 3).expect("small")];
+            let steps = 400 + usize::try_from(seed).expect("small") * 9;
+            request("acme", interval_s, &wave(steps, interval_s, seed))
+        })
+        .collect();
+    let mut engine = engine(3);
+    let together = engine.forecast_batch(&requests);
+    for (request, reply) in requests.iter().zip(&together) {
+        assert_eq!(only(&mut engine, request), *reply);
+    }
+    let backwards: Vec<ForecastRequest> = requests.into_iter().rev().collect();
+    let mut replies = engine.forecast_batch(&backwards);
+    replies.reverse();
+    assert_eq!(replies, together);
+}
+
+#[test]
+fn a_first_request_is_calibrated_and_its_state_is_small() {
+    let mut engine = engine(3);
+    let request = request("acme", 3600, &wave(56 * 24, 3600, 1));
+    let reply = only(&mut engine, &request).expect("a forecast");
+    let stored = &reply.calibrations[0];
+    assert!(!stored.is_empty() && stored.len() < 256, "{}", stored.len());
+    // The bare network is far too wide for this wave; back-casts have drawn it in.
+    let step = reply.forecasts[0].quantiles[5];
+    let width = step[5].units() - step[1].units();
+    assert!(width < 2.5, "{width}");
+}
+
+#[test]
+fn learning_at_once_and_one_by_one_ends_the_same() {
+    let values = wave(40 * 24, 3600, 3);
+    let mut engine = engine(3);
+    let mut calibration = Vec::new();
+    for hours in (31 * 24)..=(40 * 24) {
+        let mut request = request("acme", 3600, &values[..hours]);
+        request.series[0].calibration = calibration;
+        let reply = only(&mut engine, &request).expect("a forecast");
+        calibration = reply.calibrations[0].clone();
+    }
+    let mut early = request("acme", 3600, &values[..31 * 24]);
+    early.series[0].calibration =
+        only(&mut engine, &early).expect("a forecast").calibrations[0].clone();
+    let mut late = request("acme", 3600, &values);
+    late.series[0].calibration = early.series[0].calibration.clone();
+    let at_once = only(&mut engine, &late).expect("a forecast");
+    assert_eq!(at_once.calibrations[0], calibration);
+}
+
+#[test]
+fn the_range_comes_to_hold_what_it_says() {
+    // Noise is uniform over 3 units; the candidate is the day before, so misses are triangular.
+    let values = wave(90 * 24, 3600, 5);
+    let mut engine = engine(3);
+    let mut calibration = Vec::new();
+    let (mut inside, mut count) = (0.0, 0.0);
+    for day in 60..89 {
+        let end = day * 24;
+        let mut request = request("acme", 3600, &values[end - 56 * 24..end]);
+        request.series[0].calibration = calibration;
+        let reply = only(&mut engine, &request).expect("a forecast");
+        calibration = reply.calibrations[0].clone();
+        for (ahead, step) in reply.forecasts[0].quantiles.iter().enumerate() {
+            let truth = values[end + ahead].expect("observed");
+            count += 1.0;
+            if (step[1].units()..=step[5].units()).contains(&truth) {
+                inside += 1.0;
+            }
+        }
+    }
+    let share: f64 = inside / count;
+    assert!((0.74..0.88).contains(&share), "{share}");
+}
+
+#[test]
+fn what_cannot_be_used_is_named_and_fails_alone() {
+    let good = request("acme", 3600, &wave(200, 3600, 1));
+    let mut far = good.clone();
+    far.horizon_steps = 49;
+    let mut gap = good.clone();
+    gap.issued_at = DomainTime(gap.issued_at.0 + 3600);
+    let mut negative = good.clone();
+    negative.series[0].values[3] = Some(FixedValue(-1));
+    let mut engine = engine(3);
+    let replies = engine.forecast_batch(&[far, gap, good, negative]);
+    assert_eq!(replies[0], Err(ForecastError::Horizon { steps: 49 }));
+    assert!(matches!(replies[1], Err(ForecastError::Window { .. })));
+    assert!(replies[2].is_ok());
+    let error = WireError::from(replies[3].as_ref().expect_err("negative"));
+    assert_eq!(error.code, WireErrorCode::Invalid);
+    assert!(error.message.contains("m5.large/vm_count"), "{error}");
+    assert!(error.message.contains("position 3"), "{error}");
+}
+
+#[test]
+fn little_history_gets_the_fallback_with_its_reason() {
+    let mut engine = engine(3);
+    let young = request("acme", 3600, &wave(5, 3600, 1));
+    let reply = only(&mut engine, &young).expect("a forecast");
+    assert!(matches!(
+        &reply.forecasts[0].source,
+        ForecastSource::SeasonalFallback(reason) if reason.contains("5 steps")
+    ));
+    let silent = request("acme", 3600, &[None; 100]);
+    let reply = only(&mut engine, &silent).expect("a forecast");
+    assert_eq!(reply.forecasts[0].context.samples, 0);
+    assert!(matches!(
+        &reply.forecasts[0].source,
+        ForecastSource::SeasonalFallback(reason) if reason.contains("no observation")
+    ));
+}
+
+#[test]
+fn a_broken_network_is_an_error() {
+    let mut engine = Engine::new(Box::new(Broken));
+    let request = request("acme", 3600, &wave(200, 3600, 1));
+    let error = only(&mut engine, &request).expect_err("broken");
+    assert!(matches!(
+        error,
+        ForecastError::Network(NetworkError::Shape { .. })
+    ));
+}
+
+#[test]
+fn an_event_that_is_not_known_yet_changes_nothing() {
+    let plain = request("acme", 3600, &wave(40 * 24, 3600, 1));
+    let mut engine = engine(12);
+    let mut announced = plain.clone();
+    announced.events.push(Event {
+        kind: EventKind::Holiday,
+        name: "founders' day".to_owned(),
+        start: plain.issued_at,
+        end: DomainTime(plain.issued_at.0 + 86_400),
+        known_from: DomainTime(plain.issued_at.0 + 1),
+        series: None,
+    });
+    let before = only(&mut engine, &plain).expect("a forecast");
+    assert_eq!(only(&mut engine, &announced).expect("a forecast"), before);
+    announced.events[0].known_from = plain.issued_at;
+    let known = only(&mut engine, &announced).expect("a forecast");
+    assert_eq!(known.forecasts[0].context.events, vec!["founders' day"]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn any_history_gives_ascending_finite_quantiles(
+        values in proptest::collection::vec(
+            proptest::option::weighted(0.8, prop_oneof![Just(0.0), 0.0..1e3, 0.0..1e12]),
+            0..700,
+        ),
+        interval_s in prop_oneof![Just(60_u32), Just(300), Just(3600), Just(7200), Just(86_400), 1_u32..90_000],
+        horizon in 1_u16..=48,
+    ) {
+        let mut request = request("acme", 60, &values);
+        request.interval = Seconds(interval_s);
+        let length = i64::try_from(values.len()).expect("short") * i64::from(interval_s);
+        request.issued_at = DomainTime(request.series[0].first_at.0 + length);
+        request.horizon_steps = horizon;
+        match only(&mut engine(3), &request) {
+            Ok(reply) => {
+                let forecast = &reply.forecasts[0];
+                prop_assert_eq!(forecast.quantiles.len(), usize::from(horizon));
+                for step in &forecast.quantiles {
+                    prop_assert!(step.windows(2).all(|pair| pair[0] <= pair[1]));
+                    prop_assert!(step[0].0 >= 0);
+                }
+                prop_assert_eq!(QUANTILE_LEVELS.len(), QUANTILES);
+            }
+            Err(ForecastError::Series { .. }) => prop_assert!(interval_s > 86_400),
+            Err(error) => prop_assert!(false, "{}", error),
+        }
+    }
+}

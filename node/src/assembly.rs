@@ -1,0 +1,317 @@
+//! The composition root: builds the actors of a node, the same ones for demo, backtest and benchmark.
+//!
+//! Invariant: nothing else in this program starts an actor or opens a log or store.
+
+use crate::clients::{ForecasterClient, OptimizerClient, ProvisionerClient};
+use crate::error::ExpectedError;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use twinscale_forecast_model::RecurrentNetwork;
+use twinscale_forecast_model::shipped::{SHIPPED_CARD, SHIPPED_WEIGHTS, load};
+use twinscale_forecaster::actor::{
+    Forecaster, ForecasterArguments, ForecasterRequest, JOB_LIMIT, MakeEngine,
+};
+use twinscale_forecaster::card::WeightsCard;
+use twinscale_forecaster::engine::Engine;
+use twinscale_forecaster::network::QuantileNetwork as _;
+use twinscale_log::{CommandLog, FileLog, LogOptions};
+use twinscale_optimizer::actor::{
+    JOB_LIMIT as PLAN_LIMIT, Optimizer, OptimizerArguments, OptimizerRequest, WorkerPolicy,
+};
+use twinscale_protocol::{CustomerId, DomainTime, Generation, WireError, WireErrorCode};
+use twinscale_provisioner::memory::SharedMemory;
+use twinscale_provisioner::{
+    Provisioner, ProvisionerArguments, ProvisionerRequest, RetryPolicy, SimCloudConfig,
+    SimCloudDriver,
+};
+use twinscale_store::StoreOptions;
+use twinscale_supervision::{ChildSpec, DomainClock, RestartPolicy, Supervised, supervise};
+use twinscale_twin::{
+    CycleSettings, HostOpenReport, HostOptions, PhaseLimits, Twin, TwinArguments, TwinDependencies,
+    TwinHost, TwinMessage,
+};
+
+/// Requests that wait for a shared actor: one per twin of a busy node, with room.
+const SHARED_MAILBOX: usize = 1_024;
+
+/// Messages that wait for a twin: a tick, and a few questions.
+const TWIN_MAILBOX: usize = 16;
+
+/// One voter: its first term. A restart with consensus will raise it.
+const GENERATION: Generation = Generation(1);
+
+/// Weights with their card, checked against each other.
+#[derive(Clone, Debug)]
+pub struct ForecastWeights {
+    bytes: Arc<[u8]>,
+    card: WeightsCard,
+    zeroed: bool,
+}
+
+impl ForecastWeights {
+    /// Loads weights from a file, or the shipped ones.
+    ///
+    /// # Errors
+    /// When a file cannot be read, is damaged, or the card belongs to other weights.
+    pub fn load(path: Option<&Path>) -> anyhow::Result<Self> {
+        let Some(path) = path else {
+            return Self::check(SHIPPED_WEIGHTS, SHIPPED_CARD, "the shipped weights");
+        };
+        let read = |path: &Path| {
+            std::fs::read(path).map_err(|source| ExpectedError::file("read", path, source))
+        };
+        let card = read(&path.with_extension("json"))?;
+        Self::check(&read(path)?, &card, &path.display().to_string())
+    }
+
+    /// The same weights set to zero, so that a test sees what hangs on them.
+    #[must_use]
+    pub fn zeroed(self) -> Self {
+        Self {
+            zeroed: true,
+            ..self
+        }
+    }
+
+    fn check(weights: &[u8], card: &[u8], place: &str) -> anyhow::Result<Self> {
+        let (_network, card) = load(weights, card)
+            .map_err(|error| ExpectedError::input(format!("{place} cannot be used"), error))?;
+        Ok(Self {
+            bytes: weights.into(),
+            card,
+            zeroed: false,
+        })
+    }
+
+    /// What the weights were trained on, and until when.
+    pub fn card(&self) -> &WeightsCard {
+        &self.card
+    }
+
+    fn make_engine(&self) -> MakeEngine {
+        let (bytes, zeroed) = (Arc::clone(&self.bytes), self.zeroed);
+        let internal = |text: String| WireError::new(WireErrorCode::Internal, text);
+        Arc::new(move || {
+            let mut network = RecurrentNetwork::from_bytes(&bytes)
+                .map_err(|error| internal(error.to_string()))?;
+            if zeroed {
+                network
+                    .zero_weights()
+                    .map_err(|error| internal(error.to_string()))?;
+            }
+            Ok(Engine::new(Box::new(network)))
+        })
+    }
+}
+
+/// How a node is built.
+#[derive(Clone, Debug)]
+pub struct NodeOptions {
+    /// Folder of log and store.
+    pub directory: PathBuf,
+    /// Root of all randomness.
+    pub seed: u64,
+    /// Plans that are searched at once.
+    pub optimizer_threads: NonZeroUsize,
+    /// The forecaster's weights.
+    pub weights: ForecastWeights,
+    /// The provider.
+    pub cloud: SimCloudConfig,
+}
+
+/// The shared actors of a node, with its log, store and provider.
+#[derive(Debug)]
+pub struct Node {
+    host: Arc<TwinHost>,
+    cloud: Arc<SimCloudDriver>,
+    forecaster: Supervised<ForecasterRequest>,
+    optimizer: Supervised<OptimizerRequest>,
+    provisioner: Supervised<ProvisionerRequest>,
+    seed: u64,
+}
+
+/// One supervised twin with its domain time.
+#[derive(Debug)]
+pub struct NodeTwin {
+    /// Whose it is.
+    pub customer: CustomerId,
+    /// Its actor.
+    pub actor: Supervised<TwinMessage>,
+    /// Its domain time: customers of a replay live in different years.
+    pub clock: DomainClock,
+}
+
+impl Node {
+    /// Opens log and store, and starts the shared actors.
+    ///
+    /// # Errors
+    /// When the folder cannot be used, log or store do not open, or an actor cannot be started.
+    pub async fn start(options: NodeOptions) -> anyhow::Result<(Self, HostOpenReport)> {
+        let (host, report) = open_host(&options.directory)?;
+        // Shared actors answer in system time; whoever waits for them holds the domain time of its twin.
+        let clock = DomainClock::starting_at(DomainTime(0));
+        let cloud = Arc::new(SimCloudDriver::new(options.cloud));
+        let node = Self {
+            host: Arc::new(host),
+            forecaster: start_forecaster(&options.weights, &clock).await?,
+            optimizer: start_optimizer(options.optimizer_threads, &clock).await?,
+            provisioner: start_provisioner(Arc::clone(&cloud), &clock).await?,
+            cloud,
+            seed: options.seed,
+        };
+        Ok((node, report))
+    }
+
+    /// Starts the actor of a twin at a moment of its domain time.
+    ///
+    /// # Errors
+    /// When its supervisor cannot be started.
+    pub async fn start_twin(
+        &self,
+        customer: &CustomerId,
+        now: DomainTime,
+    ) -> anyhow::Result<NodeTwin> {
+        let clock = DomainClock::starting_at(now);
+        let dependencies = TwinDependencies {
+            host: Arc::clone(&self.host),
+            forecaster: Arc::new(ForecasterClient(self.forecaster.address().clone())),
+            optimizer: Arc::new(OptimizerClient(self.optimizer.address().clone())),
+            provisioner: Arc::new(ProvisionerClient(self.provisioner.address().clone())),
+            clock: clock.clone(),
+            settings: CycleSettings {
+                root_seed: self.seed,
+                generation: GENERATION,
+            },
+            limits: PhaseLimits::default(),
+        };
+        let spec = ChildSpec {
+            name: format!("twin {customer}"),
+            make: Arc::new(|| Twin),
+            arguments: TwinArguments {
+                customer: customer.clone(),
+                dependencies,
+            },
+            mailbox_capacity: TWIN_MAILBOX,
+            policy: RestartPolicy::default(),
+            clock: clock.clone(),
+        };
+        let actor = supervise(spec).await?;
+        Ok(NodeTwin {
+            customer: customer.clone(),
+            actor,
+            clock,
+        })
+    }
+
+    /// The one writer of all twins: ingest, configuration, reads.
+    pub fn host(&self) -> &TwinHost {
+        &self.host
+    }
+
+    /// The provider.
+    pub fn cloud(&self) -> &SimCloudDriver {
+        &self.cloud
+    }
+
+    /// The forecaster.
+    pub fn forecaster(&self) -> &Supervised<ForecasterRequest> {
+        &self.forecaster
+    }
+
+    /// The optimizer.
+    pub fn optimizer(&self) -> &Supervised<OptimizerRequest> {
+        &self.optimizer
+    }
+
+    /// The provisioner.
+    pub fn provisioner(&self) -> &Supervised<ProvisionerRequest> {
+        &self.provisioner
+    }
+
+    /// Ends the shared actors; twins are ended before, by [`NodeTwin::actor`].
+    pub async fn stop(self) {
+        self.provisioner.stop().await;
+        self.optimizer.stop().await;
+        self.forecaster.stop().await;
+    }
+}
+
+/// Opens the twins of a folder: their log, and the store of what was applied.
+///
+/// # Errors
+/// When the folder cannot be used, or log or store do not open.
+pub fn open_host(directory: &Path) -> anyhow::Result<(TwinHost, HostOpenReport)> {
+    std::fs::create_dir_all(directory)
+        .map_err(|source| ExpectedError::file("create", directory, source))?;
+    let place = directory.display();
+    let (log, _report) =
+        FileLog::open(&directory.join("log"), LogOptions::default()).map_err(|error| {
+            ExpectedError::input(format!("the log in {place} does not open"), error)
+        })?;
+    let log: Arc<dyn CommandLog> = Arc::new(log);
+    let store = directory.join("store");
+    TwinHost::open_at(log, &store, StoreOptions::default(), HostOptions::default()).map_err(
+        |error| ExpectedError::input(format!("the twins in {place} do not open"), error).into(),
+    )
+}
+
+/// Starts the forecaster of a node.
+///
+/// # Errors
+/// When its supervisor cannot be started.
+pub async fn start_forecaster(
+    weights: &ForecastWeights,
+    clock: &DomainClock,
+) -> anyhow::Result<Supervised<ForecasterRequest>> {
+    let arguments = ForecasterArguments {
+        make_engine: weights.make_engine(),
+        job_limit: JOB_LIMIT,
+        clock: clock.clone(),
+    };
+    Ok(supervise(shared("forecaster", || Forecaster, arguments, clock)).await?)
+}
+
+async fn start_optimizer(
+    workers: NonZeroUsize,
+    clock: &DomainClock,
+) -> anyhow::Result<Supervised<OptimizerRequest>> {
+    let arguments = OptimizerArguments {
+        policy: WorkerPolicy {
+            workers,
+            job_limit: PLAN_LIMIT,
+        },
+        clock: clock.clone(),
+    };
+    Ok(supervise(shared("optimizer", || Optimizer, arguments, clock)).await?)
+}
+
+async fn start_provisioner(
+    driver: Arc<SimCloudDriver>,
+    clock: &DomainClock,
+) -> anyhow::Result<Supervised<ProvisionerRequest>> {
+    let arguments = ProvisionerArguments {
+        driver,
+        memory: SharedMemory::default(),
+        // The simulated cloud answers at once: waiting would only slow a replay.
+        retry: RetryPolicy::without_waits(),
+        clock: clock.clone(),
+    };
+    Ok(supervise(shared("provisioner", || Provisioner, arguments, clock)).await?)
+}
+
+fn shared<C: ractor::Actor>(
+    name: &str,
+    make: fn() -> C,
+    arguments: C::Arguments,
+    clock: &DomainClock,
+) -> ChildSpec<C> {
+    ChildSpec {
+        name: name.to_owned(),
+        make: Arc::new(make),
+        arguments,
+        mailbox_capacity: SHARED_MAILBOX,
+        policy: RestartPolicy::default(),
+        clock: clock.clone(),
+    }
+}

@@ -1,0 +1,109 @@
+//! `twinscale bench`: figures that compare with a rival or a limit.
+
+use crate::assembly::{ForecastWeights, start_forecaster};
+use crate::clients::wire;
+use crate::console;
+use crate::error::ExpectedError;
+use crate::progress::Progress;
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+use std::time::Duration;
+use twinscale_forecaster::actor::ForecasterRequest;
+use twinscale_forecaster::bench::run::{BenchError, BenchOptions, run as run_forecast};
+use twinscale_protocol::forecaster::{ForecastReply, ForecastRequest};
+use twinscale_protocol::{DomainTime, WireError};
+use twinscale_supervision::{Address, DomainClock};
+
+/// A cold request back-casts over weeks of context; a busy machine takes seconds for many at once.
+const ASK_LIMIT: Duration = Duration::from_mins(5);
+
+/// Requests under way at once: well under the forecaster's mailbox.
+const ASKS_AT_ONCE: usize = 64;
+
+/// Measures Twinscale against rivals and limits.
+#[derive(Debug, Subcommand)]
+pub(super) enum BenchArguments {
+    /// Forecast every scored series of a data directory at every origin, for the scorer.
+    Forecast(ForecastArguments),
+}
+
+/// Writes the submission file of the forecast protocol.
+#[derive(Debug, Args)]
+pub(super) struct ForecastArguments {
+    /// Directory with protocol.json, events.csv and a folder per split.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// The split: the folder's name.
+    #[arg(long, default_value = "dev")]
+    split: String,
+    /// The submission; compressed when it ends in .gz.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Other weights than the shipped ones; their card is the .json file beside them.
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: &BenchArguments, quiet: bool) -> anyhow::Result<()> {
+    match arguments {
+        BenchArguments::Forecast(arguments) => forecast(arguments, quiet),
+    }
+}
+
+fn forecast(arguments: &ForecastArguments, quiet: bool) -> anyhow::Result<()> {
+    let weights = ForecastWeights::load(arguments.weights.as_deref())?;
+    let runtime = super::runtime(1)?;
+    let clock = DomainClock::starting_at(DomainTime(0));
+    let forecaster = runtime.block_on(start_forecaster(&weights, &clock))?;
+    let address = forecaster.address().clone();
+    let options = BenchOptions {
+        directory: arguments.data.clone(),
+        split: arguments.split.clone(),
+        out: arguments.out.clone(),
+    };
+    let progress = Progress::start("forecasts", 1, quiet);
+    let mut answer = |requests: &[ForecastRequest]| runtime.block_on(ask_all(&address, requests));
+    let made = run_forecast(&options, weights.card(), &mut answer, &mut |at| {
+        progress.of(at.done as u64, at.total as u64);
+    })
+    .map_err(expected)?;
+    drop(progress);
+    runtime.block_on(forecaster.stop());
+    if !quiet {
+        console::say(&format!("{made} forecasts in {}", arguments.out.display()));
+    }
+    Ok(())
+}
+
+async fn ask_all(
+    address: &Address<ForecasterRequest>,
+    requests: &[ForecastRequest],
+) -> Vec<Result<ForecastReply, WireError>> {
+    let mut replies = Vec::with_capacity(requests.len());
+    for chunk in requests.chunks(ASKS_AT_ONCE) {
+        let asks = chunk.iter().map(|request| {
+            address.ask(ASK_LIMIT, move |reply_to| {
+                ForecasterRequest::Forecast(Box::new(request.clone()), reply_to)
+            })
+        });
+        let answers = futures::future::join_all(asks).await;
+        replies.extend(answers.into_iter().map(|answer| match answer {
+            Ok(reply) => reply,
+            Err(error) => Err(wire(&error)),
+        }));
+    }
+    replies
+}
+
+fn expected(error: BenchError) -> ExpectedError {
+    match error {
+        BenchError::Leak(leak) => ExpectedError::Refused {
+            context: leak.to_string(),
+            hint:
+                "use weights whose card names an earlier cut for this series, such as the shipped \
+                   ones, or train again with --cuts"
+                    .to_owned(),
+        },
+        error => ExpectedError::input("the forecast benchmark cannot run", error),
+    }
+}
