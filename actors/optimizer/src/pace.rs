@@ -2,6 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+/// Share of a deadline that the search may plan to use; the rest is for its last generation being slower
+/// than those before, and for the check of the winner.
+const SEARCH_SHARE: f64 = 0.95;
+
 /// Tells a search whether the next generation still fits a deadline.
 #[derive(Debug)]
 pub struct Deadline {
@@ -28,7 +32,7 @@ impl Deadline {
             return elapsed < self.limit;
         }
         let rate = elapsed.as_secs_f64() / used as f64;
-        elapsed.as_secs_f64() + rate * next as f64 <= self.limit.as_secs_f64()
+        elapsed.as_secs_f64() + rate * next as f64 <= self.limit.as_secs_f64() * SEARCH_SHARE
     }
 
     /// System time since the start.
