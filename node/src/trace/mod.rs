@@ -14,5 +14,7 @@ mod tests;
 
 pub use error::{FieldError, Place, TraceError};
 pub use events::{Events, read_events, read_events_from};
-pub use read::{Disorder, Progress, TraceLimits, TraceOptions, read_trace, read_trace_from};
+pub use read::{
+    Disorder, Progress, TraceLimits, TraceOptions, UnknownMetrics, read_trace, read_trace_from,
+};
 pub use series::{CustomerTrace, ReadCounts, SeriesTrace, Trace};

@@ -1,6 +1,6 @@
 //! Reads `customer,vm_type,metric,timestamp,value`.
 
-use super::error::TraceError;
+use super::error::{Field, TraceError};
 use super::limited::Counted;
 use super::row::{Rows, timestamp};
 use super::series::{CustomerTrace, ReadCounts, SeriesTrace, Trace};
@@ -25,6 +25,8 @@ pub struct TraceOptions {
     pub known_vm_types: BTreeMap<CustomerId, BTreeSet<VmTypeId>>,
     /// What to do when a series' clock goes back.
     pub disorder: Disorder,
+    /// What to do with a metric that is not in the registry.
+    pub unknown_metrics: UnknownMetrics,
     /// Bounds of what is read.
     pub limits: TraceLimits,
 }
@@ -36,6 +38,16 @@ pub enum Disorder {
     AcceptUpTo(Seconds),
     /// Put it in its place, however old it is.
     Accept,
+}
+
+/// What to do with a metric that is not in the registry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnknownMetrics {
+    /// Refuse the file: it may be a typo.
+    #[default]
+    Refuse,
+    /// Leave its rows out and count them.
+    Skip,
 }
 
 /// Bounds of what is read, so that a wrong file cannot take all memory.
@@ -156,15 +168,18 @@ struct Pending {
     latest: DomainTime,
 }
 
+/// Customer, VM type and metric as a file writes them.
+type Names = (String, String, String);
+
 struct Gathered<'a> {
     file: &'a str,
     options: &'a TraceOptions,
-    /// Place of each series in `series`, by the three fields as the file writes them.
-    places: BTreeMap<(String, String, String), usize>,
+    /// Place of each series in `series`, by the three fields as the file writes them; `None` = left out.
+    places: BTreeMap<Names, Option<usize>>,
     customers: BTreeSet<CustomerId>,
     series: Vec<Pending>,
     /// The series of the last row: most files write one series after the other.
-    last: Option<((String, String, String), usize)>,
+    last: Option<(Names, Option<usize>)>,
     samples: usize,
     counts: ReadCounts,
 }
@@ -184,7 +199,11 @@ impl<'a> Gathered<'a> {
     }
 
     fn take(&mut self, rows: &Rows<'_>, columns: &Columns) -> Result<(), TraceError> {
-        let index = self.series_of(rows, columns)?;
+        let Some(index) = self.series_of(rows, columns)? else {
+            self.counts.rows += 1;
+            self.counts.skipped += 1;
+            return Ok(());
+        };
         let at_field = rows.field(columns.timestamp, "timestamp")?;
         let at = timestamp(&at_field)?;
         let value = value(rows, columns)?;
@@ -216,52 +235,38 @@ impl<'a> Gathered<'a> {
         Ok(())
     }
 
-    /// Finds the series of a row, or adds it after all its names have been checked.
-    fn series_of(&mut self, rows: &Rows<'_>, columns: &Columns) -> Result<usize, TraceError> {
+    /// Finds the series of a row, or adds it after all its names have been checked; `None` = left out.
+    fn series_of(
+        &mut self,
+        rows: &Rows<'_>,
+        columns: &Columns,
+    ) -> Result<Option<usize>, TraceError> {
         let customer = rows.field(columns.customer, "customer")?;
         let vm_type = rows.field(columns.vm_type, "vm_type")?;
-        let metric_field = rows.field(columns.metric, "metric")?;
+        let metric = rows.field(columns.metric, "metric")?;
         if let Some(((a, b, c), index)) = &self.last
             && a == customer.value
             && b == vm_type.value
-            && c == metric_field.value
+            && c == metric.value
         {
             return Ok(*index);
         }
-        let names = (
+        let names: Names = (
             customer.value.to_owned(),
             vm_type.value.to_owned(),
-            metric_field.value.to_owned(),
+            metric.value.to_owned(),
         );
         let index = if let Some(index) = self.places.get(&names) {
             *index
         } else {
-            let id = CustomerId::new(customer.value)
-                .map_err(|error| customer.refuse("is no customer id", error.to_string()))?;
-            let key = SeriesKey {
-                vm_type: VmTypeId::new(vm_type.value)
-                    .map_err(|error| vm_type.refuse("is no VM type", error.to_string()))?,
-                metric: MetricName::new(metric_field.value)
-                    .map_err(|error| metric_field.refuse("is no metric", error.to_string()))?,
-            };
-            if let Err(error) = metric::find(&key.metric) {
-                let remedy = format!("rename it or remove its rows; known are {}", error.known);
-                return Err(metric_field.refuse("is an unknown metric", remedy));
+            match checked(self.options, &customer, &vm_type, &metric)? {
+                Some((customer, key)) => Some(self.add(rows, customer, key)?),
+                None => None,
             }
-            if let Some(known) = self.options.known_vm_types.get(&id)
-                && !known.contains(&key.vm_type)
-            {
-                let names: Vec<&str> = known.iter().map(VmTypeId::as_str).collect();
-                return Err(vm_type.refuse(
-                    format!("is a VM type that the stack of customer `{id}` does not name"),
-                    format!(
-                        "add a tier for it to the stack file or correct the row; the stack names {}",
-                        names.join(", ")
-                    ),
-                ));
-            }
-            self.add(rows, id, key)?
         };
+        if self.places.len() >= self.options.limits.series {
+            return Err(self.too_many(rows, "series", self.options.limits.series));
+        }
         self.places.insert(names.clone(), index);
         self.last = Some((names, index));
         Ok(index)
@@ -277,9 +282,6 @@ impl<'a> Gathered<'a> {
         self.customers.insert(customer.clone());
         if self.customers.len() > limits.customers {
             return Err(self.too_many(rows, "customers", limits.customers));
-        }
-        if self.series.len() >= limits.series {
-            return Err(self.too_many(rows, "series", limits.series));
         }
         self.series.push(Pending {
             customer,
@@ -317,6 +319,43 @@ impl<'a> Gathered<'a> {
         }
         Ok(Trace { customers, counts })
     }
+}
+
+/// Checks the three names of a series; `None` = its metric is unknown and left out.
+fn checked(
+    options: &TraceOptions,
+    customer: &Field<'_>,
+    vm_type: &Field<'_>,
+    metric: &Field<'_>,
+) -> Result<Option<(CustomerId, SeriesKey)>, TraceError> {
+    let id = CustomerId::new(customer.value)
+        .map_err(|error| customer.refuse("is no customer id", error.to_string()))?;
+    let key = SeriesKey {
+        vm_type: VmTypeId::new(vm_type.value)
+            .map_err(|error| vm_type.refuse("is no VM type", error.to_string()))?,
+        metric: MetricName::new(metric.value)
+            .map_err(|error| metric.refuse("is no metric", error.to_string()))?,
+    };
+    if let Err(error) = metric::find(&key.metric) {
+        if options.unknown_metrics == UnknownMetrics::Skip {
+            return Ok(None);
+        }
+        let remedy = format!("rename it or remove its rows; known are {}", error.known);
+        return Err(metric.refuse("is an unknown metric", remedy));
+    }
+    if let Some(known) = options.known_vm_types.get(&id)
+        && !known.contains(&key.vm_type)
+    {
+        let names: Vec<&str> = known.iter().map(VmTypeId::as_str).collect();
+        return Err(vm_type.refuse(
+            format!("is a VM type that the stack of customer `{id}` does not name"),
+            format!(
+                "add a tier for it to the stack file or correct the row; the stack names {}",
+                names.join(", ")
+            ),
+        ));
+    }
+    Ok(Some((id, key)))
 }
 
 fn value(rows: &Rows<'_>, columns: &Columns) -> Result<FixedValue, TraceError> {

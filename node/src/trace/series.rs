@@ -36,6 +36,8 @@ pub struct SeriesTrace {
 pub struct ReadCounts {
     /// Rows read.
     pub rows: u64,
+    /// Rows left out because their metric is unknown.
+    pub skipped: u64,
     /// Rows that repeat a sample with the same value.
     pub repeated: u64,
     /// Rows that repeat a sample with another value; the later row counts.

@@ -205,6 +205,18 @@ fn refused_rows_name_place_value_and_remedy() {
 }
 
 #[test]
+fn unknown_metrics_can_be_left_out() {
+    let options = TraceOptions {
+        unknown_metrics: UnknownMetrics::Skip,
+        ..TraceOptions::default()
+    };
+    let text = format!("{HEADER}acme,a,heat,0,-40\nacme,a,vm_count,0,1\nacme,a,heat,60,x\n");
+    let trace = read_with(text.as_bytes(), &options).expect("a trace");
+    assert_eq!((trace.counts.rows, trace.counts.skipped), (3, 2));
+    assert_eq!(trace.sample_count(), 1);
+}
+
+#[test]
 fn the_line_of_a_late_row_is_right() {
     let mut text = String::new();
     for hour in 0..5_000 {
