@@ -404,3 +404,27 @@ fn broken_events_are_refused() {
         "the row has 7 fields, the header has 6",
     );
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(
+        start in "(customer,vm_type,metric,timestamp,value\n)?",
+        body in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300),
+        rows in "([a-c],(x|y),(vm_count|heat),[0-9]{1,6},[0-9.eE+-]{0,6}\n){0,9}",
+    ) {
+        let mut bytes = start.into_bytes();
+        bytes.extend_from_slice(rows.as_bytes());
+        let clean = read_with(&bytes, &TraceOptions::default());
+        if let Ok(trace) = clean {
+            for customer in trace.customers.values() {
+                for series in customer.series.values() {
+                    // Ascending, on the grid, at most one per interval.
+                    assert!(series.samples.windows(2).all(|pair| pair[0].0 < pair[1].0));
+                    assert!(series.samples.iter().all(|(at, _)| at.floor_to(series.interval) == *at));
+                }
+            }
+        }
+        bytes.extend_from_slice(&body);
+        let _ignored = read_with(&bytes, &TraceOptions::default()).is_ok();
+    }
+}
