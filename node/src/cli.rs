@@ -1,6 +1,8 @@
 //! The command line: arguments in, exit code out. Each command has a file of its own.
 
 mod bench;
+mod demo;
+mod output;
 mod plan;
 mod train;
 
@@ -22,6 +24,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Replay weeks of real customers and compare the bill with its rivals'.
+    Demo(demo::DemoArguments),
     /// Solve an allocation problem file.
     Plan(plan::PlanArguments),
     /// Train forecast weights on a data directory.
@@ -53,6 +57,7 @@ pub fn main() -> ExitCode {
 fn run(arguments: Arguments) -> anyhow::Result<()> {
     let quiet = arguments.quiet;
     match arguments.command {
+        Command::Demo(arguments) => demo::run(&arguments, quiet)?,
         Command::Plan(arguments) => plan::run(&arguments, quiet)?,
         Command::Train(arguments) => train::run(&arguments, quiet)?,
         Command::Bench(arguments) => bench::run(&arguments, quiet)?,

@@ -13,16 +13,25 @@ use crate::workload::ReplayCustomer;
 use std::collections::BTreeMap;
 use twinscale_cluster_config::planned_capacity;
 use twinscale_protocol::stack::Tier;
-use twinscale_protocol::{TierName, VmTypeId};
+use twinscale_protocol::{Seconds, TierName, VmTypeId};
 use twinscale_provisioner::lifetimes::Lifetimes;
 
 /// VMs that a provider's ledger holds, by tier and type.
 pub type LedgerVms = BTreeMap<(TierName, VmTypeId), Lifetimes>;
 
-/// Prices one tier of a replay under each contender.
+/// Prices one tier of a replay under each contender; VMs of rivals serve `rival_start_up` after their
+/// request, or the tier's start-up time where that is shorter.
 #[must_use]
-pub fn score_tier(replayed: &ReplayCustomer, tier: &Tier, vms: &LedgerVms) -> Contest<Outcome> {
-    let case = case_of(replayed, tier);
+pub fn score_tier(
+    replayed: &ReplayCustomer,
+    tier: &Tier,
+    vms: &LedgerVms,
+    rival_start_up: Seconds,
+) -> Contest<Outcome> {
+    let case = TierCase {
+        start_up: rival_start_up.min(tier.start_up),
+        ..case_of(replayed, tier)
+    };
     Contest {
         twinscale: evaluate(&case, &lives_of(tier, vms)),
         reactive: evaluate(&case, &reactive(&case, &ReactiveSettings::default())),

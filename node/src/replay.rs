@@ -1,0 +1,240 @@
+//! Replays customers through the real actors on virtual domain time.
+//!
+//! Each step of each customer: a tick (forecast, plan, provision), then the time moves to the step's end,
+//! waking the twin on the way, then the step's samples are ingested. Customers run side by side, a step at
+//! a time. Invariant: what a customer's twin sees depends on its own data, the seed and the weights alone;
+//! so a report is the same on any number of threads, also when an actor is killed on the way.
+
+mod record;
+
+pub use record::{StepRecord, StepSink};
+
+use crate::assembly::{Node, NodeOptions, NodeTwin};
+use crate::error::ExpectedError;
+use crate::progress::Progress;
+use crate::score::LedgerVms;
+use crate::workload::ReplayCustomer;
+use futures::future::{join_all, try_join_all};
+use std::time::Duration;
+use twinscale_protocol::twin::{
+    AnnounceRequest, ConfigureRequest, IngestRequest, SAMPLES_PER_REQUEST_MAX, TickRequest,
+    TwinCounters,
+};
+use twinscale_protocol::{DomainTime, Sample, WireError};
+use twinscale_provisioner::simcloud::CloudCost;
+use twinscale_twin::{SharedTwin, TurnSummary, TwinMessage, TwinState};
+
+/// System time that one turn may take: a search and a restart of every actor fit many times.
+const TURN_LIMIT: Duration = Duration::from_mins(5);
+
+/// How to replay.
+#[derive(Clone, Debug)]
+pub struct ReplayOptions {
+    /// How the node is built.
+    pub node: NodeOptions,
+    /// The step at which the forecaster is killed, if it is.
+    pub kill_forecaster_at: Option<usize>,
+}
+
+/// What came of one customer.
+#[derive(Clone, Debug)]
+pub struct ReplayedCustomer {
+    /// VMs by the provider's ledger.
+    pub vms: LedgerVms,
+    /// The provider's bill.
+    pub bill: CloudCost,
+    /// What the twin counted.
+    pub counters: TwinCounters,
+    /// What went wrong in its turns, each text once, with the number of turns.
+    pub failures: Vec<(String, u64)>,
+}
+
+/// What came of a replay.
+#[derive(Clone, Debug)]
+pub struct Replayed {
+    /// In the order of the customers given.
+    pub customers: Vec<ReplayedCustomer>,
+    /// Restarts of the forecaster.
+    pub forecaster_restarts: u64,
+}
+
+/// Replays customers and tells a sink of each step, in the order of steps and customers.
+///
+/// # Errors
+/// When the node does not start, a sample is refused, or a turn gets no answer.
+pub async fn replay(
+    customers: &[ReplayCustomer],
+    options: ReplayOptions,
+    sink: &mut dyn StepSink,
+    progress: &Progress,
+) -> anyhow::Result<Replayed> {
+    let (node, _report) = Node::start(options.node).await?;
+    let twins = try_join_all(customers.iter().map(|one| prepare(&node, one))).await?;
+    let steps = customers
+        .iter()
+        .map(|one| one.steps.len())
+        .max()
+        .unwrap_or(0);
+    progress.of(0, steps as u64);
+    let mut failures = vec![record::Failures::default(); customers.len()];
+    for step in 0..steps {
+        if options.kill_forecaster_at == Some(step) {
+            progress.line("the forecaster is killed; its supervisor brings it back");
+            node.forecaster().kill_child();
+        }
+        let turns = customers
+            .iter()
+            .zip(&twins)
+            .map(|(one, twin)| run_step(&node, one, twin, step));
+        for (index, record) in join_all(turns).await.into_iter().enumerate() {
+            let Some(record) = record? else { continue };
+            if let (Some(one), Some(failures)) = (customers.get(index), failures.get_mut(index)) {
+                failures.note(&record.summary);
+                sink.step(index, one, step, &record)?;
+            }
+        }
+        progress.at(step as u64 + 1);
+    }
+    let replayed = collect(&node, customers, failures);
+    for twin in twins {
+        twin.actor.stop().await;
+    }
+    node.stop().await;
+    Ok(replayed)
+}
+
+/// Starts a twin, configures it, and gives it its history.
+async fn prepare(node: &Node, one: &ReplayCustomer) -> anyhow::Result<NodeTwin> {
+    let now = one.first_step_at;
+    let configure = ConfigureRequest {
+        customer: one.customer.clone(),
+        policy: one.policy.clone(),
+        stack: one.stack.clone(),
+        interval: one.interval,
+        horizon_steps: one.horizon_steps,
+    };
+    node.host()
+        .configure(configure)
+        .await
+        .map_err(|error| input(one, error))?;
+    if !one.events.is_empty() {
+        let announce = AnnounceRequest {
+            customer: one.customer.clone(),
+            events: one.events.clone(),
+        };
+        node.host()
+            .announce(announce)
+            .await
+            .map_err(|error| input(one, error))?;
+    }
+    // Older samples than are kept would be refused; the rest of the trace is what a twin would hold.
+    let oldest = now.minus(one.policy.retention.raw);
+    let kept: Vec<Sample> = one
+        .history
+        .iter()
+        .filter(|sample| sample.at >= oldest)
+        .cloned()
+        .collect();
+    for chunk in kept.chunks(SAMPLES_PER_REQUEST_MAX) {
+        ingest(node, one, chunk.to_vec(), now).await?;
+    }
+    node.start_twin(&one.customer, now).await
+}
+
+async fn run_step(
+    node: &Node,
+    one: &ReplayCustomer,
+    twin: &NodeTwin,
+    step: usize,
+) -> anyhow::Result<Option<StepRecord>> {
+    let Some(samples) = one.steps.get(step) else {
+        return Ok(None);
+    };
+    let now = one.step_at(step);
+    let end = one.step_at(step + 1);
+    let asked = twin.actor.address().ask(TURN_LIMIT, |reply_to| {
+        TwinMessage::Tick(TickRequest { now }, reply_to)
+    });
+    let summary: Result<TurnSummary, WireError> = asked.await.map_err(|error| input(one, error))?;
+    let summary = summary.map_err(|error| input(one, error))?;
+    let shared = node.host().twin(&one.customer);
+    let record = shared.map(|shared: SharedTwin| {
+        shared.read(|state| StepRecord {
+            at: now,
+            summary,
+            forecast: state.forecast().cloned(),
+            plan: state.target_plan().cloned(),
+            observed: state.observed().clone(),
+        })
+    });
+    twin.clock.advance_to(end).await;
+    // Work that the last timer set off belongs to this step as well.
+    twin.clock.idle().await;
+    ingest(node, one, samples.clone(), end).await?;
+    Ok(record)
+}
+
+async fn ingest(
+    node: &Node,
+    one: &ReplayCustomer,
+    samples: Vec<Sample>,
+    now: DomainTime,
+) -> anyhow::Result<()> {
+    let request = IngestRequest {
+        customer: one.customer.clone(),
+        now,
+        samples,
+    };
+    let reply = node
+        .host()
+        .ingest(request)
+        .await
+        .map_err(|error| input(one, error))?;
+    match reply.refused.first() {
+        None => Ok(()),
+        Some(refused) => Err(ExpectedError::input_hint(
+            format!(
+                "customer `{}`: {} samples were refused, first {} at {}: {:?}",
+                one.customer,
+                reply.refused.len(),
+                refused.series,
+                refused.at,
+                refused.reason
+            ),
+            "check the clock of the samples and the policy's retention",
+        )
+        .into()),
+    }
+}
+
+fn collect(node: &Node, customers: &[ReplayCustomer], failures: Vec<record::Failures>) -> Replayed {
+    let customers = customers.iter().zip(failures).map(|(one, failures)| {
+        let (vms, bill) = node.cloud().with_cloud(|cloud| {
+            (
+                cloud.lifetimes(&one.customer),
+                cloud.cost(&one.customer, one.end()),
+            )
+        });
+        let counters = node.host().read(&one.customer, TwinState::counters);
+        ReplayedCustomer {
+            vms,
+            bill,
+            counters: counters.unwrap_or_default(),
+            failures: failures.into_list(),
+        }
+    });
+    Replayed {
+        customers: customers.collect(),
+        forecaster_restarts: node.forecaster().restarts(),
+    }
+}
+
+fn input(
+    one: &ReplayCustomer,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> ExpectedError {
+    ExpectedError::input(
+        format!("the replay of customer `{}` stopped", one.customer),
+        error,
+    )
+}

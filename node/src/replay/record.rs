@@ -1,0 +1,55 @@
+//! What is kept of a replay's steps.
+
+use crate::workload::ReplayCustomer;
+use std::collections::BTreeMap;
+use twinscale_protocol::DomainTime;
+use twinscale_protocol::optimizer::Plan;
+use twinscale_protocol::provisioner::ObservedAllocation;
+use twinscale_twin::TurnSummary;
+use twinscale_twin::stored::v1::ForecastRecord;
+
+/// One customer's state right after the turn of a step.
+#[derive(Clone, Debug)]
+pub struct StepRecord {
+    /// Start of the step.
+    pub at: DomainTime,
+    /// How the turn went.
+    pub summary: TurnSummary,
+    /// The newest forecast.
+    pub forecast: Option<ForecastRecord>,
+    /// The target plan.
+    pub plan: Option<Plan>,
+    /// What was observed to run.
+    pub observed: ObservedAllocation,
+}
+
+/// Takes the steps of a replay.
+pub trait StepSink: Send {
+    /// Takes one step of the customer at `index`.
+    ///
+    /// # Errors
+    /// What writing it says.
+    fn step(
+        &mut self,
+        index: usize,
+        customer: &ReplayCustomer,
+        step: usize,
+        record: &StepRecord,
+    ) -> anyhow::Result<()>;
+}
+
+/// Failures of a customer's turns, each text once.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Failures(BTreeMap<String, u64>);
+
+impl Failures {
+    pub(super) fn note(&mut self, summary: &TurnSummary) {
+        for failure in &summary.failures {
+            *self.0.entry(failure.clone()).or_default() += 1;
+        }
+    }
+
+    pub(super) fn into_list(self) -> Vec<(String, u64)> {
+        self.0.into_iter().collect()
+    }
+}
