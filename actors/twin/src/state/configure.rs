@@ -50,6 +50,16 @@ pub(crate) fn check_config(config: &TwinConfig) -> Result<(), String> {
     }
     check_policy(&config.policy)?;
     check_stack(&config.stack)?;
+    let ceiling = config.policy.limits.ceiling;
+    for tier in &config.stack.tiers {
+        if tier.min_vms > ceiling {
+            let (name, min_vms) = (&tier.name, tier.min_vms);
+            return Err(format!(
+                "tier `{name}`: min_vms {min_vms} is above limits.ceiling {ceiling}: lower the one or \
+                 raise the other"
+            ));
+        }
+    }
     demand::check(&config.policy, &config.stack).map_err(|error| error.to_string())
 }
 
