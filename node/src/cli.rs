@@ -18,6 +18,9 @@ struct Arguments {
     /// Show no progress on standard error.
     #[arg(long, short, global = true)]
     quiet: bool,
+    /// Log more on standard error: -v for progress of the actors, -vv for each message.
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
     #[command(subcommand)]
     command: Command,
 }
@@ -56,6 +59,7 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
     let quiet = arguments.quiet;
+    log_to_stderr(quiet, arguments.verbose);
     match arguments.command {
         Command::Demo(arguments) => demo::run(&arguments, quiet)?,
         Command::Plan(arguments) => plan::run(&arguments, quiet)?,
@@ -77,4 +81,19 @@ fn runtime(threads: usize) -> anyhow::Result<tokio::runtime::Runtime> {
         .thread_name("node")
         .enable_time()
         .build()?)
+}
+
+/// Sends the log to standard error; what fails on the way is logged by who handles it.
+fn log_to_stderr(quiet: bool, verbose: u8) {
+    let level = match (quiet, verbose) {
+        (true, _) => tracing::Level::ERROR,
+        (false, 0) => tracing::Level::WARN,
+        (false, 1) => tracing::Level::INFO,
+        (false, _) => tracing::Level::DEBUG,
+    };
+    let format = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr);
+    // A second call in one process keeps the first one's choice.
+    drop(format.with_target(false).try_init());
 }

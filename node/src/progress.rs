@@ -49,11 +49,9 @@ impl Progress {
 
     /// Prints a line above the progress.
     pub fn line(&self, text: &str) {
-        self.bar.suspend(|| {
-            if !self.bar.is_hidden() {
-                crate::console::say(text);
-            }
-        });
+        if !self.bar.is_hidden() {
+            self.bar.suspend(|| crate::console::say(text));
+        }
     }
 }
 
