@@ -27,12 +27,14 @@ pub struct SharedMemory(Arc<Mutex<ProviderMemory>>);
 #[derive(Debug, Default)]
 pub struct ProviderMemory {
     customers: BTreeMap<CustomerId, CustomerMemory>,
-    learner: StartUpLearner,
 }
 
 #[derive(Debug, Default)]
 struct CustomerMemory {
     effects: BTreeMap<VmId, Effect>,
+    /// Its own starts alone: customers of a replay live in different years, and what one has learned
+    /// must not depend on who else was served before.
+    learner: StartUpLearner,
     /// VMs whose start has been learned from.
     learned: BTreeMap<VmId, VmTypeId>,
     /// Types of VMs whose start is awaited, to know what a failed one was.
@@ -93,7 +95,7 @@ impl ProviderMemory {
         let memory = self.customers.entry(customer.clone()).or_default();
         let oldest = now.minus(LISTING_GRACE);
         memory.effects.retain(|_, effect| effect.at >= oldest);
-        learn(memory, &mut self.learner, request, &listing);
+        learn(memory, request, &listing);
 
         let mut allocation = listing.allocation;
         allocation.vms.retain(|vm| {
@@ -127,7 +129,7 @@ impl ProviderMemory {
         }
         allocation.vms.sort_by_key(|vm| vm.vm);
         let vm_types = allocation.vms.iter().map(|vm| vm.vm_type.clone());
-        let start_up = self.learner.report(*now, &vm_types.collect());
+        let start_up = memory.learner.report(*now, &vm_types.collect());
         ObserveReply {
             allocation,
             start_up,
@@ -135,12 +137,7 @@ impl ProviderMemory {
     }
 }
 
-fn learn(
-    memory: &mut CustomerMemory,
-    learner: &mut StartUpLearner,
-    request: &ObserveRequest,
-    listing: &Listing,
-) {
+fn learn(memory: &mut CustomerMemory, request: &ObserveRequest, listing: &Listing) {
     let ObserveRequest { customer, now } = request;
     let mut listed = BTreeSet::new();
     for vm in &listing.allocation.vms {
@@ -154,7 +151,7 @@ fn learn(
             let seconds = serving_since.seconds_since(vm.requested_at).max(0);
             let time = Seconds(u32::try_from(seconds).unwrap_or(u32::MAX));
             let start = (&vm.vm_type, StartOutcome::Served(time));
-            learner.record(*now, customer, vm.vm, start);
+            memory.learner.record(*now, customer, vm.vm, start);
         }
     }
     for ended in &listing.ended {
@@ -162,7 +159,7 @@ fn learn(
             && ended.start_failed
         {
             let start = (&vm_type, StartOutcome::Failed);
-            learner.record(*now, customer, ended.vm, start);
+            memory.learner.record(*now, customer, ended.vm, start);
         }
     }
     let effects = &memory.effects;
