@@ -1,5 +1,6 @@
 //! The command line: arguments in, exit code out. Each command has a file of its own.
 
+mod backtest;
 mod bench;
 mod demo;
 mod output;
@@ -29,6 +30,8 @@ struct Arguments {
 enum Command {
     /// Replay weeks of real customers and compare the bill with its rivals'.
     Demo(demo::DemoArguments),
+    /// Replay your own history and show what provisioning ahead would have saved.
+    Backtest(backtest::BacktestArguments),
     /// Solve an allocation problem file.
     Plan(plan::PlanArguments),
     /// Train forecast weights on a data directory.
@@ -62,6 +65,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     log_to_stderr(quiet, arguments.verbose);
     match arguments.command {
         Command::Demo(arguments) => demo::run(&arguments, quiet)?,
+        Command::Backtest(arguments) => backtest::run(&arguments, quiet)?,
         Command::Plan(arguments) => plan::run(&arguments, quiet)?,
         Command::Train(arguments) => train::run(&arguments, quiet)?,
         Command::Bench(arguments) => bench::run(&arguments, quiet)?,

@@ -8,6 +8,7 @@ pub mod assembly;
 pub mod cli;
 pub mod clients;
 pub mod console;
+pub mod decisions;
 pub mod error;
 pub mod progress;
 pub mod replay;
