@@ -98,8 +98,8 @@ pub const POLICY_KEYS: &[KeySpec] = &[
     key(
         "search_evaluations",
         whole(0, 100_000_000),
-        Some("2000"),
-        "10000",
+        Some("20000"),
+        "100000",
         "Candidate plans that one search may evaluate; 0 = heuristic and exact paths only.",
     ),
     key(
@@ -119,7 +119,7 @@ pub const POLICY_KEYS: &[KeySpec] = &[
     key(
         "sla.risk_budget",
         number(0.0, 1.0),
-        Some("0.05"),
+        Some("0.1"),
         "0.02",
         "Largest demand-weighted probability that a step is under-provisioned.",
     ),

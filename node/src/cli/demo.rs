@@ -8,7 +8,7 @@ use crate::progress::Progress;
 use crate::replay::{ReplayOptions, replay};
 use crate::report::{ReportInput, report_html, report_json, report_table};
 use crate::summary::{FirstSteps, ReportFrame, report_input};
-use crate::workload::from_samples;
+use crate::workload::{ReplayCustomer, from_samples};
 use clap::Args;
 use std::path::PathBuf;
 use twinscale_provisioner::SimCloudConfig;
@@ -54,6 +54,8 @@ pub(super) fn run(arguments: &DemoArguments, quiet: bool) -> anyhow::Result<()> 
 fn replayed(arguments: &DemoArguments, quiet: bool) -> anyhow::Result<ReportInput> {
     let seed = arguments.shared.seed;
     let customers = from_samples(usize::from(arguments.customers), arguments.weeks)?;
+    let weights = ForecastWeights::load(arguments.shared.weights.as_deref())?;
+    refuse_leaks(&weights, &customers)?;
     let folder = tempfile::tempdir()
         .map_err(|source| ExpectedError::file("create", &std::env::temp_dir(), source))?;
     let steps = customers
@@ -69,7 +71,7 @@ fn replayed(arguments: &DemoArguments, quiet: bool) -> anyhow::Result<ReportInpu
             directory: folder.path().to_owned(),
             seed,
             optimizer_threads: arguments.shared.optimizer_threads(),
-            weights: ForecastWeights::load(arguments.shared.weights.as_deref())?,
+            weights,
             cloud,
         },
         kill_forecaster_at: killed_at,
@@ -87,6 +89,25 @@ fn replayed(arguments: &DemoArguments, quiet: bool) -> anyhow::Result<ReportInpu
         notes: output::notes(rival_start_up),
     };
     Ok(report_input(&customers, &outcome, &first_steps, &frame))
+}
+
+/// Weights must not have seen what they are scored on; the warm-up before it is not.
+fn refuse_leaks(weights: &ForecastWeights, customers: &[ReplayCustomer]) -> anyhow::Result<()> {
+    let origins = customers
+        .iter()
+        .filter_map(|one| Some((one.origin.as_ref()?, one.scored_start())));
+    for (origin, start) in origins {
+        for series in &origin.series {
+            let seen = weights
+                .card()
+                .check_cut(&origin.dataset, &series.source_series, start.0);
+            seen.map_err(|leak| ExpectedError::Refused {
+                context: leak.to_string(),
+                hint: "use the shipped weights, or train with an earlier cut".to_owned(),
+            })?;
+        }
+    }
+    Ok(())
 }
 
 fn write(path: &std::path::Path, text: &str) -> Result<(), ExpectedError> {
