@@ -12,9 +12,10 @@ use crate::summary::{FirstSteps, ReportFrame, report_input};
 use crate::trace::{Events, Trace, TraceOptions, read_events, read_trace};
 use crate::workload::{ReplayCustomer, ReplayWindow, from_trace};
 use clap::Args;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use twinscale_cluster_config::{PolicyFile, StackFile, load_policies, load_stacks};
-use twinscale_protocol::DomainTime;
+use twinscale_protocol::{CustomerId, DomainTime, VmTypeId};
 use twinscale_provisioner::SimCloudConfig;
 
 /// Replays your own history and shows what provisioning ahead would have saved.
@@ -96,10 +97,14 @@ fn load(arguments: &BacktestArguments, quiet: bool) -> anyhow::Result<Vec<Replay
             .map_err(|error| ExpectedError::input("the events file cannot be used", error))?,
         None => Events::default(),
     };
+    let options = TraceOptions {
+        known_vm_types: known_vm_types(&stacks),
+        ..TraceOptions::default()
+    };
     let mut whole = Trace::default();
     for path in &arguments.traces {
         let progress = Progress::start("reading", 1, quiet);
-        let trace = read_trace(path, &TraceOptions::default(), &mut |at| {
+        let trace = read_trace(path, &options, &mut |at| {
             progress.of(
                 at.bytes_read,
                 at.bytes_total.unwrap_or(at.bytes_read.max(1)),
@@ -113,6 +118,23 @@ fn load(arguments: &BacktestArguments, quiet: bool) -> anyhow::Result<Vec<Replay
         .zip(arguments.until)
         .map(|(start, end)| ReplayWindow { start, end });
     from_trace(whole, &policies, &stacks, &events, window)
+}
+
+/// The VM types of each customer that the stack file names: those its tiers use, and those whose series
+/// are a demand. Any other in the trace is a mistake of one of the two files.
+fn known_vm_types(stacks: &StackFile) -> BTreeMap<CustomerId, BTreeSet<VmTypeId>> {
+    let named = stacks.customers().filter_map(|customer| {
+        let stack = stacks.stated(customer)?;
+        let tiers = stack.tiers.iter().flat_map(|tier| {
+            let own = tier.vm_types.iter().map(|option| &option.vm_type);
+            own.chain([&tier.demand.vm_type])
+        });
+        let volumes = stack.volumes.iter().map(|volume| &volume.demand.vm_type);
+        let link = stack.link.iter().map(|link| &link.demand.vm_type);
+        let known = tiers.chain(volumes).chain(link).cloned().collect();
+        Some((customer.clone(), known))
+    });
+    named.collect()
 }
 
 /// Adds a file's customers; series of one customer may come from several files.
