@@ -1,6 +1,8 @@
 //! Requests and networks for tests.
 
 use crate::network::{CANDIDATES, FeatureBatch, NetworkError, QuantileNetwork};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use twinscale_protocol::forecaster::{ForecastRequest, SeriesWindow};
 use twinscale_protocol::{
     CustomerId, DomainTime, FixedValue, MetricName, QUANTILES, Seconds, SeriesKey, VmTypeId,
@@ -57,10 +59,11 @@ impl QuantileNetwork for Broken {
 
 /// A day-long wave with a little noise that depends on `seed`.
 pub(crate) fn wave(steps: usize, interval_s: u32, seed: u64) -> Vec<Option<f64>> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
     (0..steps as u64)
         .map(|at| {
             let share = (at * u64::from(interval_s) % 86_400) as f64 / 86_400.0;
-            let noise = (at.wrapping_mul(2_654_435_761).wrapping_add(seed) % 1000) as f64 / 1000.0;
+            let noise: f64 = rng.random_range(0.0..1.0);
             Some(20.0 + 10.0 * (std::f64::consts::TAU * share).sin() + 3.0 * noise)
         })
         .collect()

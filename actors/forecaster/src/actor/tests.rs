@@ -3,7 +3,7 @@ use crate::fixtures::{OneCandidate, request, wave};
 use twinscale_protocol::DomainTime;
 use twinscale_supervision::{ChildSpec, RestartPolicy, Supervised, supervise};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 async fn start(make_engine: MakeEngine, job_limit: Duration) -> Supervised<ForecasterRequest> {
     let clock = DomainClock::starting_at(DomainTime(0));

@@ -40,10 +40,25 @@ fn a_first_request_is_calibrated_and_its_state_is_small() {
     let reply = only(&mut engine, &request).expect("a forecast");
     let stored = &reply.calibrations[0];
     assert!(!stored.is_empty() && stored.len() < 256, "{}", stored.len());
-    // The bare network is far too wide for this wave; back-casts have drawn it in.
-    let step = reply.forecasts[0].quantiles[5];
-    let width = step[5].units() - step[1].units();
-    assert!(width < 2.5, "{width}");
+    // Bare, this network's 80 % range is 2 scales wide; back-casts have moved it to what the noise needs.
+    let bare = only(&mut engine, &{
+        let mut short = request.clone();
+        let kept = short.series[0].values.split_off(54 * 24);
+        short.series[0].values = kept;
+        short.series[0].first_at = DomainTime(request.issued_at.0 - 48 * 3600);
+        short
+    });
+    let width = |reply: &ForecastReply| {
+        let step = reply.forecasts[0].quantiles[5];
+        step[5].units() - step[1].units()
+    };
+    let bare = bare.expect("a forecast");
+    assert!(
+        width(&reply) > 1.2 * width(&bare),
+        "{} {}",
+        width(&reply),
+        width(&bare)
+    );
 }
 
 #[test]
@@ -69,16 +84,23 @@ fn learning_at_once_and_one_by_one_ends_the_same() {
 #[test]
 fn the_range_comes_to_hold_what_it_says() {
     // Noise is uniform over 3 units; the candidate is the day before, so misses are triangular.
-    let values = wave(90 * 24, 3600, 5);
+    let values = wave(160 * 24, 3600, 5);
     let mut engine = engine(3);
     let mut calibration = Vec::new();
     let (mut inside, mut count) = (0.0, 0.0);
-    for day in 60..89 {
-        let end = day * 24;
+    for day in 60..159_u16 {
+        let end = usize::from(day) * 24;
         let mut request = request("acme", 3600, &values[end - 56 * 24..end]);
+        let moved_s = i64::from(day - 56) * 86_400;
+        request.issued_at.0 += moved_s;
+        request.series[0].first_at.0 += moved_s;
         request.series[0].calibration = calibration;
         let reply = only(&mut engine, &request).expect("a forecast");
         calibration = reply.calibrations[0].clone();
+        if day < 110 {
+            // The bare range holds less than 60 %; a factor takes weeks to grow by half.
+            continue;
+        }
         for (ahead, step) in reply.forecasts[0].quantiles.iter().enumerate() {
             let truth = values[end + ahead].expect("observed");
             count += 1.0;
@@ -88,7 +110,7 @@ fn the_range_comes_to_hold_what_it_says() {
         }
     }
     let share: f64 = inside / count;
-    assert!((0.74..0.88).contains(&share), "{share}");
+    assert!((0.76..0.84).contains(&share), "{share}");
 }
 
 #[test]

@@ -1,0 +1,172 @@
+//! The network as others use it: shipped weights, broken weights, the same bits in any company, training.
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use twinscale_forecast_model::shipped::{SHIPPED_CARD, SHIPPED_WEIGHTS, load, load_shipped};
+use twinscale_forecast_model::train::{TrainError, TrainOptions, train};
+use twinscale_forecast_model::{RecurrentNetwork, WeightsError};
+use twinscale_forecaster::features::fill_row;
+use twinscale_forecaster::network::{
+    BATCH_ROWS, FeatureBatch, HORIZON_SHAPES, QuantileNetwork, infer_checked,
+};
+use twinscale_forecaster::series::Series;
+use twinscale_forecaster::training::corpus::{Corpus, SourceSeries};
+use twinscale_protocol::QUANTILES;
+
+fn series(seed: u64, interval_s: u32) -> Series {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let values: Vec<Option<f64>> = (0..1200)
+        .map(|_| rng.random_bool(0.95).then(|| rng.random_range(0.0..100.0)))
+        .collect();
+    Series::new(1_600_000_000, interval_s, &values).expect("a series")
+}
+
+/// Runs `row` at `place` among others drawn from `seed`.
+fn among(network: &mut RecurrentNetwork, place: usize, seed: u64, shape: usize) -> Vec<f32> {
+    let mut batch = FeatureBatch::zeroed(BATCH_ROWS, shape);
+    for at in 0..BATCH_ROWS {
+        // An empty company for seed 0.
+        if at != place && seed > 0 {
+            let other = series(seed * 1000 + at as u64, 300);
+            fill_row(&other, other.len() - 1, &mut batch.row_mut(at));
+        }
+    }
+    let row = series(7, 3600);
+    fill_row(&row, row.len() - 1, &mut batch.row_mut(place));
+    let output = infer_checked(network, &batch).expect("runs");
+    let width = shape * QUANTILES;
+    output[place * width..(place + 1) * width].to_vec()
+}
+
+#[test]
+fn a_row_has_the_same_bits_in_any_place_and_company() {
+    let (mut network, _) = load_shipped().expect("shipped weights load");
+    for shape in HORIZON_SHAPES {
+        let alone = among(&mut network, 0, 0, shape);
+        for place in 0..BATCH_ROWS {
+            let seed = place as u64 % 5;
+            assert_eq!(among(&mut network, place, seed, shape), alone, "{place}");
+        }
+        for step in alone.chunks_exact(QUANTILES) {
+            assert!(step.windows(2).all(|pair| pair[0] <= pair[1]), "{step:?}");
+        }
+    }
+}
+
+#[test]
+fn any_thread_gives_the_same_bits() {
+    let (mut network, _) = load_shipped().expect("shipped weights load");
+    let here = among(&mut network, 3, 2, 24);
+    let there = std::thread::spawn(move || among(&mut network, 3, 2, 24));
+    assert_eq!(there.join().expect("no panic"), here);
+}
+
+#[test]
+fn zeroed_weights_give_something_else() {
+    let (mut network, _) = load_shipped().expect("shipped weights load");
+    let before = among(&mut network, 0, 0, 24);
+    network.zero_weights().expect("zeroes");
+    assert_ne!(among(&mut network, 0, 0, 24), before);
+    assert_eq!(network.weights_id().as_str(), "zeroed");
+}
+
+#[test]
+fn broken_weights_are_refused_with_a_remedy() {
+    let refused = |bytes: &[u8]| RecurrentNetwork::from_bytes(bytes).expect_err("broken");
+    assert!(matches!(refused(b""), WeightsError::Corrupt { .. }));
+    let half = &SHIPPED_WEIGHTS[..SHIPPED_WEIGHTS.len() / 2];
+    let error = refused(half);
+    assert!(error.to_string().contains("train again"), "{error}");
+    let text = String::from_utf8_lossy(SHIPPED_WEIGHTS);
+    assert!(text.contains("mixer_weight"));
+    let mut renamed = SHIPPED_WEIGHTS.to_vec();
+    let at = renamed
+        .windows(12)
+        .position(|name| name == b"mixer_weight")
+        .expect("named");
+    renamed[at] = b'n';
+    assert!(matches!(
+        refused(&renamed),
+        WeightsError::Missing {
+            name: "mixer_weight"
+        }
+    ));
+    let mut infinite = SHIPPED_WEIGHTS.to_vec();
+    let end = infinite.len();
+    infinite[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+    assert!(matches!(refused(&infinite), WeightsError::NotFinite { .. }));
+}
+
+#[test]
+fn a_card_of_other_weights_is_refused() {
+    let mut other = SHIPPED_WEIGHTS.to_vec();
+    let end = other.len();
+    other[end - 2] ^= 1;
+    let error = load(&other, SHIPPED_CARD).expect_err("other weights");
+    assert!(error.to_string().contains("keep both files together"));
+    let (_, card) = load_shipped().expect("shipped weights load");
+    assert!(
+        card.datasets
+            .values()
+            .all(|dataset| !dataset.source.is_empty())
+    );
+}
+
+fn corpus() -> Corpus {
+    let values = |interval_s: i64, steps: i64| {
+        let at = move |step: i64| {
+            let share = (step * interval_s % 86_400) as f64 / 86_400.0;
+            Some(20.0 + 10.0 * (std::f64::consts::TAU * share).sin())
+        };
+        (0..steps).map(at).collect()
+    };
+    let source = |interval_s: u32, steps: i64| SourceSeries {
+        dataset: "waves".to_owned(),
+        id: format!("c/v/m{interval_s}"),
+        start_s: 1_600_000_000,
+        interval_s,
+        values: values(i64::from(interval_s), steps),
+        events: Vec::new(),
+        cut_s: i64::MAX,
+    };
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    Corpus::build(&[source(3600, 4000), source(300, 12_000)], &mut rng).expect("a corpus")
+}
+
+#[test]
+fn training_learns_and_a_resumed_run_ends_like_a_whole_one() {
+    let corpus = corpus();
+    let directory = tempfile::tempdir().expect("a directory");
+    let options = TrainOptions {
+        steps: 12,
+        rows: 16,
+        validate_every: 4,
+        ..TrainOptions::default()
+    };
+    let mut losses = Vec::new();
+    let whole = train(&corpus, &options, &mut |progress| {
+        losses.push(progress.validation_loss);
+    });
+    let whole = whole.expect("trains");
+    assert_eq!(losses.len(), 3);
+    assert!(losses[2] < losses[0], "{losses:?}");
+    let resumable = TrainOptions {
+        checkpoint: Some(directory.path().join("run")),
+        ..options
+    };
+    // The first part ends abruptly after its second validation, whose checkpoint is already written.
+    let first_part = std::panic::catch_unwind(|| {
+        train(&corpus, &resumable, &mut |progress| {
+            assert!(progress.step < 8, "interrupted on purpose");
+        })
+    });
+    assert!(first_part.is_err());
+    let rest = train(&corpus, &resumable, &mut |_| {}).expect("resumes");
+    assert_eq!(rest.weights, whole.weights);
+    let other_seed = TrainOptions {
+        seed: 2,
+        ..resumable
+    };
+    let error = train(&corpus, &other_seed, &mut |_| {}).expect_err("another run's checkpoint");
+    assert!(matches!(error, TrainError::Checkpoint(_)));
+}
