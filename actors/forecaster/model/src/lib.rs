@@ -10,6 +10,7 @@ mod checkpoint;
 mod parameters;
 mod recurrent;
 pub mod shipped;
+pub mod throughput;
 pub mod train;
 mod weights;
 

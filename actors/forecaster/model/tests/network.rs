@@ -3,6 +3,7 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use twinscale_forecast_model::shipped::{SHIPPED_CARD, SHIPPED_WEIGHTS, load, load_shipped};
+use twinscale_forecast_model::throughput::measure;
 use twinscale_forecast_model::train::{TrainError, TrainOptions, train};
 use twinscale_forecast_model::{RecurrentNetwork, WeightsError};
 use twinscale_forecaster::features::fill_row;
@@ -110,6 +111,24 @@ fn a_card_of_other_weights_is_refused() {
             .values()
             .all(|dataset| !dataset.source.is_empty())
     );
+}
+
+#[test]
+fn throughput_is_measured_below_its_limit() {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a benchmark reads the machine's clock"
+    )]
+    let start = std::time::Instant::now();
+    let measured = measure(
+        || Ok(Box::new(load_shipped().expect("shipped weights load").0)),
+        5,
+        &mut || start.elapsed(),
+    );
+    let measured = measured.expect("measures");
+    println!("{measured:?}");
+    assert!(measured.forecasts_per_second > 0.0);
+    assert!(measured.network_gflops < 2.0 * measured.peak_gflops);
 }
 
 fn corpus() -> Corpus {
