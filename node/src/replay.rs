@@ -14,7 +14,7 @@ use crate::error::ExpectedError;
 use crate::progress::Progress;
 use crate::score::LedgerVms;
 use crate::workload::ReplayCustomer;
-use futures::future::{join_all, try_join_all};
+use futures::future::{join, join_all, try_join_all};
 use std::time::Duration;
 use twinscale_protocol::twin::{
     AnnounceRequest, ConfigureRequest, IngestRequest, SAMPLES_PER_REQUEST_MAX, TickRequest,
@@ -86,7 +86,8 @@ pub async fn replay(
             .iter()
             .zip(&twins)
             .map(|(one, twin)| run_step(&node, one, twin, step));
-        for (index, record) in join_all(turns).await.into_iter().enumerate() {
+        let (records, ()) = join(join_all(turns), sink.beside(step, &node, &twins)).await;
+        for (index, record) in records.into_iter().enumerate() {
             let Some(record) = record? else { continue };
             if let (Some(one), Some(failures)) = (customers.get(index), failures.get_mut(index)) {
                 failures.note(&record.summary);
@@ -95,6 +96,7 @@ pub async fn replay(
         }
         progress.at(step as u64 + 1);
     }
+    sink.finished(&node, &twins)?;
     let replayed = collect(&node, customers, failures);
     for twin in twins {
         twin.actor.stop().await;

@@ -1,6 +1,8 @@
 //! What is kept of a replay's steps.
 
+use crate::assembly::{Node, NodeTwin};
 use crate::workload::ReplayCustomer;
+use futures::future::{BoxFuture, ready};
 use std::collections::BTreeMap;
 use twinscale_protocol::DomainTime;
 use twinscale_protocol::optimizer::Plan;
@@ -36,6 +38,24 @@ pub trait StepSink: Send {
         step: usize,
         record: &StepRecord,
     ) -> anyhow::Result<()>;
+
+    /// Runs beside the turns of a step; a test fells actors here. Nothing by default.
+    fn beside<'a>(
+        &'a mut self,
+        _step: usize,
+        _node: &'a Node,
+        _twins: &'a [NodeTwin],
+    ) -> BoxFuture<'a, ()> {
+        Box::pin(ready(()))
+    }
+
+    /// Looks at the node after the last step, before it is stopped. Nothing by default.
+    ///
+    /// # Errors
+    /// What looking says.
+    fn finished(&mut self, _node: &Node, _twins: &[NodeTwin]) -> anyhow::Result<()> {
+        Ok(())
+    }
 }
 
 /// Failures of a customer's turns, each text once.
