@@ -4,28 +4,38 @@
 //! power of its disk), and compare what it had acknowledged with what is there afterwards. Every
 //! acknowledged sequence must be there exactly once and unaltered.
 //!
+//! The scenario `actors` fells actors of a node that replays sample customers, and compares what came
+//! of it with the undisturbed replay.
+//!
 //! A scenario is a function of its seed up to the timing of the machine: the seed picks after how
 //! many acknowledgements and how much later each blow falls.
 
+mod actors;
 mod audit;
 mod error;
 mod kill9;
 mod log_disk;
 mod log_workload;
 mod loop_disk;
+mod node_audit;
 mod power_cut;
+mod replayed;
 mod rounds;
+mod strike;
 mod twin_workload;
 mod verdict;
 mod worker;
 mod worker_process;
 mod workload;
 
+pub use actors::{ActorsOptions, ActorsVerdict, differences, run_actors};
 pub use audit::{Audit, Ledger};
 pub use error::ChaosError;
 pub use kill9::run_kill9;
 pub use power_cut::run_power_cut;
+pub use replayed::{ReplayCase, ReplayOutcome, short_samples};
 pub use rounds::ScenarioOptions;
+pub use strike::{Blow, Decision, Felt, Strike, Victim};
 pub use verdict::Verdict;
 pub use worker::run_worker;
 pub use workload::{Ingest, Workload, WorkloadKind, workload};

@@ -1,13 +1,14 @@
 //! The command line of the chaos scenarios.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use twinscale_chaos::{
-    ChaosError, ScenarioOptions, Verdict, WorkloadKind, run_kill9, run_power_cut, run_worker,
-    workload,
+    ActorsOptions, ChaosError, ScenarioOptions, Verdict, WorkloadKind, run_actors, run_kill9,
+    run_power_cut, run_worker, workload,
 };
 
 /// A promise was broken.
@@ -37,6 +38,8 @@ enum ChaosCommand {
     Kill9(ScenarioArguments),
     /// Cut the power of the disk under the ingesting process (needs root).
     PowerCut(ScenarioArguments),
+    /// Panic or kill each kind of actor in the middle of a replay.
+    Actors(ActorsArguments),
     /// Ingest until killed; the scenarios start this themselves.
     #[command(hide = true)]
     IngestWorker(WorkerArguments),
@@ -56,6 +59,16 @@ struct ScenarioArguments {
 }
 
 #[derive(Debug, Args)]
+struct ActorsArguments {
+    /// How many replays, with one strike per kind of actor each.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Picks the moments and the blows.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Debug, Args)]
 struct WorkerArguments {
     #[arg(long)]
     directory: PathBuf,
@@ -71,6 +84,10 @@ fn main() -> ExitCode {
     let outcome = match CommandLine::parse().command {
         ChaosCommand::Kill9(arguments) => run_scenario(arguments, run_kill9),
         ChaosCommand::PowerCut(arguments) => run_scenario(arguments, run_power_cut),
+        ChaosCommand::Actors(ActorsArguments { rounds, seed }) => {
+            run_actors(&ActorsOptions { rounds, seed })
+                .and_then(|verdict| print_verdict(&verdict, verdict.passed))
+        }
         ChaosCommand::IngestWorker(arguments) => run_worker(
             &*workload(arguments.workload, arguments.seed),
             &arguments.directory,
@@ -94,12 +111,19 @@ fn run_scenario(
         workload: arguments.workload,
         worker,
     })?;
-    let json = serde_json::to_string(&verdict)
+    print_verdict(&verdict, verdict.passed)
+}
+
+fn print_verdict(
+    verdict: &(impl serde::Serialize + Display),
+    passed: bool,
+) -> Result<ExitCode, ChaosError> {
+    let json = serde_json::to_string(verdict)
         .map_err(|error| not_run("encode", "the verdict", error.into()))?;
     writeln!(io::stdout(), "{json}")
         .and_then(|()| writeln!(io::stderr(), "{verdict}"))
         .map_err(|error| not_run("print", "the verdict", error))?;
-    Ok(if verdict.passed {
+    Ok(if passed {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(EXIT_VIOLATED)
