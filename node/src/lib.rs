@@ -10,6 +10,7 @@ pub mod clients;
 pub mod console;
 pub mod decisions;
 pub mod error;
+pub mod micro;
 pub mod progress;
 pub mod replay;
 pub mod report;

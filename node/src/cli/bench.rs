@@ -4,6 +4,7 @@ use crate::assembly::{ForecastWeights, start_forecaster};
 use crate::clients::wire;
 use crate::console;
 use crate::error::ExpectedError;
+use crate::micro::{measure_all, table};
 use crate::progress::Progress;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -25,7 +26,23 @@ const ASKS_AT_ONCE: usize = 64;
 pub(super) enum BenchArguments {
     /// Forecast every scored series of a data directory at every origin, for the scorer.
     Forecast(ForecastArguments),
+    /// Measure memory, forecasts, plans and log appends, each beside its limit.
+    Micro(MicroArguments),
 }
+
+/// Small measurements of this machine.
+#[derive(Debug, Args)]
+pub(super) struct MicroArguments {
+    /// Seconds of each measurement of the log.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=60))]
+    seconds: u32,
+    /// Print the figures as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Format of the JSON output.
+const MICRO_FORMAT: &str = "twinscale-micro/1";
 
 /// Writes the submission file of the forecast protocol.
 #[derive(Debug, Args)]
@@ -47,6 +64,7 @@ pub(super) struct ForecastArguments {
 pub(super) fn run(arguments: &BenchArguments, quiet: bool) -> anyhow::Result<()> {
     match arguments {
         BenchArguments::Forecast(arguments) => forecast(arguments, quiet),
+        BenchArguments::Micro(arguments) => micro(arguments, quiet),
     }
 }
 
@@ -71,6 +89,20 @@ fn forecast(arguments: &ForecastArguments, quiet: bool) -> anyhow::Result<()> {
     runtime.block_on(forecaster.stop());
     if !quiet {
         console::say(&format!("{made} forecasts in {}", arguments.out.display()));
+    }
+    Ok(())
+}
+
+fn micro(arguments: &MicroArguments, quiet: bool) -> anyhow::Result<()> {
+    let runtime = super::runtime(2)?;
+    let progress = Progress::start("measuring", 4, quiet);
+    let figures = measure_all(&runtime, arguments.seconds, &progress)?;
+    drop(progress);
+    if arguments.json {
+        let report = serde_json::json!({ "format": MICRO_FORMAT, "figures": figures });
+        console::print(&format!("{report:#}\n"))?;
+    } else {
+        console::print(&table(&figures))?;
     }
     Ok(())
 }
