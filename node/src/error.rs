@@ -88,9 +88,10 @@ impl ExpectedError {
         }
     }
 
-    /// Reads the exit code.
-    pub const fn exit_code(&self) -> u8 {
+    /// Reads the exit code. An input that cannot even be reached is a matter of the environment.
+    pub fn exit_code(&self) -> u8 {
         match self {
+            Self::Input { source, .. } if source.as_deref().is_some_and(is_out_of_reach) => 4,
             Self::Input { .. } => 3,
             Self::File { .. } => 4,
             Self::Infeasible { .. } => 5,
@@ -106,6 +107,22 @@ impl ExpectedError {
             Self::Infeasible { hint, .. } | Self::Refused { hint, .. } => Some(hint),
         }
     }
+}
+
+/// Says whether a file was missing, closed to us or of another kind, at the root of an error.
+fn is_out_of_reach(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    let first: &(dyn std::error::Error + 'static) = error;
+    std::iter::successors(Some(first), |error| error.source())
+        .filter_map(|error| error.downcast_ref::<std::io::Error>())
+        .any(|error| {
+            matches!(
+                error.kind(),
+                std::io::ErrorKind::NotFound
+                    | std::io::ErrorKind::PermissionDenied
+                    | std::io::ErrorKind::IsADirectory
+                    | std::io::ErrorKind::NotADirectory
+            )
+        })
 }
 
 fn file_hint(source: &std::io::Error) -> Option<&'static str> {
