@@ -1,0 +1,8 @@
+//! Tests of the whole node, each through its composition root and the real actors.
+
+mod system {
+    mod disk;
+    mod faults;
+    mod replays;
+    mod weights;
+}
