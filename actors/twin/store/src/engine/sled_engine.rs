@@ -3,9 +3,11 @@
 //! Its `flush` issues `sync_file_range` and never fsync: after a power cut anything may be gone.
 //! On damage it may panic where it should err; such a panic is caught and reported as damage.
 
+use std::io;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::time::Duration;
 
 use super::{Change, Engine, EngineError};
 use crate::options::StoreOptions;
@@ -15,6 +17,13 @@ use crate::state_store::Visit;
 ///
 /// A killed process loses at most this much of the store; replay brings it back.
 const FLUSH_EVERY_MS: u64 = 500;
+
+/// What sled says of a database whose lock another handle holds.
+const LOCK_HELD: &str = "could not acquire lock";
+
+/// Attempts to open a database whose lock is held, and the pause between them: ten seconds in all.
+const LOCK_ATTEMPTS_MAX: u32 = 1_000;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
 struct SledEngine {
@@ -29,10 +38,29 @@ pub(super) fn open(
         .path(directory)
         .cache_capacity(options.cache_bytes_max)
         .flush_every_ms(Some(FLUSH_EVERY_MS));
-    let database = guarded(|| config.open())?;
     Ok(Box::new(SledEngine {
-        database: Some(database),
+        database: Some(open_when_free(&config)?),
     }))
+}
+
+/// Opens the database; one that was just closed may hold its lock a little longer, until sled's own
+/// flushing thread lets go of it. Our own lock is held by now, so nobody else can have it.
+fn open_when_free(config: &sled::Config) -> Result<sled::Db, EngineError> {
+    let mut attempts_left = LOCK_ATTEMPTS_MAX;
+    loop {
+        match guarded(|| config.open()) {
+            Err(EngineError::Broken(text)) if text.contains(LOCK_HELD) => {
+                if attempts_left == 0 {
+                    let busy = io::Error::new(io::ErrorKind::ResourceBusy, text);
+                    return Err(EngineError::Surroundings(busy));
+                }
+                attempts_left -= 1;
+                // sled has nothing to wait on.
+                std::thread::park_timeout(LOCK_PAUSE);
+            }
+            opened => return opened,
+        }
+    }
 }
 
 impl SledEngine {
