@@ -2,6 +2,11 @@
 //!
 //! Figures are of the build profile and the machine they ran on; compare within one run only.
 
+mod evaluations;
+mod machine;
+
+pub use machine::Machine;
+
 use crate::assembly::{ForecastWeights, NodeOptions};
 use crate::progress::Progress;
 use crate::replay::{ReplayOptions, replay};
@@ -19,6 +24,7 @@ use twinscale_forecaster::network::{NetworkError, QuantileNetwork};
 use twinscale_log::bench::{BenchOptions, measure as measure_log};
 use twinscale_log::{MonotonicClock, SystemMonotonicClock};
 use twinscale_optimizer::bench::plans_per_second;
+use twinscale_optimizer::plan;
 use twinscale_protocol::optimizer::{PlanRequest, PlanRules, PlanTrigger, TierProblem, VmOption};
 use twinscale_protocol::{
     CustomerId, DomainTime, FixedValue, MicroDollars, MilliCores, PartsPerMillion, PlanNumber,
@@ -31,6 +37,9 @@ const REPLAY_STEPS: usize = 48;
 
 /// Customers of that replay.
 const REPLAY_CUSTOMERS: usize = 12;
+
+/// Parts of a run, for its progress.
+const PARTS: u64 = 5;
 
 /// Evaluations of a searched plan, as the sample policies ask for.
 const EVALUATIONS: u32 = 20_000;
@@ -53,6 +62,13 @@ pub struct Figure {
     pub limit: f64,
 }
 
+impl Figure {
+    /// The figure as a multiple of what it is compared with.
+    pub fn ratio(&self) -> f64 {
+        self.value / self.limit
+    }
+}
+
 /// Measures everything; `seconds` is the time of each measurement of the log.
 ///
 /// # Errors
@@ -63,14 +79,16 @@ pub fn measure_all(
     progress: &Progress,
 ) -> anyhow::Result<Vec<Figure>> {
     let folder = tempfile::tempdir()?;
-    progress.of(0, 4);
+    progress.of(0, PARTS);
     let mut figures = vec![memory(runtime, &folder.path().join("node"))?];
-    progress.of(1, 4);
+    progress.at(1);
     let clock: Arc<dyn MonotonicClock> = Arc::new(SystemMonotonicClock::start());
     figures.extend(forecasts(&*clock)?);
-    progress.of(2, 4);
+    progress.at(2);
     figures.extend(plans()?);
-    progress.of(3, 4);
+    progress.at(3);
+    figures.push(evaluations::evaluations(&*clock)?);
+    progress.at(4);
     figures.extend(log(&folder.path().join("log"), seconds, &clock)?);
     Ok(figures)
 }
@@ -79,8 +97,8 @@ pub fn measure_all(
 #[must_use]
 pub fn table(figures: &[Figure]) -> String {
     let head = format!(
-        "{:34} {:>12} {:14} {:>12}  compared with\n",
-        "", "figure", "unit", "limit"
+        "{:37} {:>11} {:9} {:>11} {:>7}  compared with\n",
+        "", "figure", "unit", "beside", "ratio"
     );
     let rows = figures.iter().map(|figure| {
         let Figure {
@@ -90,7 +108,8 @@ pub fn table(figures: &[Figure]) -> String {
             limit_name,
             limit,
         } = figure;
-        format!("{name:34} {value:>12.1} {unit:14} {limit:>12.1}  {limit_name}\n")
+        let ratio = figure.ratio();
+        format!("{name:37} {value:>11.1} {unit:9} {limit:>11.1} {ratio:>7.2}  {limit_name}\n")
     });
     std::iter::once(head).chain(rows).collect()
 }
@@ -171,10 +190,13 @@ fn forecasts(clock: &dyn MonotonicClock) -> anyhow::Result<[Figure; 2]> {
     ])
 }
 
-fn plans() -> anyhow::Result<[Figure; 2]> {
+fn plans() -> anyhow::Result<[Figure; 3]> {
     let exact = plans_per_second(&[request(1, EVALUATIONS)?], 200)?;
     let searched = plans_per_second(&[request(3, EVALUATIONS)?], 20)?;
     let heuristic = plans_per_second(&[request(3, 0)?], 200)?;
+    let one = NonZeroUsize::MIN;
+    let found = plan(&request(3, EVALUATIONS)?, one)?.cost.total();
+    let rival = plan(&request(3, 0)?, one)?.cost.total();
     Ok([
         Figure {
             name: "plans, one VM type, proven",
@@ -189,6 +211,13 @@ fn plans() -> anyhow::Result<[Figure; 2]> {
             unit: "plans/s",
             limit_name: "heuristic alone, three VM types",
             limit: heuristic,
+        },
+        Figure {
+            name: "expected cost of the searched plan",
+            value: found.dollars(),
+            unit: "$/day",
+            limit_name: "plan of the heuristic alone",
+            limit: rival.dollars(),
         },
     ])
 }
@@ -224,11 +253,15 @@ fn log(
     ])
 }
 
+/// Median demand at an hour of a working day.
+fn median_of_day(hour: f64) -> f64 {
+    40.0 + 30.0 * ((hour - 8.0) / 24.0 * std::f64::consts::TAU).sin()
+}
+
 /// A day of hourly steps with a working day's shape.
 fn request(vm_types: u32, evaluations: u32) -> anyhow::Result<PlanRequest> {
     let demand = (0..24).map(|hour| {
-        let hour = f64::from(hour);
-        let median = 40.0 + 30.0 * ((hour - 8.0) / 24.0 * std::f64::consts::TAU).sin();
+        let median = median_of_day(f64::from(hour));
         SPREAD.map(|factor| FixedValue::from_model(median * factor))
     });
     let mut options = Vec::new();
@@ -290,7 +323,7 @@ mod tests {
     fn the_measured_requests_can_be_planned() {
         for (vm_types, evaluations) in [(1, EVALUATIONS), (3, EVALUATIONS), (3, 0)] {
             let request = request(vm_types, evaluations).expect("valid names");
-            let plan = twinscale_optimizer::plan(&request, NonZeroUsize::MIN).expect("feasible");
+            let plan = plan(&request, NonZeroUsize::MIN).expect("feasible");
             assert!(plan.cost.total().0 > 0);
         }
     }
@@ -305,7 +338,9 @@ mod tests {
             limit: 2.0,
         };
         let text = table(&[figure]);
-        assert!(text.contains("1.2") && text.contains("the disk"), "{text}");
+        let row = text.lines().nth(1).expect("a row below the head");
+        let cells: Vec<&str> = row.split_whitespace().collect();
+        assert_eq!(cells, ["a", "1.2", "b/s", "2.0", "0.62", "the", "disk"]);
         assert!(peak_resident_mib().expect("Linux") > 1.0);
     }
 }

@@ -4,7 +4,7 @@ use crate::assembly::{ForecastWeights, start_forecaster};
 use crate::clients::wire;
 use crate::console;
 use crate::error::ExpectedError;
-use crate::micro::{measure_all, table};
+use crate::micro::{Machine, measure_all, table};
 use crate::progress::Progress;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -95,14 +95,19 @@ fn forecast(arguments: &ForecastArguments, quiet: bool) -> anyhow::Result<()> {
 
 fn micro(arguments: &MicroArguments, quiet: bool) -> anyhow::Result<()> {
     let runtime = super::runtime(2)?;
-    let progress = Progress::start("measuring", 4, quiet);
+    let progress = Progress::start("measuring", 1, quiet);
+    let machine = Machine::here();
     let figures = measure_all(&runtime, arguments.seconds, &progress)?;
     drop(progress);
     if arguments.json {
-        let report = serde_json::json!({ "format": MICRO_FORMAT, "figures": figures });
+        let report = serde_json::json!({
+            "format": MICRO_FORMAT,
+            "machine": machine,
+            "figures": figures,
+        });
         console::print(&format!("{report:#}\n"))?;
     } else {
-        console::print(&table(&figures))?;
+        console::print(&format!("{machine}\n{}", table(&figures)))?;
     }
     Ok(())
 }
