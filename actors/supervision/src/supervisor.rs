@@ -1,10 +1,11 @@
 //! Restarts a child with back-off; past a bounded intensity it gives up and says so.
 //!
 //! It does not repair state: a restart sees what was committed, nothing else. Invariant: at most one
-//! incarnation of the child runs, and each has an actor id of its own.
+//! incarnation of the child runs, and each has an actor id of its own. Domain time stands still while
+//! the child is down: it may hold a moment that the child must not miss.
 
 use crate::address::Address;
-use crate::clock::DomainClock;
+use crate::clock::{DomainClock, InFlight};
 use crate::mailbox::{Mailbox, Permitted};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::collections::VecDeque;
@@ -182,6 +183,8 @@ struct SupervisorArguments<C: Actor, M: Send + 'static> {
 struct SupervisorState<C: Actor, M: Send + 'static> {
     arguments: SupervisorArguments<C, M>,
     restarts: VecDeque<Instant>,
+    /// Holds domain time from the end of an incarnation until the next one runs.
+    down: Option<InFlight>,
     respawn: Option<JoinHandle<Result<(), ractor::MessagingErr<SupervisorMessage>>>>,
 }
 
@@ -203,6 +206,7 @@ where
         let mut state = SupervisorState {
             arguments,
             restarts: VecDeque::new(),
+            down: None,
             respawn: None,
         };
         state.spawn_child(&myself).await?;
@@ -219,6 +223,8 @@ where
             Order::Respawn => state.spawn_child(&myself).await,
             Order::Kill => {
                 if let Some(mailbox) = state.arguments.publish.borrow().as_ref() {
+                    // Before the kill, so that there is no moment between the two.
+                    state.down = Some(state.arguments.spec.clock.begin());
                     mailbox.kill();
                 }
                 Ok(())
@@ -276,6 +282,7 @@ where
                 self.arguments
                     .tell
                     .send_modify(|report| report.state = ChildState::Running);
+                self.down = None;
                 Ok(())
             }
             // ractor sends no supervision event for a child that fails before it runs.
@@ -288,10 +295,13 @@ where
         myself: &ActorRef<SupervisorMessage>,
         reason: &str,
     ) -> Result<(), ActorProcessingErr> {
+        let clock = &self.arguments.spec.clock;
+        self.down.get_or_insert_with(|| clock.begin());
         self.arguments.publish.send_replace(None);
         let name = self.arguments.spec.name.clone();
         let Some(delay) = self.next_delay() else {
             tracing::error!(actor = %name, reason, "restarts do not help; giving up");
+            self.down = None;
             let state = ChildState::GivenUp {
                 reason: reason.to_owned(),
             };

@@ -213,3 +213,27 @@ async fn a_hung_thread_is_abandoned_and_replaced() {
     assert_eq!(panicked, Err(ComputeError::Panicked));
     assert_eq!(roomy.run(|| 6 * 7, LIMIT).await, Ok(42));
 }
+
+#[tokio::test]
+async fn domain_time_stands_still_while_a_child_is_down_and_no_longer() {
+    let (counter, clock) = start(8, 1).await;
+    let mut report = counter.report();
+    counter.kill_child();
+    report
+        .wait_for(|report| report.restarts == 1)
+        .await
+        .expect("supervisor lives");
+    let later = DomainTime(clock.now().0 + 60);
+    clock.advance_to(later).await;
+    assert_eq!(report.borrow().state, ChildState::Running);
+    assert_eq!(clock.now(), later);
+
+    // The second end is one too many: nothing comes back that time could wait for.
+    counter.kill_child();
+    report
+        .wait_for(|report| matches!(report.state, ChildState::GivenUp { .. }))
+        .await
+        .expect("supervisor lives");
+    clock.idle().await;
+    counter.stop().await;
+}

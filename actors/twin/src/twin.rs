@@ -20,7 +20,7 @@ use message::Private;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::sync::Arc;
 use twinscale_protocol::twin::{ObservationsReply, ObservationsRequest, TwinReport};
-use twinscale_protocol::{CustomerId, DomainTime, SeriesKey, WireError, WireErrorCode};
+use twinscale_protocol::{CustomerId, DomainTime, Seconds, SeriesKey, WireError, WireErrorCode};
 use twinscale_supervision::{InFlight, Mailbox, Permitted, ReplyTo, answer};
 
 /// Private messages under way at once: one answer, one wake-up, and room to spare.
@@ -128,7 +128,8 @@ impl TwinRuntime {
         if has_open == Some(true) {
             self.begin(TurnKind::Lead, now, None);
         } else {
-            self.set_wake_up(now);
+            // A wake-up that is due now may have been lost with the incarnation before.
+            self.set_wake_up(now.minus(Seconds(1)));
         }
     }
 
