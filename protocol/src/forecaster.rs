@@ -56,7 +56,7 @@ pub struct SeriesForecast {
     pub first_step_at: DomainTime,
     /// Length of a step.
     pub interval: Seconds,
-    /// Shape [step][quantile], ascending in the quantile, in the metric's unit.
+    /// Shape `[step][quantile]`, ascending in the quantile, in the metric's unit.
     pub quantiles: Vec<Quantiles>,
     /// What made it.
     pub source: ForecastSource,

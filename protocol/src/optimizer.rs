@@ -64,7 +64,7 @@ pub enum PlanTrigger {
 pub struct TierProblem {
     /// Its name.
     pub name: TierName,
-    /// Demand per step, shape [step][quantile], in the demand metric's unit.
+    /// Demand per step, shape `[step][quantile]`, in the demand metric's unit.
     pub demand: Vec<Quantiles>,
     /// The VM types that may serve it.
     pub options: Vec<VmOption>,
@@ -109,7 +109,7 @@ pub struct VmOption {
 pub struct VolumeProblem {
     /// Its name.
     pub name: TierName,
-    /// GiB to hold per step, shape [step][quantile].
+    /// GiB to hold per step, shape `[step][quantile]`.
     pub demand: Vec<Quantiles>,
     /// Size of one block.
     pub block: Gib,
@@ -128,7 +128,7 @@ pub struct VolumeProblem {
 /// The link's part of the problem.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkProblem {
-    /// Mbps to carry per step, shape [step][quantile].
+    /// Mbps to carry per step, shape `[step][quantile]`.
     pub demand: Vec<Quantiles>,
     /// What can be bought, ascending in bandwidth.
     pub options: Vec<LinkOption>,
