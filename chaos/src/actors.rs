@@ -8,6 +8,7 @@
 use std::fmt::{self, Display};
 use std::time::Duration;
 
+use clap::ValueEnum as _;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
@@ -26,8 +27,8 @@ const STEPS: usize = 36;
 /// Strikes fall from the second step on, and leave the last three for two reconcile periods.
 const STRIKE_STEPS: std::ops::Range<usize> = 1..STEPS - 3;
 
-/// Longest delay after the begin of a step: most fall into its turns, some behind them.
-const DELAY_US_MAX: u64 = 20_000;
+/// Longest delay after the begin of a step: strikes fall into its turns, between them, and behind them.
+const DELAY_US_MAX: u64 = 60_000;
 
 /// Violations that a verdict names.
 const NAMED_MAX: usize = 20;
@@ -42,6 +43,21 @@ pub struct ActorsOptions {
     pub rounds: u32,
     /// Picks steps, blows and delays, and is the node's seed.
     pub seed: u64,
+    /// Fell only actors of this kind, as many times as there are kinds.
+    pub only: Option<ActorKind>,
+}
+
+/// A kind of actor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum ActorKind {
+    /// One per customer.
+    Twin,
+    /// One per node.
+    Forecaster,
+    /// One per node.
+    Optimizer,
+    /// One per node.
+    Provisioner,
 }
 
 /// What the scenario found.
@@ -87,7 +103,7 @@ pub fn run_actors(options: &ActorsOptions) -> Result<ActorsVerdict, ChaosError> 
     let mut strikes = 0;
     for round in 0..options.rounds {
         let case = ReplayCase {
-            strikes: pick(&mut random, customers.len()),
+            strikes: pick(&mut random, options.only, customers.len()),
             ..undisturbed.clone()
         };
         strikes += case.strikes.len() as u64;
@@ -184,20 +200,18 @@ pub fn differences(
     differences
 }
 
-/// One strike per kind of actor, at steps of its own.
-fn pick(random: &mut ChaCha8Rng, customers: usize) -> Vec<Strike> {
-    let twin = random.random_range(0..customers.max(1));
-    let victims = [
-        Victim::Twin(twin),
-        Victim::Forecaster,
-        Victim::Optimizer,
-        Victim::Provisioner,
-    ];
-    victims
-        .into_iter()
-        .map(|victim| Strike {
+/// One strike per kind of actor, or as many at the one kind, at steps that the seed picks.
+fn pick(random: &mut ChaCha8Rng, only: Option<ActorKind>, customers: usize) -> Vec<Strike> {
+    let kinds = ActorKind::value_variants().iter();
+    kinds
+        .map(|kind| Strike {
             step: random.random_range(STRIKE_STEPS),
-            victim,
+            victim: match only.unwrap_or(*kind) {
+                ActorKind::Twin => Victim::Twin(random.random_range(0..customers.max(1))),
+                ActorKind::Forecaster => Victim::Forecaster,
+                ActorKind::Optimizer => Victim::Optimizer,
+                ActorKind::Provisioner => Victim::Provisioner,
+            },
             blow: if random.random_bool(0.5) {
                 Blow::Panic
             } else {

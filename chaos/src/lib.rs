@@ -28,7 +28,7 @@ mod worker;
 mod worker_process;
 mod workload;
 
-pub use actors::{ActorsOptions, ActorsVerdict, differences, run_actors};
+pub use actors::{ActorKind, ActorsOptions, ActorsVerdict, differences, run_actors};
 pub use audit::{Audit, Ledger};
 pub use error::ChaosError;
 pub use kill9::run_kill9;

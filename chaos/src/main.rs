@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use twinscale_chaos::{
-    ActorsOptions, ChaosError, ScenarioOptions, Verdict, WorkloadKind, run_actors, run_kill9,
-    run_power_cut, run_worker, workload,
+    ActorKind, ActorsOptions, ChaosError, ScenarioOptions, Verdict, WorkloadKind, run_actors,
+    run_kill9, run_power_cut, run_worker, workload,
 };
 
 /// A promise was broken.
@@ -60,6 +60,9 @@ struct ScenarioArguments {
 
 #[derive(Debug, Args)]
 struct ActorsArguments {
+    /// Fell only actors of this kind.
+    #[arg(long, value_enum)]
+    only: Option<ActorKind>,
     /// How many replays, with one strike per kind of actor each.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -84,8 +87,8 @@ fn main() -> ExitCode {
     let outcome = match CommandLine::parse().command {
         ChaosCommand::Kill9(arguments) => run_scenario(arguments, run_kill9),
         ChaosCommand::PowerCut(arguments) => run_scenario(arguments, run_power_cut),
-        ChaosCommand::Actors(ActorsArguments { rounds, seed }) => {
-            run_actors(&ActorsOptions { rounds, seed })
+        ChaosCommand::Actors(ActorsArguments { rounds, seed, only }) => {
+            run_actors(&ActorsOptions { rounds, seed, only })
                 .and_then(|verdict| print_verdict(&verdict, verdict.passed))
         }
         ChaosCommand::IngestWorker(arguments) => run_worker(

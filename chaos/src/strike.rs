@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join};
 use serde::Serialize;
 use tokio::time::Instant;
 use twinscale::assembly::{Node, NodeTwin};
@@ -160,7 +160,17 @@ async fn fell_victim(strike: Strike, node: &Node, twins: &[NodeTwin]) -> Result<
             let twin = twins
                 .get(place)
                 .ok_or_else(|| format!("there are {} twins only", twins.len()))?;
-            fell(&twin.actor, blow, TwinMessage::Fault(TwinFault::Panic)).await
+            let fault = TwinMessage::Fault(TwinFault::Panic);
+            // The supervisor holds domain time as soon as it knows, which for a panic is a moment late.
+            let until_known = (blow == Blow::Panic).then(|| twin.clock.begin());
+            let mut report = twin.actor.report();
+            let restarts = twin.actor.restarts();
+            let known = async move {
+                // A supervisor that is gone is told by the other future.
+                drop(report.wait_for(|report| report.restarts > restarts).await);
+                drop(until_known);
+            };
+            join(fell(&twin.actor, blow, fault), known).await.0
         }
         Victim::Forecaster => {
             let fault = ForecasterRequest::Fault(ForecasterFault::Panic);

@@ -9,7 +9,12 @@ use twinscale_chaos::{
 
 #[test]
 fn nobody_notices_felled_actors() {
-    let verdict = run_actors(&ActorsOptions { rounds: 2, seed: 1 }).expect("it runs");
+    let verdict = run_actors(&ActorsOptions {
+        rounds: 2,
+        seed: 1,
+        only: None,
+    })
+    .expect("it runs");
     assert!(verdict.passed, "{verdict}");
     assert_eq!((verdict.strikes, verdict.recovered), (8, 8), "{verdict}");
     // The first restart waits for its back-off.
