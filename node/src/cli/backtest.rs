@@ -1,14 +1,13 @@
 //! `twinscale backtest`: a person's own history in, savings out.
 
-use super::output::{self, SharedArguments};
-use crate::assembly::{ForecastWeights, NodeOptions};
+use super::output::{ReplayRun, SharedArguments, run_replay, write};
+use crate::assembly::ForecastWeights;
 use crate::console;
 use crate::decisions::CsvSink;
 use crate::error::ExpectedError;
 use crate::progress::Progress;
-use crate::replay::{ReplayOptions, replay};
 use crate::report::{ReportInput, report_html, report_json, report_table};
-use crate::summary::{FirstSteps, ReportFrame, report_input};
+use crate::summary::{FirstSteps, report_input};
 use crate::trace::{Events, Trace, TraceOptions, read_events, read_trace};
 use crate::workload::{ReplayCustomer, ReplayWindow, from_trace};
 use clap::Args;
@@ -16,7 +15,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use twinscale_cluster_config::{PolicyFile, StackFile, load_policies, load_stacks};
 use twinscale_protocol::{CustomerId, DomainTime, VmTypeId};
-use twinscale_provisioner::SimCloudConfig;
 
 /// Replays your own history and shows what provisioning ahead would have saved.
 #[derive(Debug, Args)]
@@ -162,37 +160,15 @@ fn replayed(
     customers: &[ReplayCustomer],
     quiet: bool,
 ) -> anyhow::Result<ReportInput> {
-    let seed = arguments.shared.seed;
-    let folder = tempfile::tempdir()
-        .map_err(|source| ExpectedError::file("create", &std::env::temp_dir(), source))?;
-    let cloud = SimCloudConfig::with_seed(seed);
-    let rival_start_up = cloud.start_up.shape.median;
-    let options = ReplayOptions {
-        node: NodeOptions {
-            directory: folder.path().to_owned(),
-            seed,
-            optimizer_threads: arguments.shared.optimizer_threads(),
-            weights: ForecastWeights::load(arguments.shared.weights.as_deref())?,
-            cloud,
-        },
-        kill_forecaster_at: None,
-    };
-    let runtime = super::runtime(usize::from(arguments.shared.threads))?;
-    let progress = Progress::start("replay", 1, quiet);
-    let mut sink = CsvSink::create(&arguments.out, FirstSteps::default())?;
-    let outcome = runtime.block_on(replay(customers, options, &mut sink, &progress))?;
-    drop(progress);
-    let first_steps = sink.finish()?;
-    let frame = ReportFrame {
+    let run = ReplayRun {
         title: "Twinscale backtest",
-        seed,
-        rival_start_up,
+        customers,
+        weights: ForecastWeights::load(arguments.shared.weights.as_deref())?,
+        shared: &arguments.shared,
         killed_at: None,
-        notes: output::notes(rival_start_up),
     };
+    let mut sink = CsvSink::create(&arguments.out, FirstSteps::default())?;
+    let (outcome, frame) = run_replay(run, &mut sink, quiet)?;
+    let first_steps = sink.finish()?;
     Ok(report_input(customers, &outcome, &first_steps, &frame))
-}
-
-fn write(path: &Path, text: &str) -> Result<(), ExpectedError> {
-    std::fs::write(path, text).map_err(|source| ExpectedError::file("write", path, source))
 }

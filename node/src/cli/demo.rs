@@ -1,17 +1,14 @@
 //! `twinscale demo`: the main job on real traces that ship with the program.
 
-use super::output::{self, SharedArguments};
-use crate::assembly::{ForecastWeights, NodeOptions};
+use super::output::{ReplayRun, SharedArguments, run_replay, write, write_picture};
+use crate::assembly::ForecastWeights;
 use crate::console;
 use crate::error::ExpectedError;
-use crate::progress::Progress;
-use crate::replay::{ReplayOptions, replay};
 use crate::report::{ReportInput, report_html, report_json, report_table};
-use crate::summary::{FirstSteps, ReportFrame, report_input};
+use crate::summary::{FirstSteps, report_input};
 use crate::workload::{ReplayCustomer, from_samples};
 use clap::Args;
 use std::path::PathBuf;
-use twinscale_provisioner::SimCloudConfig;
 
 /// Replays weeks of real customers on an embedded node and shows what provisioning ahead is worth.
 #[derive(Debug, Args)]
@@ -43,7 +40,7 @@ pub(super) fn run(arguments: &DemoArguments, quiet: bool) -> anyhow::Result<()> 
     }
     write(&arguments.report, &report_html(&input))?;
     if let Some(path) = &arguments.picture {
-        output::write_picture(path, &input)?;
+        write_picture(path, &input)?;
     }
     if !quiet {
         console::say(&format!("report: {}", arguments.report.display()));
@@ -52,42 +49,23 @@ pub(super) fn run(arguments: &DemoArguments, quiet: bool) -> anyhow::Result<()> 
 }
 
 fn replayed(arguments: &DemoArguments, quiet: bool) -> anyhow::Result<ReportInput> {
-    let seed = arguments.shared.seed;
     let customers = from_samples(usize::from(arguments.customers), arguments.weeks)?;
     let weights = ForecastWeights::load(arguments.shared.weights.as_deref())?;
     refuse_leaks(&weights, &customers)?;
-    let folder = tempfile::tempdir()
-        .map_err(|source| ExpectedError::file("create", &std::env::temp_dir(), source))?;
     let steps = customers
         .iter()
         .map(|one| one.steps.len())
         .max()
         .unwrap_or(0);
-    let killed_at = Some(steps / 2);
-    let cloud = SimCloudConfig::with_seed(seed);
-    let rival_start_up = cloud.start_up.shape.median;
-    let options = ReplayOptions {
-        node: NodeOptions {
-            directory: folder.path().to_owned(),
-            seed,
-            optimizer_threads: arguments.shared.optimizer_threads(),
-            weights,
-            cloud,
-        },
-        kill_forecaster_at: killed_at,
-    };
-    let runtime = super::runtime(usize::from(arguments.shared.threads))?;
-    let progress = Progress::start("replay", steps as u64, quiet);
-    let mut first_steps = FirstSteps::default();
-    let outcome = runtime.block_on(replay(&customers, options, &mut first_steps, &progress))?;
-    drop(progress);
-    let frame = ReportFrame {
+    let run = ReplayRun {
         title: "Twinscale demo",
-        seed,
-        rival_start_up,
-        killed_at,
-        notes: output::notes(rival_start_up),
+        customers: &customers,
+        weights,
+        shared: &arguments.shared,
+        killed_at: Some(steps / 2),
     };
+    let mut first_steps = FirstSteps::default();
+    let (outcome, frame) = run_replay(run, &mut first_steps, quiet)?;
     Ok(report_input(&customers, &outcome, &first_steps, &frame))
 }
 
@@ -108,8 +86,4 @@ fn refuse_leaks(weights: &ForecastWeights, customers: &[ReplayCustomer]) -> anyh
         }
     }
     Ok(())
-}
-
-fn write(path: &std::path::Path, text: &str) -> Result<(), ExpectedError> {
-    std::fs::write(path, text).map_err(|source| ExpectedError::file("write", path, source))
 }

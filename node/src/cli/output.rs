@@ -1,11 +1,17 @@
 //! What demo and backtest have in common: arguments, notes and pictures.
 
+use crate::assembly::{ForecastWeights, NodeOptions};
 use crate::error::ExpectedError;
+use crate::progress::Progress;
+use crate::replay::{ReplayOptions, Replayed, StepSink, replay};
 use crate::report::{ReportInput, Theme, picture_svg};
+use crate::summary::ReportFrame;
+use crate::workload::ReplayCustomer;
 use clap::Args;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use twinscale_protocol::Seconds;
+use twinscale_provisioner::SimCloudConfig;
 
 /// Arguments of every replay.
 #[derive(Debug, Args)]
@@ -30,8 +36,57 @@ impl SharedArguments {
     }
 }
 
+/// A replay that a command asks for.
+pub(super) struct ReplayRun<'a> {
+    pub(super) title: &'static str,
+    pub(super) customers: &'a [ReplayCustomer],
+    pub(super) weights: ForecastWeights,
+    pub(super) shared: &'a SharedArguments,
+    /// The step at which the forecaster is killed, if it is.
+    pub(super) killed_at: Option<usize>,
+}
+
+/// Replays on an embedded node in a temporary folder; returns what came of it with the report's frame.
+pub(super) fn run_replay(
+    run: ReplayRun<'_>,
+    sink: &mut dyn StepSink,
+    quiet: bool,
+) -> anyhow::Result<(Replayed, ReportFrame<'static>)> {
+    let seed = run.shared.seed;
+    let folder = tempfile::tempdir()
+        .map_err(|source| ExpectedError::file("create", &std::env::temp_dir(), source))?;
+    let cloud = SimCloudConfig::with_seed(seed);
+    let rival_start_up = cloud.start_up.shape.median;
+    let options = ReplayOptions {
+        node: NodeOptions {
+            directory: folder.path().to_owned(),
+            seed,
+            optimizer_threads: run.shared.optimizer_threads(),
+            weights: run.weights,
+            cloud,
+        },
+        kill_forecaster_at: run.killed_at,
+    };
+    let runtime = super::runtime(usize::from(run.shared.threads))?;
+    let progress = Progress::start("replay", 1, quiet);
+    let outcome = runtime.block_on(replay(run.customers, options, sink, &progress))?;
+    let frame = ReportFrame {
+        title: run.title,
+        seed,
+        rival_start_up,
+        killed_at: run.killed_at,
+        notes: notes(rival_start_up),
+    };
+    Ok((outcome, frame))
+}
+
+/// Writes a text file.
+pub(super) fn write(path: &Path, text: &str) -> Result<(), ExpectedError> {
+    std::fs::write(path, text).map_err(|source| ExpectedError::file("write", path, source))
+}
+
 /// What a reader of any report must know.
-pub(super) fn notes(rival_start_up: Seconds) -> Vec<String> {
+fn notes(rival_start_up: Seconds) -> Vec<String> {
     vec![
         format!(
             "VMs of the simulated cloud take a random time to start (median {rival_start_up}); those of \
