@@ -300,6 +300,7 @@ impl Turn {
                 self.phase = Phase::CommitForecast;
                 commit(TwinCommand::StoreForecast {
                     issued_at: inputs::issued_at(state, self.now),
+                    surprised: self.surprised,
                     forecasts,
                     calibrations,
                 })
@@ -317,6 +318,7 @@ impl Turn {
         let at = inputs::issued_at(state, self.now);
         commit(TwinCommand::NoteStaleTurn {
             at,
+            surprised: self.surprised,
             forecasts: shifted_and_widened(state, at),
         })
     }

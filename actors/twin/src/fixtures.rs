@@ -178,6 +178,7 @@ pub(crate) fn forecast(
 pub(crate) fn store_forecast(key: &SeriesKey, first: DomainTime, level: i64) -> TwinCommand {
     TwinCommand::StoreForecast {
         issued_at: first,
+        surprised: false,
         forecasts: vec![forecast(key, first, level, 24)],
         calibrations: vec![vec![1, 2, 3]],
     }

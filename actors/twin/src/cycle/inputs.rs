@@ -60,12 +60,17 @@ pub(super) fn has_fresh_forecast(state: &TwinState, now: DomainTime) -> bool {
 }
 
 /// Whether the demand of the last interval lies outside the range from the lowest to the highest quantile
-/// that was forecast for it, for any series that the stack is served from.
+/// that was forecast for it, for any series that the stack is served from. Where a turn that was cut short
+/// has stored the forecast of this moment already, it said so there.
 pub fn is_surprised(state: &TwinState, now: DomainTime) -> bool {
     let (Some(config), Some(record)) = (state.config(), state.forecast()) else {
         return false;
     };
-    let last = now.floor_to(config.interval).minus(config.interval);
+    let step = now.floor_to(config.interval);
+    if record.issued_at == step {
+        return record.surprised;
+    }
+    let last = step.minus(config.interval);
     demand::demand_series(&config.stack).iter().any(|key| {
         let forecast = record.forecasts.iter().find(|one| one.key == *key);
         forecast.is_some_and(|forecast| is_outside(state, forecast, last, config.interval))

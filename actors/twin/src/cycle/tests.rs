@@ -1,6 +1,7 @@
 use super::*;
 use crate::fixtures::{
-    START, config, customer, hours, plan, record, samples, series, store_forecast, tier, vm_type,
+    START, config, customer, forecast, hours, plan, record, samples, series, store_forecast, tier,
+    vm_type,
 };
 use twinscale_protocol::forecaster::ForecastSource;
 use twinscale_protocol::provisioner::DesiredVms;
@@ -98,6 +99,35 @@ fn a_surprise_is_a_value_outside_the_range() {
         assert_eq!(is_surprised(&state, hours(1)), surprised, "{value}");
     }
     assert!(!is_surprised(&planned(), hours(1)), "nothing was observed");
+}
+
+#[test]
+fn a_turn_cut_short_behind_its_forecast_is_still_surprised() {
+    let mut state = planned();
+    state.apply(record(hours(1), samples(&key(), START, &[10])));
+    let settings = CycleSettings {
+        root_seed: 1,
+        generation: Generation(1),
+    };
+    let (mut turn, _) = Turn::begin(TurnKind::Step, hours(1), settings, &state).expect("begins");
+    let seen = TurnEvent::Observe(Ok(ObserveReply {
+        allocation: state.observed().clone(),
+        start_up: state.start_up().to_vec(),
+    }));
+    let Effect::Forecast(_) = turn.on(&state, seen) else {
+        panic!("no forecast was asked for");
+    };
+    let fresh = TurnEvent::Forecast(Ok(ForecastReply {
+        forecasts: vec![forecast(&key(), hours(1), 6, 24)],
+        calibrations: vec![Vec::new()],
+    }));
+    let Effect::Commit(command) = turn.on(&state, fresh) else {
+        panic!("no forecast was committed");
+    };
+    assert_eq!(state.apply(*command), ApplyResult::ForecastStored);
+    // Killed here. The next incarnation has the new forecast alone, in which the value is no surprise.
+    assert!(is_surprised(&state, hours(1)));
+    assert!(!is_surprised(&state, hours(2)), "it is over with its step");
 }
 
 #[test]

@@ -29,6 +29,7 @@ fn state_with(config: TwinConfig, forecasts: Vec<SeriesForecast>) -> TwinState {
     let calibrations = vec![Vec::new(); forecasts.len()];
     let stored = state.apply(TwinCommand::StoreForecast {
         issued_at: START,
+        surprised: false,
         forecasts,
         calibrations,
     });
@@ -217,6 +218,7 @@ fn the_parents_counts_are_shifted_to_the_new_steps() {
     });
     let later = TwinCommand::StoreForecast {
         issued_at: hours(20),
+        surprised: false,
         forecasts: vec![forecast(&key, hours(20), 10, 8)],
         calibrations: vec![Vec::new()],
     };

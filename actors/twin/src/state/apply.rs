@@ -2,7 +2,7 @@
 
 use super::{PartKey, TwinState};
 use crate::limits::REASON_BYTES_MAX;
-use crate::stored::v1::TwinCommand;
+use crate::stored::v1::{ForecastRecord, TwinCommand};
 use twinscale_protocol::provisioner::Intent;
 use twinscale_protocol::twin::IngestReply;
 use twinscale_protocol::{DomainTime, IntentId, PlanNumber};
@@ -198,10 +198,26 @@ impl TwinState {
             TwinCommand::RecordEvents { events } => self.apply_events(events),
             TwinCommand::StoreForecast {
                 issued_at,
+                surprised,
                 forecasts,
                 calibrations,
-            } => self.apply_forecast(issued_at, forecasts, calibrations),
-            TwinCommand::NoteStaleTurn { at, forecasts } => self.apply_stale_turn(at, forecasts),
+            } => {
+                let record = ForecastRecord {
+                    issued_at,
+                    surprised,
+                    forecasts,
+                };
+                self.apply_forecast(record, calibrations)
+            }
+            TwinCommand::NoteStaleTurn {
+                at,
+                surprised,
+                forecasts,
+            } => self.apply_stale_turn(ForecastRecord {
+                issued_at: at,
+                surprised,
+                forecasts,
+            }),
             TwinCommand::CommitPlan {
                 at,
                 config_version,

@@ -6,18 +6,17 @@ use crate::limits::{CALIBRATION_BYTES_MAX, HORIZON_STEPS_MAX, SERIES_MAX};
 use crate::observations::Touched;
 use crate::stored::v1::ForecastRecord;
 use std::collections::BTreeSet;
-use twinscale_protocol::DomainTime;
 use twinscale_protocol::forecaster::{ForecastSource, SeriesForecast};
 
 impl TwinState {
     pub(super) fn apply_forecast(
         &mut self,
-        issued_at: DomainTime,
-        forecasts: Vec<SeriesForecast>,
+        record: ForecastRecord,
         calibrations: Vec<Vec<u8>>,
     ) -> Result<ApplyResult, NotApplied> {
-        check_forecasts(&forecasts)?;
-        check_calibrations(&forecasts, &calibrations)?;
+        let forecasts = &record.forecasts;
+        check_forecasts(forecasts)?;
+        check_calibrations(forecasts, &calibrations)?;
         let mut touched = Touched::default();
         for (forecast, calibration) in forecasts.iter().zip(calibrations) {
             let number = self.observations.ensure_series(&forecast.key, &mut touched);
@@ -28,37 +27,33 @@ impl TwinState {
         }
         self.mark_touched(&touched);
         let counters = &mut self.meta.counters;
-        for forecast in &forecasts {
+        for forecast in forecasts {
             counters.forecasts = counters.forecasts.saturating_add(1);
             if matches!(forecast.source, ForecastSource::SeasonalFallback(_)) {
                 counters.fallback_forecasts = counters.fallback_forecasts.saturating_add(1);
             }
         }
-        self.keep_forecast(issued_at, forecasts);
+        self.keep_forecast(record);
         Ok(ApplyResult::ForecastStored)
     }
 
     pub(super) fn apply_stale_turn(
         &mut self,
-        at: DomainTime,
-        forecasts: Vec<SeriesForecast>,
+        record: ForecastRecord,
     ) -> Result<ApplyResult, NotApplied> {
-        check_forecasts(&forecasts)?;
+        check_forecasts(&record.forecasts)?;
         let counter = &mut self.meta.counters.stale_turns;
         *counter = counter.saturating_add(1);
-        if forecasts.is_empty() {
+        if record.forecasts.is_empty() {
             self.mark(PartKey::Meta);
         } else {
-            self.keep_forecast(at, forecasts);
+            self.keep_forecast(record);
         }
         Ok(ApplyResult::TurnNoted)
     }
 
-    fn keep_forecast(&mut self, issued_at: DomainTime, forecasts: Vec<SeriesForecast>) {
-        self.forecast = Some(ForecastRecord {
-            issued_at,
-            forecasts,
-        });
+    fn keep_forecast(&mut self, record: ForecastRecord) {
+        self.forecast = Some(record);
         self.mark(PartKey::Forecast);
         self.mark(PartKey::Meta);
     }

@@ -173,6 +173,7 @@ fn forecasts_are_checked_and_counted() {
     crossing.quantiles[1][3] = vms(99);
     let bad = TwinCommand::StoreForecast {
         issued_at: START,
+        surprised: false,
         forecasts: vec![crossing],
         calibrations: vec![Vec::new()],
     };
@@ -183,6 +184,7 @@ fn forecasts_are_checked_and_counted() {
     assert!(refusal.to_string().contains("step 1"), "{refusal}");
     let stale = TwinCommand::NoteStaleTurn {
         at: hours(1),
+        surprised: false,
         forecasts: vec![forecast(&key, hours(1), 10, 23)],
     };
     assert_eq!(state.apply(stale), ApplyResult::TurnNoted);
@@ -304,6 +306,7 @@ fn told_command() -> impl Strategy<Value = TwinCommand> {
         )),
         (key(), 0_i64..100).prop_map(|(key, hour)| TwinCommand::NoteStaleTurn {
             at: hours(hour),
+            surprised: hour % 2 == 0,
             forecasts: vec![forecast(&key, hours(hour), 3, 5)],
         }),
         (1_u64..6, 0_u64..3).prop_map(|(number, config_version)| TwinCommand::CommitPlan {

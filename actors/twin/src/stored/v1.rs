@@ -76,6 +76,9 @@ pub enum TwinCommand {
     StoreForecast {
         /// End of the last observed interval.
         issued_at: DomainTime,
+        /// Whether the forecast that this one replaces was wrong about the last interval: known for the
+        /// rest of the turn, should it be cut short.
+        surprised: bool,
         /// One per series.
         forecasts: Vec<SeriesForecast>,
         /// One per series.
@@ -85,6 +88,8 @@ pub enum TwinCommand {
     NoteStaleTurn {
         /// When.
         at: DomainTime,
+        /// As in [`Self::StoreForecast`].
+        surprised: bool,
         /// The widened ones; empty when there never was a forecast.
         forecasts: Vec<SeriesForecast>,
     },
@@ -200,6 +205,8 @@ pub struct BlockRecord {
 pub struct ForecastRecord {
     /// End of the last observed interval.
     pub issued_at: DomainTime,
+    /// Whether the forecast before this one was wrong about that interval.
+    pub surprised: bool,
     /// One per series.
     pub forecasts: Vec<SeriesForecast>,
 }

@@ -115,6 +115,7 @@ fn told() -> Vec<(&'static str, TwinCommand)> {
             "store_forecast",
             TwinCommand::StoreForecast {
                 issued_at: START,
+                surprised: true,
                 forecasts: forecasts.clone(),
                 calibrations: vec![vec![1, 2, 3]],
             },
@@ -123,6 +124,7 @@ fn told() -> Vec<(&'static str, TwinCommand)> {
             "note_stale_turn",
             TwinCommand::NoteStaleTurn {
                 at: START,
+                surprised: false,
                 forecasts,
             },
         ),
@@ -284,6 +286,7 @@ fn version_1_bytes_stay_as_they_are() {
         FORECAST,
         &ForecastRecord {
             issued_at: START,
+            surprised: true,
             forecasts: vec![forecast(&key, START, 10, 2)],
         },
     );
