@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use twinscale_log::disk::{Disk, DiskFile, DiskLock, FsDisk};
+use twinscale_log::disk::{Disk, DiskFile, FsDisk, Locking};
 use twinscale_log::{FileLog, LogOptions, NoObserver, OpenReport, SystemMonotonicClock};
 
 use crate::error::ChaosError;
@@ -47,7 +47,7 @@ struct UnsyncedFile {
 }
 
 impl Disk for UnsyncedDisk {
-    fn lock(&self, name: &str) -> io::Result<Option<Box<dyn DiskLock>>> {
+    fn lock(&self, name: &str) -> io::Result<Locking> {
         self.disk.lock(name)
     }
 

@@ -1,4 +1,4 @@
-//! The one writer of a log: one write and one fdatasync per batch, new segments, poisoning.
+//! The one writer of a log: one write and one fdatasync per batch, new segments, refusal, poisoning.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,12 +9,14 @@ use crate::disk::{Disk, DiskFile};
 use crate::error::LogError;
 use crate::floor::write_floor;
 use crate::format::{RecordPlace, encode_record, encode_segment_header, segment_name};
+use crate::refusal::{WriteFailure, cut_back, remove_if_there};
 use crate::scan::{Landmark, add_landmark};
 use crate::segment::{Segment, SegmentTable};
 
 /// Appends batches to the last segment of the table.
 ///
-/// Invariant: everything in the table is durable; nothing is written after a failure.
+/// Invariants: everything in the table is durable; nothing is written after a failure. After a refusal
+/// the files are as before, so that writing goes on as soon as there is room.
 #[derive(Debug)]
 pub(crate) struct Appender {
     disk: Arc<dyn Disk>,
@@ -59,7 +61,8 @@ impl Appender {
 
     /// Appends proposals as one batch and returns where each stands once all are durable.
     ///
-    /// Returns the bytes written beside. After an error nothing more is ever appended.
+    /// Returns the bytes written beside. After [`LogError::WriteRefused`] nothing of the batch is there
+    /// and the next one is tried; after any other error nothing more is ever appended.
     pub(crate) fn append(
         &mut self,
         proposals: &[&[Command]],
@@ -74,14 +77,10 @@ impl Appender {
         self.rotate_when_full()?;
         let mut active = self.active();
         let committed = self.encode(&mut active, proposals);
-        let written = active
-            .file
-            .write_at(active.end_offset, &self.buffer)
-            .and_then(|()| active.file.sync_data());
-        if let Err(error) = written {
-            return Err(self.poison_by(&active.name, active.next_index, error));
-        }
         let bytes = self.buffer.len() as u64;
+        if let Err(failure) = self.write(&active) {
+            return Err(self.fail(&active.name, active.next_index, bytes, failure));
+        }
         self.publish(active, bytes, &committed);
         // One huge batch must not pin its memory for ever.
         self.buffer.clear();
@@ -94,12 +93,27 @@ impl Appender {
         if self.poison.is_some() {
             return Ok(());
         }
-        write_floor(&*self.disk, self.table.next_index().previous())
-            .map_err(|error| LogError::io("record the end of", self.disk.path_of(""), error))
+        write_floor(&*self.disk, self.table.next_index().previous()).map_err(|failure| {
+            let error = failure.into_inner();
+            LogError::io("record the end of", self.disk.path_of(""), error)
+        })
     }
 
     pub(crate) fn poison_reason(&self) -> Option<&str> {
         self.poison.as_ref().map(|poison| poison.reason.as_str())
+    }
+
+    /// Writes the buffer behind the last entry and makes it durable.
+    fn write(&self, active: &Active) -> Result<(), WriteFailure> {
+        let Err(error) = active.file.write_at(active.end_offset, &self.buffer) else {
+            return active.file.sync_data().map_err(WriteFailure::Failed);
+        };
+        let failure = WriteFailure::of_write(error);
+        if matches!(failure, WriteFailure::Refused(_)) {
+            // A part may be written: left there, it would come back as entries that were refused.
+            cut_back(&*active.file, active.end_offset).map_err(WriteFailure::Failed)?;
+        }
+        Err(failure)
     }
 
     fn active(&self) -> Active {
@@ -178,16 +192,27 @@ impl Appender {
         if !is_full {
             return Ok(());
         }
-        let created = create_segment(&*self.disk, first_index).and_then(|segment| {
-            write_floor(&*self.disk, first_index.previous())?;
-            Ok(segment)
-        });
-        match created {
-            Ok(segment) => {
-                self.table.edit().push_back(segment);
-                Ok(())
-            }
-            Err(error) => Err(self.poison_by(&segment_name(first_index), first_index, error)),
+        let name = segment_name(first_index);
+        match create_segment(&*self.disk, first_index) {
+            Ok(segment) => self.table.edit().push_back(segment),
+            Err(failure) => return Err(self.fail(&name, first_index, 0, failure)),
+        }
+        match write_floor(&*self.disk, first_index.previous()) {
+            // A floor that is too low does no harm; the next segment brings it up.
+            Ok(()) | Err(WriteFailure::Refused(_)) => Ok(()),
+            Err(failure) => Err(self.fail(&name, first_index, 0, failure)),
+        }
+    }
+
+    fn fail(&mut self, name: &str, index: LogIndex, bytes: u64, failure: WriteFailure) -> LogError {
+        match failure {
+            WriteFailure::Failed(error) => self.poison_by(name, index, error),
+            WriteFailure::Refused(error) => LogError::WriteRefused {
+                path: self.disk.path_of(name),
+                index,
+                bytes,
+                source: Arc::new(error),
+            },
         }
     }
 
@@ -205,14 +230,30 @@ impl Appender {
     }
 }
 
-/// Makes a new, durable, empty segment.
-pub(crate) fn create_segment(disk: &dyn Disk, first_index: LogIndex) -> io::Result<Segment> {
+/// Makes a new, durable, empty segment; of one that is refused nothing stays.
+pub(crate) fn create_segment(
+    disk: &dyn Disk,
+    first_index: LogIndex,
+) -> Result<Segment, WriteFailure> {
     let name = segment_name(first_index);
-    let file = disk.create(&name)?;
     let header = encode_segment_header(first_index);
-    file.write_at(0, &header)?;
-    file.sync_data()?;
-    disk.sync_dir()?;
+    let written = disk.create(&name).and_then(|file| {
+        file.write_at(0, &header)?;
+        Ok(file)
+    });
+    let file = match written.map_err(WriteFailure::of_write) {
+        Ok(file) => file,
+        Err(WriteFailure::Refused(error)) => {
+            remove_if_there(disk, &name)
+                .and_then(|()| disk.sync_dir())
+                .map_err(WriteFailure::Failed)?;
+            return Err(WriteFailure::Refused(error));
+        }
+        Err(failed) => return Err(failed),
+    };
+    file.sync_data()
+        .and_then(|()| disk.sync_dir())
+        .map_err(WriteFailure::Failed)?;
     Ok(Segment {
         name,
         file,

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,16 +10,32 @@ use std::sync::Arc;
 /// Holds exclusive use of the directory until it is dropped.
 pub trait DiskLock: Debug + Send + Sync {}
 
+/// What became of an attempt to lock a directory.
+#[derive(Debug)]
+pub enum Locking {
+    /// The caller has it.
+    Taken(Box<dyn DiskLock>),
+    /// Another has it.
+    Held {
+        /// The process that has it, where it left its number.
+        by: Option<u32>,
+    },
+}
+
+/// A process number has at most ten digits.
+const PID_BYTES_MAX: u64 = 10;
+
 /// A directory that holds the files of one log.
 ///
 /// Written bytes are durable after [`DiskFile::sync_data`] of the file; a created, removed or
 /// renamed name is durable after [`Disk::sync_dir`].
 pub trait Disk: Debug + Send + Sync {
-    /// Takes exclusive use of the directory; `None` when another holds it.
+    /// Takes exclusive use of the directory. The system takes it back when the process ends, however
+    /// it ends.
     ///
     /// # Errors
     /// When the lock file cannot be made.
-    fn lock(&self, name: &str) -> io::Result<Option<Box<dyn DiskLock>>>;
+    fn lock(&self, name: &str) -> io::Result<Locking>;
 
     /// Lists the file names, sorted.
     ///
@@ -133,16 +149,34 @@ struct FsLock {
 
 impl DiskLock for FsLock {}
 
+fn note_pid(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.write_all(std::process::id().to_string().as_bytes())
+}
+
+fn noted_pid(file: &File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(PID_BYTES_MAX).read_to_string(&mut text).ok()?;
+    text.parse().ok()
+}
+
 impl Disk for FsDisk {
-    fn lock(&self, name: &str) -> io::Result<Option<Box<dyn DiskLock>>> {
-        let file = OpenOptions::new()
+    fn lock(&self, name: &str) -> io::Result<Locking> {
+        let mut file = OpenOptions::new()
             .create(true)
             .truncate(false)
+            .read(true)
             .write(true)
             .open(self.directory.join(name))?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Box::new(FsLock { _file: file }))),
-            Err(TryLockError::WouldBlock) => Ok(None),
+            Ok(()) => {
+                // Only for messages: on a full disk it may stay empty.
+                drop(note_pid(&mut file));
+                Ok(Locking::Taken(Box::new(FsLock { _file: file })))
+            }
+            Err(TryLockError::WouldBlock) => Ok(Locking::Held {
+                by: noted_pid(&file),
+            }),
             Err(TryLockError::Error(error)) => Err(error),
         }
     }

@@ -12,12 +12,27 @@ use crate::command::LogIndex;
 pub enum LogError {
     /// Another process, or another part of this one, has the log open.
     #[error(
-        "log {path} is in use by another opener; stop the other node or give this one its own data \
-         directory"
+        "log directory {directory} is in use by {}; stop that node or give this one its own data \
+         directory",
+        describe_holder(*holder)
     )]
     InUse {
-        /// The lock file.
-        path: PathBuf,
+        /// The directory.
+        directory: PathBuf,
+        /// The process that has it, where that is known.
+        holder: Option<u32>,
+    },
+    /// The directory takes no files.
+    #[error(
+        "log directory {directory} cannot be written; give this user write access, mount it \
+         read-write, or choose another data directory"
+    )]
+    NotWritable {
+        /// The directory.
+        directory: PathBuf,
+        /// What the disk said.
+        #[source]
+        source: Arc<io::Error>,
     },
     /// A segment was written by a newer version of the product.
     #[error(
@@ -111,6 +126,23 @@ pub enum LogError {
         /// The capacity of the queue, in bytes on disk.
         bytes_max: usize,
     },
+    /// The disk has no room for the proposal, or turned read-only: nothing of it was kept, and the next
+    /// one is tried again.
+    #[error(
+        "disk took no {bytes} bytes for {path}, entry {index} and later were not appended; free space \
+         or make it writable and try again"
+    )]
+    WriteRefused {
+        /// The segment that was to be written.
+        path: PathBuf,
+        /// The first index that was not appended.
+        index: LogIndex,
+        /// How much was to be written, in bytes; 0 for a new segment.
+        bytes: u64,
+        /// What the disk said.
+        #[source]
+        source: Arc<io::Error>,
+    },
     /// The write or sync that carried the proposal failed; it may or may not be there after the
     /// log is opened again.
     #[error(
@@ -172,4 +204,11 @@ impl LogError {
     pub fn is_outcome_unknown(&self) -> bool {
         matches!(self, Self::OutcomeUnknown { .. } | Self::WriterGone)
     }
+}
+
+fn describe_holder(holder: Option<u32>) -> String {
+    holder.map_or_else(
+        || "another opener".to_owned(),
+        |pid| format!("process {pid}"),
+    )
 }

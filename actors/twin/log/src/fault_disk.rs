@@ -13,7 +13,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::disk::{Disk, DiskFile, DiskLock};
+use crate::disk::{Disk, DiskFile, DiskLock, Locking};
+use crate::room::{DiskRoom, Room};
 use changes::{FileChange, Inode, NameChange, next_random, pick};
 
 /// What happens at the chosen operation.
@@ -41,6 +42,8 @@ struct State {
     pending_names: Vec<NameChange>,
     operations: u64,
     fault: Option<(u64, Fault)>,
+    /// What all files together may hold, in bytes.
+    capacity: Option<u64>,
     is_powered: bool,
     /// Counts restarts; files opened before one are dead.
     incarnation: u64,
@@ -73,6 +76,7 @@ impl FaultDisk {
                 pending_names: Vec::new(),
                 operations: 0,
                 fault: None,
+                capacity: None,
                 is_powered: true,
                 incarnation: 0,
                 locked_by: None,
@@ -85,6 +89,14 @@ impl FaultDisk {
         let mut state = lock(&self.state);
         let at = state.operations + after;
         state.fault = Some((at, fault));
+    }
+
+    /// Leaves room for this many bytes more, or takes the limit away: a write that finds no room is cut
+    /// short, and a full disk makes no files.
+    pub fn leave_room(&self, bytes: Option<u64>) {
+        let mut state = lock(&self.state);
+        let used = state.used_bytes();
+        state.capacity = bytes.map(|bytes| used + bytes);
     }
 
     /// Takes back a fault that has not happened.
@@ -161,6 +173,19 @@ impl State {
         self.locked_by = None;
     }
 
+    /// What the named files hold, in bytes.
+    fn used_bytes(&self) -> u64 {
+        let inodes = self.names.values().filter_map(|id| self.inodes.get(id));
+        inodes.map(|inode| inode.visible.len() as u64).sum()
+    }
+
+    fn room_bytes(&self) -> usize {
+        let room = self.capacity.map_or(u64::MAX, |capacity| {
+            capacity.saturating_sub(self.used_bytes())
+        });
+        usize::try_from(room).unwrap_or(usize::MAX)
+    }
+
     fn check_power(&self, incarnation: u64) -> io::Result<()> {
         if self.is_powered && self.incarnation == incarnation {
             Ok(())
@@ -212,20 +237,24 @@ impl Fault {
     fn error(self) -> io::Error {
         match self {
             Self::PowerCut => io::Error::other("the power is cut"),
-            Self::Error => io::Error::new(io::ErrorKind::StorageFull, "injected: disk is full"),
+            Self::Error => full(),
         }
     }
 }
 
+fn full() -> io::Error {
+    io::Error::new(io::ErrorKind::StorageFull, "injected: disk is full")
+}
+
 impl Disk for FaultDisk {
-    fn lock(&self, _name: &str) -> io::Result<Option<Box<dyn DiskLock>>> {
+    fn lock(&self, _name: &str) -> io::Result<Locking> {
         let mut state = lock(&self.state);
         let incarnation = state.incarnation;
         if state.locked_by == Some(incarnation) {
-            return Ok(None);
+            return Ok(Locking::Held { by: None });
         }
         state.locked_by = Some(incarnation);
-        Ok(Some(Box::new(FaultLock {
+        Ok(Locking::Taken(Box::new(FaultLock {
             state: Arc::clone(&self.state),
             incarnation,
         })))
@@ -243,6 +272,9 @@ impl Disk for FaultDisk {
         state.change_name(|state| {
             if state.names.contains_key(name) {
                 return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            if state.room_bytes() == 0 {
+                return Err(full());
             }
             Ok(NameChange::Link(name.to_owned(), inode))
         })?;
@@ -288,6 +320,15 @@ impl Disk for FaultDisk {
     }
 }
 
+impl DiskRoom for FaultDisk {
+    fn room(&self) -> io::Result<Room> {
+        Ok(Room {
+            free_bytes: lock(&self.state).room_bytes() as u64,
+            is_read_only: false,
+        })
+    }
+}
+
 impl FaultDisk {
     fn file(&self, inode: u64, incarnation: u64) -> Arc<dyn DiskFile> {
         Arc::new(FaultFile {
@@ -303,7 +344,12 @@ impl FaultFile {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
         let fault = state.count(self.incarnation)?;
+        let room = state.room_bytes();
         let inode = state.inodes.entry(self.inode).or_default();
+        if let (None, Some(change)) = (fault, change.cut_to(inode.visible.len(), room)) {
+            inode.change(change);
+            return Err(full());
+        }
         match (fault, change) {
             (Some(Fault::Error), FileChange::Length(_)) => {}
             (Some(Fault::Error), FileChange::Write { offset, mut bytes }) => {

@@ -1,5 +1,6 @@
 //! The log of one voter: many proposers, one writer thread, one fdatasync per batch.
 
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
@@ -13,7 +14,7 @@ use crate::clock::{MonotonicClock, SystemMonotonicClock};
 use crate::command::{
     Command, CommandLog, Committed, DurablePoint, Entry, LogIndex, Proposal, ReadLimits,
 };
-use crate::disk::{Disk, DiskLock, FsDisk};
+use crate::disk::{Disk, DiskLock, FsDisk, Locking};
 use crate::error::LogError;
 use crate::format::{PAYLOAD_BYTES_MAX, RECORD_HEADER_BYTES};
 use crate::metrics::{BatchCommitted, Counters, LogMetrics, LogObserver, NoObserver};
@@ -59,14 +60,14 @@ impl FileLog {
     /// Opens the log in a directory of the file system, making it when absent.
     ///
     /// # Errors
-    /// [`LogError::InUse`], [`LogError::FormatTooNew`], [`LogError::Corrupt`], [`LogError::Gap`],
+    /// [`LogError::InUse`], [`LogError::NotWritable`], [`LogError::FormatTooNew`], [`LogError::Corrupt`], [`LogError::Gap`],
     /// [`LogError::Truncated`] or [`LogError::Io`]; the files are then as they were.
     ///
     /// # Cost
     /// Reads and checks every byte of the log.
     pub fn open(directory: &Path, options: LogOptions) -> Result<(Self, OpenReport), LogError> {
         let disk = FsDisk::at(directory)
-            .map_err(|error| LogError::io("create log directory", directory.to_owned(), error))?;
+            .map_err(|error| refused_directory("create log directory", directory, error))?;
         Self::open_on(
             Arc::new(disk),
             options,
@@ -85,11 +86,15 @@ impl FileLog {
         observer: Arc<dyn LogObserver>,
         clock: Arc<dyn MonotonicClock>,
     ) -> Result<(Self, OpenReport), LogError> {
-        let lock_error = |error| LogError::io("lock", disk.path_of(LOCK_NAME), error);
-        let Some(lock) = disk.lock(LOCK_NAME).map_err(lock_error)? else {
-            return Err(LogError::InUse {
-                path: disk.path_of(LOCK_NAME),
-            });
+        let lock = match disk.lock(LOCK_NAME) {
+            Ok(Locking::Taken(lock)) => lock,
+            Ok(Locking::Held { by }) => {
+                return Err(LogError::InUse {
+                    directory: disk.path_of(""),
+                    holder: by,
+                });
+            }
+            Err(error) => return Err(refused_directory("lock", &disk.path_of(""), error)),
         };
         let recovered = recover(&*disk)?;
         let generation = recovered.report.generation;
@@ -203,6 +208,19 @@ impl FileLog {
             proposals_max: self.options.queue_proposals_max,
             bytes_max: self.options.queue_bytes_max,
         }
+    }
+}
+
+/// Tells a directory that cannot be written from other errors: the remedy differs.
+fn refused_directory(operation: &'static str, directory: &Path, error: io::Error) -> LogError {
+    match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+            LogError::NotWritable {
+                directory: directory.to_owned(),
+                source: Arc::new(error),
+            }
+        }
+        _ => LogError::io(operation, directory.to_owned(), error),
     }
 }
 
@@ -333,6 +351,10 @@ impl Writer {
                 }
             }
             Err(error) => {
+                if let LogError::WriteRefused { source, .. } = &error {
+                    self.shared.counters.count_refused(batch.len() as u64);
+                    self.observer.write_refused(&source.to_string());
+                }
                 if let (false, Some(reason)) = (was_poisoned, self.appender.poison_reason()) {
                     self.observer.poisoned(reason);
                 }

@@ -8,6 +8,7 @@ use std::io;
 
 use crate::command::LogIndex;
 use crate::disk::Disk;
+use crate::refusal::{WriteFailure, remove_if_there};
 
 const FLOOR_NAME: &str = "durable-floor";
 const FLOOR_TEMPORARY_NAME: &str = "durable-floor.tmp";
@@ -39,18 +40,22 @@ pub(crate) fn read_floor(disk: &dyn Disk, names: &[String]) -> io::Result<Floor>
         .map_or(Floor::Unreadable, Floor::Through))
 }
 
-/// Replaces the floor, durably.
-pub(crate) fn write_floor(disk: &dyn Disk, through: LogIndex) -> io::Result<()> {
-    let file = disk.create(FLOOR_TEMPORARY_NAME)?;
+/// Replaces the floor, durably; where there is no room the old one stays.
+pub(crate) fn write_floor(disk: &dyn Disk, through: LogIndex) -> Result<(), WriteFailure> {
     let mut bytes = Vec::with_capacity(FLOOR_BYTES);
     bytes.extend_from_slice(&FLOOR_MAGIC);
     bytes.extend_from_slice(&through.get().to_le_bytes());
     let crc = crc32fast::hash(&bytes);
     bytes.extend_from_slice(&crc.to_le_bytes());
-    file.write_at(0, &bytes)?;
-    file.sync_data()?;
-    disk.rename(FLOOR_TEMPORARY_NAME, FLOOR_NAME)?;
-    disk.sync_dir()
+    // One that was refused may have left its temporary file.
+    let file = remove_if_there(disk, FLOOR_TEMPORARY_NAME)
+        .and_then(|()| disk.create(FLOOR_TEMPORARY_NAME))
+        .and_then(|file| file.write_at(0, &bytes).map(|()| file))
+        .map_err(WriteFailure::of_write)?;
+    file.sync_data().map_err(WriteFailure::Failed)?;
+    disk.rename(FLOOR_TEMPORARY_NAME, FLOOR_NAME)
+        .map_err(WriteFailure::of_write)?;
+    disk.sync_dir().map_err(WriteFailure::Failed)
 }
 
 fn decode_floor(bytes: &[u8; FLOOR_BYTES]) -> Option<LogIndex> {

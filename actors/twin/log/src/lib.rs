@@ -9,7 +9,8 @@
 //! - an acknowledged entry is there exactly once, in order, after a crash at any write or sync;
 //! - an entry that was never acknowledged may be there after a crash, whole or not at all;
 //! - a torn tail is cut and reported; damage anywhere else refuses to open and names the place;
-//! - a failed write or sync poisons the log: it is never retried as if it had worked.
+//! - a write that is refused for want of room leaves nothing behind, and the log goes on when there is
+//!   room; any other failed write or sync poisons it: it is never retried as if it had worked.
 //!
 //! Not done here: applying commands (the twin), deciding what may be purged (the node: behind a
 //! snapshot or a point it has fsynced itself).
@@ -27,6 +28,8 @@ mod format;
 mod metrics;
 mod options;
 mod recovery;
+mod refusal;
+mod room;
 mod scan;
 mod segment;
 
@@ -40,6 +43,8 @@ pub use format::{FORMAT_VERSION, PAYLOAD_BYTES_MAX};
 pub use metrics::{BatchCommitted, LogMetrics, LogObserver, NoObserver};
 pub use options::LogOptions;
 pub use recovery::{DiscardedSegment, OpenReport, TornTail};
+pub use refusal::is_refusal;
+pub use room::{DiskRoom, FsRoom, Room, UnlimitedRoom};
 
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,9 @@ pub trait LogObserver: Debug + Send + Sync {
     /// A batch became durable.
     fn batch_committed(&self, batch: &BatchCommitted);
 
+    /// The disk took no batch, for want of room; the log goes on.
+    fn write_refused(&self, reason: &str);
+
     /// A write or sync failed and the log is poisoned.
     fn poisoned(&self, reason: &str);
 }
@@ -32,6 +35,8 @@ pub struct NoObserver;
 
 impl LogObserver for NoObserver {
     fn batch_committed(&self, _batch: &BatchCommitted) {}
+
+    fn write_refused(&self, _reason: &str) {}
 
     fn poisoned(&self, _reason: &str) {}
 }
@@ -49,6 +54,8 @@ pub struct LogMetrics {
     pub bytes: u64,
     /// Proposals refused because the queue was full.
     pub overloaded: u64,
+    /// Proposals that the disk had no room for.
+    pub refused: u64,
     /// Sum of the batches' append latencies.
     pub append_latency_total: Duration,
     /// The longest append latency.
@@ -65,6 +72,7 @@ pub(crate) struct Counters {
     entries: AtomicU64,
     bytes: AtomicU64,
     overloaded: AtomicU64,
+    refused: AtomicU64,
     latency_total_ns: AtomicU64,
     latency_max_ns: AtomicU64,
     batch_proposals_max: AtomicU64,
@@ -89,6 +97,10 @@ impl Counters {
         self.overloaded.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn count_refused(&self, proposals: u64) {
+        self.refused.fetch_add(proposals, Ordering::Relaxed);
+    }
+
     pub(crate) fn snapshot(&self) -> LogMetrics {
         LogMetrics {
             batches: self.batches.load(Ordering::Relaxed),
@@ -96,6 +108,7 @@ impl Counters {
             entries: self.entries.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
             overloaded: self.overloaded.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
             append_latency_total: Duration::from_nanos(
                 self.latency_total_ns.load(Ordering::Relaxed),
             ),

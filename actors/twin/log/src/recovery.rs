@@ -223,7 +223,8 @@ impl Survey<'_> {
                 LogError::io("make durable", self.disk.path_of(&segment.name), error)
             })?;
         } else {
-            let segment = create_segment(self.disk, LogIndex::ZERO.next()).map_err(|error| {
+            let segment = create_segment(self.disk, LogIndex::ZERO.next()).map_err(|failure| {
+                let error = failure.into_inner();
                 LogError::io("create a segment in", self.disk.path_of(""), error)
             })?;
             self.segments.push_back(segment);

@@ -1,6 +1,7 @@
 //! Tests of the whole log on real files and on the faulty disk.
 
 mod damage;
+mod full_disk;
 mod group_commit;
 mod model;
 mod power_cuts;

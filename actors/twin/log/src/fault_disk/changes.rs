@@ -58,6 +58,22 @@ impl FileChange {
         }
     }
 
+    /// What of a write still fits; `None` when all of it does.
+    pub(super) fn cut_to(&self, length: usize, room: usize) -> Option<Self> {
+        let Self::Write { offset, bytes } = self else {
+            return None;
+        };
+        let end_max = length.saturating_add(room);
+        if offset + bytes.len() <= end_max {
+            return None;
+        }
+        let fits = end_max.saturating_sub(*offset);
+        Some(Self::Write {
+            offset: *offset,
+            bytes: bytes.get(..fits).unwrap_or_default().to_vec(),
+        })
+    }
+
     /// Applies all, nothing, or a random part: bytes that are lost leave what was there.
     fn apply_part(&self, bytes: &mut Vec<u8>, random: &mut u64) {
         match (next_random(random) % 4, self) {

@@ -8,7 +8,7 @@ use super::model::Model;
 use super::{command, indexes, open_small, read_all};
 use crate::clock::SystemMonotonicClock;
 use crate::command::{Command, CommandLog, LogIndex, ReadLimits};
-use crate::disk::{Disk, DiskFile, DiskLock};
+use crate::disk::{Disk, DiskFile, Locking};
 use crate::error::LogError;
 use crate::fault_disk::{Fault, FaultDisk};
 use crate::file_log::FileLog;
@@ -72,7 +72,7 @@ impl GatedDisk {
 }
 
 impl Disk for GatedDisk {
-    fn lock(&self, name: &str) -> io::Result<Option<Box<dyn DiskLock>>> {
+    fn lock(&self, name: &str) -> io::Result<Locking> {
         self.disk.lock(name)
     }
     fn list(&self) -> io::Result<Vec<String>> {
@@ -127,6 +127,7 @@ impl LogObserver for Recorder {
     fn batch_committed(&self, batch: &BatchCommitted) {
         self.batches.lock().unwrap().push(*batch);
     }
+    fn write_refused(&self, _reason: &str) {}
     fn poisoned(&self, reason: &str) {
         self.poisonings.lock().unwrap().push(reason.to_owned());
     }

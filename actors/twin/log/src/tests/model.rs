@@ -41,6 +41,8 @@ impl Model {
                 self.unknown.push(commands);
                 false
             }
+            // Refused for want of room: `check` sees to it that nothing of it is ever there.
+            Err(LogError::WriteRefused { .. }) => true,
             Err(LogError::Poisoned { .. }) => false,
             Err(error) => panic!("unexpected refusal: {error}"),
         }

@@ -21,6 +21,8 @@ enum Step {
     Propose(Vec<u8>),
     /// Purge through this share of what is there, in 1/256.
     Purge(u8),
+    /// Leave room for this many bytes more, or without end.
+    LeaveRoom(Option<u64>),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +36,7 @@ fn life() -> impl Strategy<Value = Life> {
     let step = prop_oneof![
         8 => prop::collection::vec(0_u8..120, 1..5).prop_map(Step::Propose),
         1 => any::<u8>().prop_map(Step::Purge),
+        1 => prop::option::of(0_u64..500).prop_map(Step::LeaveRoom),
     ];
     (
         0_u64..60,
@@ -71,6 +74,10 @@ fn live(disk: &FaultDisk, model: &mut Model, next_id: &mut u64, life: &Life) {
                         let last = model.kept.keys().last().copied().unwrap_or(0);
                         model.purge(&log, last * u64::from(*share) / 256)
                     }
+                    Step::LeaveRoom(bytes) => {
+                        disk.leave_room(*bytes);
+                        true
+                    }
                 };
                 if !works {
                     break;
@@ -85,6 +92,7 @@ fn live(disk: &FaultDisk, model: &mut Model, next_id: &mut u64, life: &Life) {
         Err(LogError::Io { .. }) => {}
         Err(error) => panic!("the log refuses to open after a crash: {error}"),
     }
+    disk.leave_room(None);
     // A cut that struck must be taken; otherwise the next process sees what was written.
     if life.fault == Fault::PowerCut {
         disk.crash();

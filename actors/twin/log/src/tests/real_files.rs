@@ -37,7 +37,16 @@ fn a_second_opener_of_the_directory_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let (log, _) = FileLog::open(directory.path(), small_options()).unwrap();
     let error = FileLog::open(directory.path(), small_options()).unwrap_err();
-    assert!(matches!(error, LogError::InUse { .. }), "{error}");
+    let LogError::InUse { holder, .. } = &error else {
+        panic!("{error}");
+    };
+    assert_eq!(*holder, Some(std::process::id()));
+    let text = error.to_string();
+    assert!(
+        text.contains(&directory.path().display().to_string()),
+        "{text}"
+    );
+    assert!(text.contains("process"), "{text}");
     log.close().unwrap();
     FileLog::open(directory.path(), small_options()).unwrap();
 }
