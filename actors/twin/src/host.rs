@@ -6,6 +6,9 @@
 //! fsynced and applied. After a restart the store is read and the log behind its applied index is
 //! applied again; a store that cannot be read is set aside and rebuilt from the first entry.
 //!
+//! A disk without room makes the host read-only and not fail: see [`HostStatus`]. A store that fails is
+//! opened again in the same way.
+//!
 //! Invariants: only this thread proposes to the log and changes states; a state that readers see is
 //! durable. The log is not purged here: with sled nothing but the log is known to be on disk.
 
@@ -13,15 +16,18 @@ mod directory;
 mod error;
 mod ingest;
 mod recovery;
+mod status;
 mod writer;
 
 pub use error::{HostError, OpenError};
 pub use recovery::HostOpenReport;
+pub use status::{HostStatus, HostSurroundings, RoomOptions};
 
 use crate::state::{ApplyResult, TwinState};
 use crate::stored::entry;
 use crate::stored::v1::{COMMAND, TwinCommand};
 use directory::Directory;
+use status::Gate;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -29,17 +35,16 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
-use twinscale_log::{Command, CommandLog, PAYLOAD_BYTES_MAX};
+use tokio::sync::watch;
+use twinscale_log::{
+    Command, CommandLog, FsRoom, PAYLOAD_BYTES_MAX, SystemMonotonicClock, UnlimitedRoom,
+};
 use twinscale_protocol::CustomerId;
-use twinscale_store::{OpenOutcome, StateStore, StoreOptions, open_store, rebuild_store};
-use writer::{Queued, Writer};
+use twinscale_store::{StateStore, StoreOptions};
+use writer::{Queued, StorePlace, Writer};
 
 /// Bounds of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::struct_field_names,
-    reason = "each is an upper bound, and says so"
-)]
 pub struct HostOptions {
     /// Commands that may wait for the writer.
     pub queue_commands_max: usize,
@@ -51,6 +56,8 @@ pub struct HostOptions {
     pub batch_bytes_max: usize,
     /// Twins that one host holds.
     pub twins_max: usize,
+    /// What to do about a disk that fills up.
+    pub room: RoomOptions,
 }
 
 impl Default for HostOptions {
@@ -63,6 +70,7 @@ impl Default for HostOptions {
             batch_commands_max: 1_024,
             batch_bytes_max: 4 << 20,
             twins_max: 100_000,
+            room: RoomOptions::default(),
         }
     }
 }
@@ -93,9 +101,36 @@ struct Shared {
     queued_bytes: AtomicUsize,
     /// Why the host takes nothing more: set once, by the writer.
     failure: OnceLock<HostError>,
+    status: watch::Sender<HostStatus>,
     commands: AtomicU64,
     batches: AtomicU64,
     overloaded: AtomicU64,
+}
+
+/// A store that is open, and what it holds.
+struct Loaded {
+    store: Box<dyn StateStore>,
+    place: Option<StorePlace>,
+    directory: Directory,
+}
+
+impl Shared {
+    /// Why no command is taken; `None` when they are.
+    fn refusal(&self) -> Option<HostError> {
+        let failure = self.failure.get().cloned();
+        failure.or_else(|| self.status.borrow().refusal())
+    }
+
+    /// Ends the taking of commands; the first failure is the one to show.
+    fn fail(&self, failure: HostError) {
+        let shown = self.failure.get_or_init(|| failure);
+        let reason = shown.to_string();
+        self.show(HostStatus::Failed { reason });
+    }
+
+    fn show(&self, status: HostStatus) {
+        self.status.send_replace(status);
+    }
 }
 
 /// A twin's state as readers hold it; only the host changes it.
@@ -134,30 +169,28 @@ impl TwinHost {
         store_options: StoreOptions,
         options: HostOptions,
     ) -> Result<(Self, HostOpenReport), OpenError> {
-        let opened = open_store(store, store_options).map_err(OpenError::Store)?;
-        let was_sound = !matches!(opened.report.outcome, OpenOutcome::Rebuilt { .. });
-        let outcome = opened.report.outcome;
-        match recovery::load(&*opened.store) {
-            Ok(directory) => {
-                Self::start(log, opened.store, directory, options).map(|(host, report)| {
-                    let store = Some(outcome);
-                    (host, HostOpenReport { store, ..report })
-                })
-            }
-            Err(error) if error.needs_rebuild() && was_sound => {
-                let reason = error.to_string();
-                opened.store.close().map_err(OpenError::Store)?;
-                let rebuilt =
-                    rebuild_store(store, store_options, &reason).map_err(OpenError::Store)?;
-                let store = Some(rebuilt.report.outcome);
-                Self::open(log, rebuilt.store, options)
-                    .map(|(host, report)| (host, HostOpenReport { store, ..report }))
-            }
-            Err(error) => Err(error),
-        }
+        // The directory of the store may not be there yet; the one that holds it is, with the log.
+        let disk = store.parent().filter(|parent| parent.is_dir());
+        let surroundings = HostSurroundings {
+            room: Arc::new(FsRoom::at(disk.unwrap_or(Path::new(".")))),
+            clock: Arc::new(SystemMonotonicClock::start()),
+        };
+        let place = StorePlace {
+            path: store.to_owned(),
+            options: store_options,
+        };
+        let (store, directory, outcome) = recovery::open_and_load(&place)?;
+        let loaded = Loaded {
+            store,
+            place: Some(place),
+            directory,
+        };
+        let (host, report) = Self::start(log, loaded, surroundings, options)?;
+        let store = Some(outcome);
+        Ok((host, HostOpenReport { store, ..report }))
     }
 
-    /// Opens a host over a log and an open store.
+    /// Opens a host over a log and an open store, with room without end.
     ///
     /// # Errors
     /// [`OpenError`]; where [`OpenError::needs_rebuild`], the store must be set aside.
@@ -166,16 +199,42 @@ impl TwinHost {
         store: Box<dyn StateStore>,
         options: HostOptions,
     ) -> Result<(Self, HostOpenReport), OpenError> {
-        let directory = recovery::load(&*store)?;
-        Self::start(log, store, directory, options)
+        let surroundings = HostSurroundings {
+            room: Arc::new(UnlimitedRoom),
+            clock: Arc::new(SystemMonotonicClock::start()),
+        };
+        Self::open_in(log, store, surroundings, options)
+    }
+
+    /// Opens a host over a log and an open store, in given surroundings.
+    ///
+    /// # Errors
+    /// Those of [`TwinHost::open`].
+    pub fn open_in(
+        log: Arc<dyn CommandLog>,
+        store: Box<dyn StateStore>,
+        surroundings: HostSurroundings,
+        options: HostOptions,
+    ) -> Result<(Self, HostOpenReport), OpenError> {
+        let loaded = Loaded {
+            directory: recovery::load(&*store)?,
+            store,
+            place: None,
+        };
+        Self::start(log, loaded, surroundings, options)
     }
 
     fn start(
         log: Arc<dyn CommandLog>,
-        store: Box<dyn StateStore>,
-        directory: Directory,
+        loaded: Loaded,
+        surroundings: HostSurroundings,
         options: HostOptions,
     ) -> Result<(Self, HostOpenReport), OpenError> {
+        let Loaded {
+            store,
+            place,
+            directory,
+        } = loaded;
         let replay = recovery::replay_log(&*log, &*store, &directory)?;
         let report = HostOpenReport {
             store: None,
@@ -187,12 +246,22 @@ impl TwinHost {
             directory,
             queued_bytes: AtomicUsize::new(0),
             failure: OnceLock::new(),
+            status: watch::Sender::new(HostStatus::ReadWrite),
             commands: AtomicU64::new(0),
             batches: AtomicU64::new(0),
             overloaded: AtomicU64::new(0),
         });
         let (queue, waiting) = sync_channel(options.queue_commands_max.max(1));
-        let writer = Writer::new(Arc::clone(&shared), log, store, waiting, options);
+        let writer = Writer {
+            shared: Arc::clone(&shared),
+            log,
+            store: Some(store),
+            store_place: place,
+            store_attempts: 0,
+            waiting,
+            gate: Gate::new(surroundings, options.room),
+            options,
+        };
         let writer = std::thread::Builder::new()
             .name("twin-writer".to_owned())
             .spawn(move || writer.run())
@@ -234,6 +303,16 @@ impl TwinHost {
         self.shared.directory.customers()
     }
 
+    /// Says whether commands are taken, and why not.
+    pub fn status(&self) -> HostStatus {
+        self.shared.status.borrow().clone()
+    }
+
+    /// Follows the status: a daemon ends when it becomes [`HostStatus::Failed`].
+    pub fn watch_status(&self) -> watch::Receiver<HostStatus> {
+        self.shared.status.subscribe()
+    }
+
     /// Counts since the host was opened.
     pub fn metrics(&self) -> HostMetrics {
         HostMetrics {
@@ -248,8 +327,8 @@ impl TwinHost {
         customer: &CustomerId,
         command: TwinCommand,
     ) -> Result<oneshot::Receiver<Result<ApplyResult, HostError>>, HostError> {
-        if let Some(failure) = self.shared.failure.get() {
-            return Err(failure.clone());
+        if let Some(refusal) = self.shared.refusal() {
+            return Err(refusal);
         }
         let limit = self.options.twins_max;
         if self.shared.directory.len() >= limit && self.twin(customer).is_none() {

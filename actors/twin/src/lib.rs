@@ -21,7 +21,8 @@ pub mod twin;
 pub use clients::{Answer, ForecastClient, PlanClient, ProvisionClient};
 pub use cycle::{CycleSettings, TurnSummary};
 pub use host::{
-    HostError, HostMetrics, HostOpenReport, HostOptions, OpenError, SharedTwin, TwinHost,
+    HostError, HostMetrics, HostOpenReport, HostOptions, HostStatus, HostSurroundings, OpenError,
+    RoomOptions, SharedTwin, TwinHost,
 };
 pub use state::{ApplyResult, Refusal, TwinState};
 pub use stored::v1::{SampleGroup, TwinCommand, TwinConfig};

@@ -51,6 +51,17 @@ pub enum HostError {
         #[source]
         source: Arc<EnvelopeError>,
     },
+    /// The disk takes nothing more for now; nothing of the command was kept.
+    #[error(
+        "node is read-only, the command was not kept: {reason}; free {needed_bytes} bytes or make the \
+         disk writable, the node then goes on by itself"
+    )]
+    ReadOnly {
+        /// Why.
+        reason: String,
+        /// What must become free, in bytes.
+        needed_bytes: u64,
+    },
     /// The log did not take it.
     #[error("log did not take the command: {0}")]
     Log(LogError),
@@ -150,6 +161,7 @@ impl HostError {
                 ..
             } => WireErrorCode::Conflict,
             Self::Log(_)
+            | Self::ReadOnly { .. }
             | Self::StoreFailed { .. }
             | Self::TooManyTwins { .. }
             | Self::Quarantined { .. } => WireErrorCode::Unavailable,

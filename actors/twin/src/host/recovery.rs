@@ -2,7 +2,7 @@
 
 use super::directory::Directory;
 use super::error::OpenError;
-use super::writer::{add_changes, apply_guarded};
+use super::writer::{StorePlace, add_changes, apply_guarded};
 use crate::state::{KEYS_PREFIX, PartKey, RestoreError, TwinState};
 use crate::stored::entry::{self, EntryError};
 use crate::stored::v1::COMMAND;
@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use twinscale_log::{CommandLog, Entry, LogIndex, ReadLimits};
 use twinscale_protocol::CustomerId;
-use twinscale_store::{Batch, OpenOutcome, ReplayReport, StateStore, replay};
+use twinscale_store::{
+    Batch, OpenOutcome, ReplayReport, StateStore, open_store, rebuild_store, replay,
+};
 
 /// What opening a host found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +58,37 @@ pub(super) fn load(store: &dyn StateStore) -> Result<Directory, OpenError> {
     }
     .map_err(OpenError::Restore)?;
     Ok(directory)
+}
+
+/// Opens a store again while the twins live on, and applies what the log holds behind it. The twins that
+/// this builds are let go: they are the ones that live.
+pub(super) fn open_and_replay(
+    log: &dyn CommandLog,
+    place: &StorePlace,
+) -> Result<Box<dyn StateStore>, OpenError> {
+    let (store, directory, _outcome) = open_and_load(place)?;
+    replay_log(log, &*store, &directory)?;
+    Ok(store)
+}
+
+/// Opens a store and reads its twins; one that cannot be read is set aside for an empty one.
+pub(super) fn open_and_load(
+    place: &StorePlace,
+) -> Result<(Box<dyn StateStore>, Directory, OpenOutcome), OpenError> {
+    let StorePlace { path, options } = place;
+    let opened = open_store(path, *options).map_err(OpenError::Store)?;
+    let was_sound = !matches!(opened.report.outcome, OpenOutcome::Rebuilt { .. });
+    match load(&*opened.store) {
+        Ok(directory) => Ok((opened.store, directory, opened.report.outcome)),
+        Err(error) if error.needs_rebuild() && was_sound => {
+            let reason = error.to_string();
+            opened.store.close().map_err(OpenError::Store)?;
+            let rebuilt = rebuild_store(path, *options, &reason).map_err(OpenError::Store)?;
+            let directory = load(&*rebuilt.store)?;
+            Ok((rebuilt.store, directory, rebuilt.report.outcome))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Applies what the log holds behind the store's applied index.

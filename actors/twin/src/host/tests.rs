@@ -1,3 +1,5 @@
+mod full_disk;
+
 use super::*;
 use crate::fixtures::{START, config, customer, hours, samples, series, vms};
 use crate::state::Refusal;
@@ -10,7 +12,7 @@ use twinscale_log::{
 };
 use twinscale_protocol::twin::{IngestReply, IngestRequest, RefusalReason};
 use twinscale_protocol::{DomainTime, FixedValue, Sample, Seconds, WireErrorCode};
-use twinscale_store::{Batch, MemoryDisk, StateStore, open_in_memory};
+use twinscale_store::{Batch, MemoryDisk, OpenOutcome, StateStore, open_in_memory, open_store};
 
 struct Node {
     directory: TempDir,
@@ -294,7 +296,8 @@ async fn a_failed_disk_is_a_clear_error_and_loses_nothing_acknowledged() {
         .0;
     let stored = host.ingest(request("acme", hours(1), &[(START, 5)]));
     assert_eq!(stored.await.expect("stored").stored, 1);
-    disk.arm(0, Fault::Error);
+    // The sync of the next batch.
+    disk.arm(1, Fault::Error);
     let mut failures = 0_u64;
     for hour in 1..4 {
         let late = host.ingest(request("acme", hours(hour + 1), &[(hours(hour), 5)]));

@@ -1,18 +1,21 @@
 //! The writer's thread: commit, apply, store, reply, in this order.
 
 use super::error::{HostError, OpenError};
+use super::recovery;
+use super::status::{Gate, HostStatus};
 use super::{HostOptions, Shared, SharedTwin};
 use crate::state::ApplyResult;
 use crate::stored::v1::TwinCommand;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use tokio::sync::oneshot;
 use twinscale_log::{Command, CommandLog, Committed, LogError, LogIndex};
 use twinscale_protocol::CustomerId;
-use twinscale_store::{Batch, StateStore};
+use twinscale_store::{Batch, StateStore, StoreOptions};
 
 /// A command that waits for the writer.
 #[derive(Debug)]
@@ -26,40 +29,56 @@ pub(super) struct Queued {
 
 type ReplyTo = oneshot::Sender<Result<ApplyResult, HostError>>;
 
+/// Where a store can be opened again; one in memory cannot.
+#[derive(Clone, Debug)]
+pub(super) struct StorePlace {
+    pub(super) path: PathBuf,
+    pub(super) options: StoreOptions,
+}
+
 /// The only thread that proposes to the log and changes twins.
 #[derive(Debug)]
 pub(super) struct Writer {
-    shared: Arc<Shared>,
-    log: Arc<dyn CommandLog>,
-    store: Box<dyn StateStore>,
-    waiting: Receiver<Queued>,
-    options: HostOptions,
+    pub(super) shared: Arc<Shared>,
+    pub(super) log: Arc<dyn CommandLog>,
+    /// Without it the host is read-only: the log is ahead of it until it is opened again.
+    pub(super) store: Option<Box<dyn StateStore>>,
+    pub(super) store_place: Option<StorePlace>,
+    pub(super) store_attempts: u32,
+    pub(super) waiting: Receiver<Queued>,
+    pub(super) gate: Gate,
+    pub(super) options: HostOptions,
 }
 
 impl Writer {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        log: Arc<dyn CommandLog>,
-        store: Box<dyn StateStore>,
-        waiting: Receiver<Queued>,
-        options: HostOptions,
-    ) -> Self {
-        Self {
-            shared,
-            log,
-            store,
-            waiting,
-            options,
+    pub(super) fn run(mut self) {
+        // A panic in here is a defect; whoever asks must not wait for ever.
+        if catch_unwind(AssertUnwindSafe(|| self.serve())).is_err() {
+            tracing::error!("the writer of the twins panicked; no more commands are taken");
+            self.shared.fail(HostError::WriterGone);
+        }
+        if let Some(store) = self.store
+            && let Err(error) = store.close()
+        {
+            tracing::warn!(%error, "store did not close well; the log rebuilds what is missing");
         }
     }
 
-    pub(super) fn run(self) {
-        while let Ok(first) = self.waiting.recv() {
-            let batch = self.gather(first);
-            self.commit(batch);
-        }
-        if let Err(error) = self.store.close() {
-            tracing::warn!(%error, "store did not close well; the log rebuilds what is missing");
+    /// Commits what waits until every proposer is gone; meanwhile tries again what the disk refused.
+    fn serve(&mut self) {
+        loop {
+            let waited = match self.gate.pause() {
+                None => self.waiting.recv().map_err(RecvTimeoutError::from),
+                Some(pause) => self.waiting.recv_timeout(pause),
+            };
+            match waited {
+                Ok(first) => {
+                    let batch = self.gather(first);
+                    self.commit(batch);
+                }
+                Err(RecvTimeoutError::Timeout) => self.try_again(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
         }
     }
 
@@ -78,9 +97,9 @@ impl Writer {
         batch
     }
 
-    fn commit(&self, batch: Vec<Queued>) {
-        if let Some(failure) = self.shared.failure.get() {
-            refuse(batch, failure);
+    fn commit(&mut self, batch: Vec<Queued>) {
+        if let Some(refusal) = self.refusal() {
+            refuse(batch, &refusal);
             return;
         }
         let mut log_commands = Vec::with_capacity(batch.len());
@@ -90,19 +109,12 @@ impl Writer {
             pending.push((queued.customer, queued.command, queued.reply_to));
         }
         match self.log.propose(log_commands).wait() {
-            Ok(committed) => self.apply(committed, pending),
+            Ok(committed) => {
+                self.gate.worked();
+                self.apply(committed, pending);
+            }
             Err(error) => {
-                let fatal = error.is_outcome_unknown()
-                    || matches!(
-                        error,
-                        LogError::Poisoned { .. } | LogError::Closed | LogError::Io { .. }
-                    );
-                let error = HostError::Log(error);
-                if fatal {
-                    tracing::error!(%error, "log failed; no more commands are taken");
-                    // The first failure is the one to show.
-                    self.shared.failure.get_or_init(|| error.clone());
-                }
+                let error = self.take_failure(error);
                 for (_, _, reply_to) in pending {
                     answer(reply_to, Err(error.clone()));
                 }
@@ -110,7 +122,94 @@ impl Writer {
         }
     }
 
-    fn apply(&self, committed: Committed, pending: Vec<(CustomerId, TwinCommand, ReplyTo)>) {
+    /// Why nothing can be committed now; looks at the disk before it is full.
+    fn refusal(&mut self) -> Option<HostError> {
+        if let Some(failure) = self.shared.failure.get() {
+            return Some(failure.clone());
+        }
+        if self.gate.is_due() {
+            self.try_again();
+        }
+        if self.gate.pause().is_none()
+            && let Some(lack) = self.gate.lack()
+        {
+            self.turn_read_only(lack);
+        }
+        self.shared.refusal()
+    }
+
+    /// Turns read-only where the log refused for want of room, and gives up where it failed.
+    fn take_failure(&mut self, error: LogError) -> HostError {
+        if let LogError::WriteRefused { path, source, .. } = &error {
+            self.turn_read_only(format!("{} took nothing more: {source}", path.display()));
+            return self.shared.refusal().unwrap_or(HostError::Log(error));
+        }
+        let fatal = error.is_outcome_unknown()
+            || matches!(
+                error,
+                LogError::Poisoned { .. } | LogError::Closed | LogError::Io { .. }
+            );
+        let error = HostError::Log(error);
+        if fatal {
+            tracing::error!(%error, "log failed; no more commands are taken");
+            self.shared.fail(error.clone());
+        }
+        error
+    }
+
+    fn turn_read_only(&mut self, reason: String) {
+        if self.gate.pause().is_none() {
+            tracing::error!(%reason, "node is read-only until there is room");
+        }
+        self.gate.close(reason);
+        self.shared.show(self.gate.status());
+    }
+
+    /// Opens the gate when there is room, and with it a store that failed.
+    fn try_again(&mut self) {
+        if self.shared.failure.get().is_some() {
+            self.gate.open();
+            return;
+        }
+        if let Some(lack) = self.gate.lack_to_resume() {
+            self.turn_read_only(lack);
+            return;
+        }
+        if self.store.is_none() && !self.open_store_again() {
+            return;
+        }
+        self.gate.open();
+        self.shared.show(HostStatus::ReadWrite);
+        tracing::info!("node takes commands again");
+    }
+
+    /// Opens the store, or a new one in its place, and brings it to the end of the log. The twins in
+    /// memory stay: replay gives the same ones, since they are what the log says.
+    fn open_store_again(&mut self) -> bool {
+        let Some(place) = self.store_place.clone() else {
+            return false;
+        };
+        match recovery::open_and_replay(&*self.log, &place) {
+            Ok(store) => {
+                self.store = Some(store);
+                self.store_attempts = 0;
+                true
+            }
+            Err(error) => {
+                self.store_attempts += 1;
+                let reason = format!("store does not open again: {error}");
+                if self.store_attempts < self.options.room.store_attempts_max {
+                    self.turn_read_only(reason);
+                } else {
+                    tracing::error!(%reason, "store failed; no more commands are taken");
+                    self.shared.fail(HostError::StoreFailed { reason });
+                }
+                false
+            }
+        }
+    }
+
+    fn apply(&mut self, committed: Committed, pending: Vec<(CustomerId, TwinCommand, ReplyTo)>) {
         let mut index = committed.first_index;
         let mut replies = Vec::with_capacity(pending.len());
         let mut touched = BTreeMap::new();
@@ -131,14 +230,26 @@ impl Writer {
             .fetch_add(replies.len() as u64, Ordering::Relaxed);
         self.shared.batches.fetch_add(1, Ordering::Relaxed);
         if let Err(reason) = self.store_changes(touched, committed.last_index) {
-            tracing::error!(%reason, "store failed; no more commands are taken");
-            self.shared
-                .failure
-                .get_or_init(|| HostError::StoreFailed { reason });
+            self.set_store_aside(reason);
         }
         // Fsynced and applied: acknowledged, also where the store failed, since the log rebuilds it.
         for (reply_to, result) in replies {
             answer(reply_to, Ok(result));
+        }
+    }
+
+    /// Goes on without a store that failed, read-only, until it can be opened again.
+    fn set_store_aside(&mut self, reason: String) {
+        if let Some(store) = self.store.take()
+            && let Err(error) = store.close()
+        {
+            tracing::warn!(%error, "failed store did not close well");
+        }
+        if self.store_place.is_some() {
+            self.turn_read_only(format!("store failed and is opened again: {reason}"));
+        } else {
+            tracing::error!(%reason, "store failed; no more commands are taken");
+            self.shared.fail(HostError::StoreFailed { reason });
         }
     }
 
@@ -151,7 +262,8 @@ impl Writer {
         for twin in touched.values() {
             add_changes(twin, &mut batch).map_err(|error| error.to_string())?;
         }
-        self.store
+        let store = self.store.as_ref().ok_or("store is closed")?;
+        store
             .apply(&batch, applied_index)
             .map_err(|error| error.to_string())
     }
