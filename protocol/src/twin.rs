@@ -1,5 +1,11 @@
 //! What a twin is told and asked.
 
+mod misses;
+
+pub use misses::{
+    ByCause, GuardRule, MISSES_KEPT, Miss, MissCause, MissReport, TierMisses, Unserved,
+};
+
 use crate::forecaster::SeriesForecast;
 use crate::ids::{CustomerId, MetricName, VmTypeId};
 use crate::optimizer::Plan;
@@ -115,6 +121,8 @@ pub struct TwinReport {
     pub observed: ObservedAllocation,
     /// Counters.
     pub counters: TwinCounters,
+    /// Demand that was not served, and what is to blame.
+    pub misses: MissReport,
     /// Why it is quarantined, if it is.
     pub quarantine: Option<String>,
 }

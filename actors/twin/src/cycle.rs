@@ -18,6 +18,7 @@ pub use inputs::{forecast_request, is_surprised, plan_trigger};
 pub use stale::shifted_and_widened;
 
 use crate::demand::{self, PlanBasis};
+use crate::feedback::feedback;
 use crate::state::{ApplyResult, Refusal, TwinState};
 use crate::stored::v1::TwinCommand;
 use twinscale_protocol::forecaster::{ForecastReply, ForecastRequest};
@@ -185,7 +186,7 @@ impl Turn {
             }
             (Phase::Forecast, TurnEvent::Forecast(reply)) => self.forecast_came(state, reply),
             (Phase::Plan, TurnEvent::Plan(plan)) => self.plan_came(state, *plan),
-            (Phase::Reconcile, TurnEvent::Reconcile(reply)) => self.diff_came(reply),
+            (Phase::Reconcile, TurnEvent::Reconcile(reply)) => self.diff_came(state, reply),
             (Phase::Execute, TurnEvent::Execute(reply)) => self.outcomes_came(reply),
             (_, TurnEvent::Commit(Ok(ApplyResult::Quarantined { reason }))) => {
                 self.fail("twin is quarantined", &reason);
@@ -254,7 +255,7 @@ impl Turn {
     ) -> Effect {
         self.phase = phase;
         match seen {
-            Ok(seen) if !is_known(state, &seen) => commit(TwinCommand::ObserveAllocation {
+            Ok(seen) if !inputs::is_known(state, &seen) => commit(TwinCommand::ObserveAllocation {
                 at: self.now,
                 allocation: seen.allocation,
                 start_up: seen.start_up,
@@ -303,6 +304,7 @@ impl Turn {
                     surprised: self.surprised,
                     forecasts,
                     calibrations,
+                    feedback: feedback(state, self.now, self.unseen),
                 })
             }
             Err(error) => {
@@ -320,6 +322,7 @@ impl Turn {
             at,
             surprised: self.surprised,
             forecasts: shifted_and_widened(state, at),
+            feedback: feedback(state, self.now, self.unseen),
         })
     }
 
@@ -379,17 +382,18 @@ impl Turn {
         }
     }
 
-    fn diff_came(&mut self, reply: Result<ReconcileReply, WireError>) -> Effect {
+    fn diff_came(&mut self, state: &TwinState, reply: Result<ReconcileReply, WireError>) -> Effect {
         match reply {
             Ok(ReconcileReply { operations, held }) => {
-                self.summary.held = held;
-                if operations.is_empty() {
+                self.summary.held.clone_from(&held);
+                if operations.is_empty() && state.knows_held(&held) {
                     return self.end();
                 }
                 self.phase = Phase::CommitIntents;
                 commit(TwinCommand::CommitIntents {
                     at: self.now,
                     operations,
+                    held,
                 })
             }
             Err(error) => {
@@ -400,6 +404,9 @@ impl Turn {
     }
 
     fn execute(&mut self, state: &TwinState, intents: Vec<Intent>) -> Effect {
+        if intents.is_empty() {
+            return self.end();
+        }
         for intent in &intents {
             match intent.action {
                 Action::Launch { .. } => self.summary.launches += 1,
@@ -479,18 +486,6 @@ fn check_begin(now: DomainTime, state: &TwinState) -> Result<(), WireError> {
         )),
         _ => Ok(()),
     }
-}
-
-fn is_known(state: &TwinState, seen: &ObserveReply) -> bool {
-    let mut vms: Vec<_> = seen.allocation.vms.iter().collect();
-    vms.sort_by_key(|one| one.vm);
-    let observed = state.observed();
-    let mut start_up: Vec<_> = seen.start_up.iter().collect();
-    start_up.sort_by(|one, other| one.vm_type.cmp(&other.vm_type));
-    vms.into_iter().eq(observed.vms.iter())
-        && seen.allocation.volumes == observed.volumes
-        && seen.allocation.link == observed.link
-        && start_up.into_iter().eq(state.start_up().iter())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod request;
 
+pub(crate) use request::unserved_price;
 pub use request::{PlanBasis, plan_request, plan_seed};
 
 use twinscale_protocol::metric::{self, MetricRole, UnknownMetricError, VmDemand};

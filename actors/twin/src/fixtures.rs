@@ -181,6 +181,7 @@ pub(crate) fn store_forecast(key: &SeriesKey, first: DomainTime, level: i64) -> 
         surprised: false,
         forecasts: vec![forecast(key, first, level, 24)],
         calibrations: vec![vec![1, 2, 3]],
+        feedback: None,
     }
 }
 

@@ -9,6 +9,7 @@
 pub mod clients;
 pub mod cycle;
 pub mod demand;
+pub mod feedback;
 #[cfg(test)]
 mod fixtures;
 pub mod host;

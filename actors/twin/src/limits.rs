@@ -82,3 +82,23 @@ pub const CONTEXT_LONG_FROM: Seconds = Seconds(1_800);
 
 /// Most steps of context: two weeks of five minutes.
 pub const CONTEXT_STEPS_MAX: usize = 4_096;
+
+/// Steps that a late sample may lag behind before its step is left unjudged: one, since the next turn asks
+/// again.
+pub const JUDGED_LATE_STEPS: i64 = 1;
+
+/// Most steps that one turn judges: after a longer pause of the node the older ones stay unjudged.
+pub const JUDGED_STEPS_MAX: i64 = 64;
+
+/// Most steps that a decision is taken to cover when none follows it: as many as are judged.
+pub const COVER_STEPS_MAX: i64 = JUDGED_STEPS_MAX;
+
+/// Most covers that are kept: those of all tiers for two steps ahead, or of a few tiers for many.
+pub const COVERS_MAX: usize = 1_024;
+
+/// Most groups of VMs that ended or failed and are kept until their steps are judged; past it the oldest
+/// go, and a miss may be blamed on the start-up instead.
+pub const ENDED_GROUPS_MAX: usize = 1_024;
+
+/// Most passes that held something back and are kept until the steps they reach into are judged.
+pub const HELD_PASSES_MAX: usize = 64;

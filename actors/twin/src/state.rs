@@ -9,6 +9,7 @@
 mod apply;
 mod configure;
 mod events;
+mod feedback;
 mod forecasts;
 mod intents;
 mod parts;
@@ -22,13 +23,13 @@ pub use parts::{PartChange, PartKey, RestoreError};
 
 use crate::limits::START_UPS_LEARNED_MIN;
 use crate::observations::{Observations, Resolution};
-use crate::stored::v1::{AllocationRecord, ForecastRecord, Meta, TwinConfig};
+use crate::stored::v1::{AllocationRecord, FeedbackRecord, ForecastRecord, Meta, TwinConfig};
 use std::collections::{BTreeMap, BTreeSet};
 use twinscale_protocol::optimizer::Plan;
 use twinscale_protocol::policy::Retention;
 use twinscale_protocol::provisioner::{Intent, ObservedAllocation, StartUpTime, TierChange};
 use twinscale_protocol::stack::Tier;
-use twinscale_protocol::twin::{TwinCounters, TwinReport};
+use twinscale_protocol::twin::{MissReport, TwinCounters, TwinReport};
 use twinscale_protocol::{
     CustomerId, DomainTime, Event, FixedValue, IntentId, PlanNumber, Seconds, SeriesKey, TierName,
     VmId, VmTypeId,
@@ -54,6 +55,7 @@ pub struct TwinState {
     plans: BTreeMap<PlanNumber, Plan>,
     allocation: AllocationRecord,
     open_intents: BTreeMap<IntentId, Intent>,
+    feedback: FeedbackRecord,
     /// Parts that changed since they were last taken for the store; no part of the state itself.
     dirty: BTreeSet<PartKey>,
 }
@@ -77,6 +79,7 @@ impl TwinState {
             plans: BTreeMap::new(),
             allocation: AllocationRecord::default(),
             open_intents: BTreeMap::new(),
+            feedback: FeedbackRecord::default(),
             dirty: BTreeSet::new(),
         }
     }
@@ -254,6 +257,11 @@ impl TwinState {
             plan: self.target_plan().cloned(),
             observed: self.allocation.observed.clone(),
             counters: self.meta.counters,
+            misses: MissReport {
+                judged_until: self.feedback.judged_until,
+                tiers: self.feedback.totals.clone(),
+                latest: self.feedback.latest.clone(),
+            },
             quarantine: self.meta.quarantine.clone(),
         }
     }

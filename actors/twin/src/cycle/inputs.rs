@@ -11,6 +11,7 @@ use twinscale_protocol::forecaster::{
 };
 use twinscale_protocol::optimizer::PlanTrigger;
 use twinscale_protocol::policy::Mode;
+use twinscale_protocol::provisioner::ObserveReply;
 use twinscale_protocol::{DomainTime, Seconds, SeriesKey};
 
 /// The start of the step that a moment lies in: the end of the last observed interval.
@@ -126,6 +127,19 @@ pub fn plan_trigger(state: &TwinState, now: DomainTime, surprised: bool) -> Opti
     let is_old = now.seconds_since(planned_at) >= i64::from(PLAN_PERIOD.0);
     let is_exact = demand::is_exact(&config.policy, &config.stack);
     (runs_out || is_old || is_exact).then_some(PlanTrigger::Periodic)
+}
+
+/// Whether what a provider tells is what is committed already.
+pub(super) fn is_known(state: &TwinState, seen: &ObserveReply) -> bool {
+    let mut vms: Vec<_> = seen.allocation.vms.iter().collect();
+    vms.sort_by_key(|one| one.vm);
+    let observed = state.observed();
+    let mut start_up: Vec<_> = seen.start_up.iter().collect();
+    start_up.sort_by(|one, other| one.vm_type.cmp(&other.vm_type));
+    vms.into_iter().eq(observed.vms.iter())
+        && seen.allocation.volumes == observed.volumes
+        && seen.allocation.link == observed.link
+        && start_up.into_iter().eq(state.start_up().iter())
 }
 
 fn window(

@@ -169,7 +169,9 @@ impl Builder<'_> {
         for option in &tier.vm_types {
             options.push(self.option(tier, option, delay_steps)?);
         }
-        let unserved = unserved_price(policy, &options);
+        let priced = options.iter();
+        let priced = priced.map(|option| (option.price_per_hour, option.capacity));
+        let unserved = unserved_price(policy, priced).unwrap_or_default();
         Ok(TierProblem {
             name: tier.name.clone(),
             demand: self.demand(tier.name.as_str(), &tier.demand, steps)?,
@@ -293,16 +295,20 @@ fn money(amount: i128) -> MicroDollars {
 }
 
 /// The price of one unit of demand that is not served for one hour: the policy's multiple of what the
-/// cheapest of the tier's VM types takes for a unit, rounded up so that it is never free by rounding.
-fn unserved_price(policy: &Policy, options: &[VmOption]) -> MicroDollars {
+/// cheapest of the tier's VM types, given as prices and capacities, takes for a unit, rounded up so that it
+/// is never free by rounding. `None` without a type.
+pub(crate) fn unserved_price(
+    policy: &Policy,
+    options: impl Iterator<Item = (MicroDollars, FixedValue)>,
+) -> Option<MicroDollars> {
     let ratio = i128::from(policy.sla.unserved_price_ratio.0);
-    let per_unit = |option: &VmOption| {
-        let capacity = i128::from(option.capacity.0.max(1));
+    let per_unit = |(price, capacity): (MicroDollars, FixedValue)| {
+        let capacity = i128::from(capacity.0.max(1));
         // Price (micro-dollars) x ratio (millionths) / capacity (millionths of a unit).
-        (i128::from(option.price_per_hour.0) * ratio).div_euclid(capacity)
-            + i128::from((i128::from(option.price_per_hour.0) * ratio).rem_euclid(capacity) > 0)
+        let whole = i128::from(price.0) * ratio;
+        whole.div_euclid(capacity) + i128::from(whole.rem_euclid(capacity) > 0)
     };
-    money(options.iter().map(per_unit).min().unwrap_or(0))
+    options.map(per_unit).min().map(money)
 }
 
 fn rules(policy: &Policy, interval: Seconds, steps: u16) -> PlanRules {

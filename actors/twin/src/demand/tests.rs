@@ -32,6 +32,7 @@ fn state_with(config: TwinConfig, forecasts: Vec<SeriesForecast>) -> TwinState {
         surprised: false,
         forecasts,
         calibrations,
+        feedback: None,
     });
     assert_eq!(stored, ApplyResult::ForecastStored);
     state
@@ -172,6 +173,7 @@ fn what_runs_and_what_comes_is_on() {
     let result = state.apply(TwinCommand::CommitIntents {
         at: START,
         operations,
+        held: Vec::new(),
     });
     let ApplyResult::IntentsCommitted(intents) = result else {
         panic!("{result:?}");
@@ -202,6 +204,7 @@ fn what_runs_and_what_comes_is_on() {
     state.apply(TwinCommand::CommitIntents {
         at: START,
         operations,
+        held: Vec::new(),
     });
     assert_eq!(initial(&state), VmCount(2));
 }
@@ -221,6 +224,7 @@ fn the_parents_counts_are_shifted_to_the_new_steps() {
         surprised: false,
         forecasts: vec![forecast(&key, hours(20), 10, 8)],
         calibrations: vec![Vec::new()],
+        feedback: None,
     };
     state.apply(later);
     let request = planned(&state);

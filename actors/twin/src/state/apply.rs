@@ -5,7 +5,7 @@ use crate::limits::REASON_BYTES_MAX;
 use crate::stored::v1::{ForecastRecord, TwinCommand};
 use twinscale_protocol::provisioner::Intent;
 use twinscale_protocol::twin::IngestReply;
-use twinscale_protocol::{DomainTime, IntentId, PlanNumber};
+use twinscale_protocol::{IntentId, PlanNumber};
 
 /// What came of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -201,35 +201,52 @@ impl TwinState {
                 surprised,
                 forecasts,
                 calibrations,
+                feedback,
             } => {
                 let record = ForecastRecord {
                     issued_at,
                     surprised,
                     forecasts,
                 };
-                self.apply_forecast(record, calibrations)
+                let stored = self.apply_forecast(record, calibrations)?;
+                self.apply_feedback(feedback);
+                Ok(stored)
             }
             TwinCommand::NoteStaleTurn {
                 at,
                 surprised,
                 forecasts,
-            } => self.apply_stale_turn(ForecastRecord {
-                issued_at: at,
-                surprised,
-                forecasts,
-            }),
+                feedback,
+            } => {
+                let noted = self.apply_stale_turn(ForecastRecord {
+                    issued_at: at,
+                    surprised,
+                    forecasts,
+                })?;
+                self.apply_feedback(feedback);
+                Ok(noted)
+            }
             TwinCommand::CommitPlan {
                 at,
                 config_version,
                 plan,
             } => self.apply_plan(at, config_version, plan),
-            TwinCommand::NoteInfeasibleTurn { at: DomainTime(_) } => {
+            TwinCommand::NoteInfeasibleTurn { at } => {
+                self.note_infeasible(at);
                 let counter = &mut self.meta.counters.infeasible_turns;
                 *counter = counter.saturating_add(1);
                 self.mark(PartKey::Meta);
                 Ok(ApplyResult::TurnNoted)
             }
-            TwinCommand::CommitIntents { at, operations } => self.apply_intents(at, operations),
+            TwinCommand::CommitIntents {
+                at,
+                operations,
+                held,
+            } => {
+                let committed = self.apply_intents(at, operations)?;
+                self.note_held(at, held);
+                Ok(committed)
+            }
             TwinCommand::CommitOutcomes { at, outcomes } => self.apply_outcomes(at, outcomes),
             TwinCommand::ObserveAllocation {
                 at,

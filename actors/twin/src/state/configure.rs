@@ -237,6 +237,7 @@ impl TwinState {
         check_config(&config).map_err(invalid)?;
         if self.config.as_ref() != Some(&config) {
             self.forget_changes_outside(&config.stack);
+            self.forget_misses_outside(&config.stack);
             self.config = Some(config);
             self.meta.config_version = self.meta.config_version.saturating_add(1);
             self.mark(PartKey::Config);

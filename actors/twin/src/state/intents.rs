@@ -94,7 +94,9 @@ impl TwinState {
                     committed.refused = committed.refused.saturating_add(1);
                     let counter = &mut self.meta.counters.refused_intents;
                     *counter = counter.saturating_add(1);
-                    self.open_intents.remove(&intent);
+                    if let Some(refused) = self.open_intents.remove(&intent) {
+                        self.note_refused(at, &refused);
+                    }
                 }
                 OutcomeResult::Done => {
                     committed.done = committed.done.saturating_add(1);
@@ -128,6 +130,7 @@ impl TwinState {
         start_up.sort_by(|one, other| one.vm_type.cmp(&other.vm_type));
         start_up.dedup_by(|one, other| one.vm_type == other.vm_type);
         start_up.truncate(VM_TYPES_PER_TIER_MAX * crate::limits::TIERS_MAX);
+        self.note_lost(at, &allocation);
         self.allocation.observed = allocation;
         self.allocation.observed_at = Some(at);
         self.allocation.start_up = start_up;
@@ -217,6 +220,7 @@ impl TwinState {
                 if let Ok(place) = vms.binary_search_by_key(&vm, |one| one.vm) {
                     let ended = vms.remove(place);
                     changed(&mut allocation.tier_changes, &ended.tier).in_at = Some(at);
+                    self.note_ended(at, &ended);
                 }
             }
             Action::ResizeVolume(blocks) => {

@@ -6,7 +6,7 @@ use super::TwinState;
 use crate::observations::{BlockKey, Resolution, Touched};
 use crate::stored::v1::{
     ALLOCATION, AllocationRecord, BLOCK, BlockRecord, CALIBRATION, CONFIG, CalibrationRecord,
-    EVENTS, FORECAST, INTENTS, IntentsRecord, META, PLAN, SERIES, SeriesRecord,
+    EVENTS, FEEDBACK, FORECAST, INTENTS, IntentsRecord, META, PLAN, SERIES, SeriesRecord,
 };
 use std::collections::BTreeSet;
 use twinscale_protocol::envelope::{self, EnvelopeError};
@@ -39,6 +39,8 @@ pub enum PartKey {
     Allocation,
     /// Open intents.
     Intents,
+    /// What steps are judged by, and what came of it.
+    Feedback,
 }
 
 /// A part with its new value; `None` = it is gone.
@@ -118,6 +120,7 @@ impl PartKey {
             Self::Plan(number) => key("plan")?.number(number.0),
             Self::Allocation => key("allocation")?,
             Self::Intents => key("intents")?,
+            Self::Feedback => key("feedback")?,
         }
         .build())
     }
@@ -146,6 +149,7 @@ impl PartKey {
             ("plan", [number]) => Self::Plan(PlanNumber(*number)),
             ("allocation", []) => Self::Allocation,
             ("intents", []) => Self::Intents,
+            ("feedback", []) => Self::Feedback,
             _ => return None,
         };
         Some((customer, part))
@@ -177,6 +181,7 @@ impl TwinState {
             PartKey::Forecast,
             PartKey::Allocation,
             PartKey::Intents,
+            PartKey::Feedback,
         ]);
         let all = self.observations.all_parts();
         keys.extend(
@@ -270,6 +275,7 @@ impl TwinState {
                 let open = self.open_intents.values().cloned().collect();
                 envelope::seal(INTENTS, &IntentsRecord { open })?
             }
+            PartKey::Feedback => envelope::seal(FEEDBACK, &self.feedback)?,
         };
         Ok(Some(sealed))
     }
@@ -335,6 +341,10 @@ impl TwinState {
             PartKey::Intents => {
                 let IntentsRecord { open } = envelope::open(INTENTS, bytes).map_err(unreadable)?;
                 self.open_intents = open.into_iter().map(|one| (one.id, one)).collect();
+                Ok(())
+            }
+            PartKey::Feedback => {
+                self.feedback = envelope::open(FEEDBACK, bytes).map_err(unreadable)?;
                 Ok(())
             }
         };

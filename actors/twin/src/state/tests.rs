@@ -31,7 +31,11 @@ fn launch(count: u32) -> Operation {
 
 fn intents(state: &mut TwinState, operations: Vec<Operation>) -> Vec<Intent> {
     let at = START;
-    match state.apply(TwinCommand::CommitIntents { at, operations }) {
+    match state.apply(TwinCommand::CommitIntents {
+        at,
+        operations,
+        held: Vec::new(),
+    }) {
         ApplyResult::IntentsCommitted(intents) => intents,
         other => panic!("{other:?}"),
     }
@@ -105,6 +109,7 @@ fn a_launch_of_an_unknown_vm_type_is_refused() {
     let result = state.apply(TwinCommand::CommitIntents {
         at: START,
         operations,
+        held: Vec::new(),
     });
     let ApplyResult::Refused(refusal) = result else {
         panic!("{result:?}");
@@ -120,6 +125,7 @@ fn open_intents_are_bounded() {
     let result = state.apply(TwinCommand::CommitIntents {
         at: START,
         operations,
+        held: Vec::new(),
     });
     assert!(
         matches!(result, ApplyResult::Refused(Refusal::TooManyIntents { .. })),
@@ -176,6 +182,7 @@ fn forecasts_are_checked_and_counted() {
         surprised: false,
         forecasts: vec![crossing],
         calibrations: vec![Vec::new()],
+        feedback: None,
     };
     let result = state.apply(bad);
     let ApplyResult::Refused(refusal) = result else {
@@ -186,6 +193,7 @@ fn forecasts_are_checked_and_counted() {
         at: hours(1),
         surprised: false,
         forecasts: vec![forecast(&key, hours(1), 10, 23)],
+        feedback: None,
     };
     assert_eq!(state.apply(stale), ApplyResult::TurnNoted);
     let counters = state.counters();
@@ -308,6 +316,7 @@ fn told_command() -> impl Strategy<Value = TwinCommand> {
             at: hours(hour),
             surprised: hour % 2 == 0,
             forecasts: vec![forecast(&key, hours(hour), 3, 5)],
+            feedback: None,
         }),
         (1_u64..6, 0_u64..3).prop_map(|(number, config_version)| TwinCommand::CommitPlan {
             at: START,
@@ -331,6 +340,7 @@ fn provisioned_command() -> impl Strategy<Value = TwinCommand> {
             TwinCommand::CommitIntents {
                 at: START,
                 operations: operations.into_iter().take(count).collect(),
+                held: Vec::new(),
             }
         }),
         (0_u64..12, 0_u8..3).prop_map(|(intent, kind)| {

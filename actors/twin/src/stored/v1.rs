@@ -10,12 +10,13 @@ use twinscale_protocol::forecaster::SeriesForecast;
 use twinscale_protocol::optimizer::Plan;
 use twinscale_protocol::policy::Policy;
 use twinscale_protocol::provisioner::{
-    Intent, IntentOutcome, ObservedAllocation, Operation, StartUpTime, TierChange,
+    Held, Intent, IntentOutcome, ObservedAllocation, Operation, StartUpTime, TierChange,
 };
 use twinscale_protocol::stack::Stack;
-use twinscale_protocol::twin::TwinCounters;
+use twinscale_protocol::twin::{GuardRule, Miss, TierMisses, TwinCounters};
 use twinscale_protocol::{
-    DomainTime, Event, FixedValue, IntentId, PlanNumber, Seconds, SeriesKey, VmId,
+    DomainTime, Event, FixedValue, IntentId, PlanNumber, Seconds, SeriesKey, TierName, VmCount,
+    VmId, VmTypeId,
 };
 
 /// A command of one twin, in the log.
@@ -51,6 +52,9 @@ pub const ALLOCATION: EnvelopeKind = EnvelopeKind(0x0118);
 /// Intents without an outcome.
 pub const INTENTS: EnvelopeKind = EnvelopeKind(0x0119);
 
+/// What was covered, what served, what failed, and the misses that came of it.
+pub const FEEDBACK: EnvelopeKind = EnvelopeKind(0x011a);
+
 /// The first and the last kind of this crate: a kind between them that no constant names was written by
 /// a newer program.
 pub const KINDS: std::ops::RangeInclusive<u16> = 0x0100..=0x01ff;
@@ -83,6 +87,8 @@ pub enum TwinCommand {
         forecasts: Vec<SeriesForecast>,
         /// One per series.
         calibrations: Vec<Vec<u8>>,
+        /// What was found about the steps that are over.
+        feedback: Option<Feedback>,
     },
     /// Notes a turn without a fresh forecast; keeps the last ones, shifted and widened.
     NoteStaleTurn {
@@ -92,6 +98,8 @@ pub enum TwinCommand {
         surprised: bool,
         /// The widened ones; empty when there never was a forecast.
         forecasts: Vec<SeriesForecast>,
+        /// As in [`Self::StoreForecast`].
+        feedback: Option<Feedback>,
     },
     /// Makes a plan the target, if its parent is the target now.
     CommitPlan {
@@ -113,6 +121,8 @@ pub enum TwinCommand {
         at: DomainTime,
         /// The operations, in order.
         operations: Vec<Operation>,
+        /// Launches that limits of the policy held back in the same pass.
+        held: Vec<Held>,
     },
     /// Commits what came of intents.
     CommitOutcomes {
@@ -240,6 +250,112 @@ pub struct AllocationRecord {
 pub struct IntentsRecord {
     /// The intents.
     pub open: Vec<Intent>,
+}
+
+/// What a turn found about steps that are over.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Feedback {
+    /// Steps that begin before this moment are judged or never will be.
+    pub judged_until: DomainTime,
+    /// What the decision that has just been replaced covers of steps to come.
+    pub covers: Vec<CoverRecord>,
+    /// Steps that were judged, by tier.
+    pub judged: Vec<JudgedSteps>,
+    /// Of these, those in which less served than was wanted, ascending in time.
+    pub misses: Vec<Miss>,
+}
+
+/// How many steps of a tier were judged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JudgedSteps {
+    /// The tier.
+    pub tier: TierName,
+    /// Steps.
+    pub steps: u32,
+}
+
+/// What two decisions covered of one step of a tier.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoverRecord {
+    /// The tier.
+    pub tier: TierName,
+    /// Start of the step.
+    pub step_at: DomainTime,
+    /// The last decision that could have something serving when the step begins.
+    pub early: Option<Cover>,
+    /// The decision after it: what it orders serves within the step.
+    pub late: Option<Cover>,
+}
+
+/// What a decision covered of one step of a tier, in the demand metric's unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cover {
+    /// The highest quantile of its forecast; `None` = there was none.
+    pub high: Option<FixedValue>,
+    /// What its plan wanted to serve; `None` = there was no plan.
+    pub planned: Option<FixedValue>,
+    /// The limit that kept the plan from more, if one did.
+    pub bound: Option<GuardRule>,
+}
+
+/// What the judgement of steps rests on, and what came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedbackRecord {
+    /// Steps that begin before this moment are judged or never will be; `None` = none was yet.
+    pub judged_until: Option<DomainTime>,
+    /// Covers of steps that are not judged yet, ascending by step and tier.
+    pub covers: Vec<CoverRecord>,
+    /// VMs that served in steps that are not judged yet and have ended, in the order of their ends.
+    pub ended: Vec<EndedVms>,
+    /// Launches that came to nothing, in the order in which it was seen.
+    pub failed: Vec<FailedVms>,
+    /// Passes after which other launches were held back than before, ascending in time.
+    pub held: Vec<HeldPass>,
+    /// The last turn in which no plan kept the policy.
+    pub infeasible_at: Option<DomainTime>,
+    /// By tier, ascending.
+    pub totals: Vec<TierMisses>,
+    /// The latest misses, ascending in time.
+    pub latest: Vec<Miss>,
+}
+
+/// VMs of one type that served and ended together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndedVms {
+    /// Their tier.
+    pub tier: TierName,
+    /// Their type.
+    pub vm_type: VmTypeId,
+    /// Since when they served, as far as it still matters.
+    pub serving_since: DomainTime,
+    /// When they ended.
+    pub ended_at: DomainTime,
+    /// How many.
+    pub count: VmCount,
+}
+
+/// VMs of one type that the provider refused or lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedVms {
+    /// Their tier.
+    pub tier: TierName,
+    /// Their type.
+    pub vm_type: VmTypeId,
+    /// Since when they were missed.
+    pub from: DomainTime,
+    /// From when on others could have taken their place.
+    pub until: DomainTime,
+    /// How many.
+    pub count: VmCount,
+}
+
+/// What was held back from one pass on, until the next entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldPass {
+    /// When.
+    pub at: DomainTime,
+    /// Launches held back, by tier and rule.
+    pub held: Vec<Held>,
 }
 
 #[cfg(test)]

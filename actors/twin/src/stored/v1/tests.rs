@@ -7,8 +7,11 @@ use crate::fixtures::{
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use twinscale_protocol::envelope;
-use twinscale_protocol::provisioner::{Action, LinkSize, ObservedVm, OutcomeResult, VolumeBlocks};
-use twinscale_protocol::{EventKind, Mbps, MicroDollars, PartsPerMillion, VmCount, VmTypeId};
+use twinscale_protocol::provisioner::{
+    Action, HeldRule, LinkSize, ObservedVm, OutcomeResult, VolumeBlocks,
+};
+use twinscale_protocol::twin::{ByCause, Unserved};
+use twinscale_protocol::{EventKind, Mbps, MicroDollars, PartsPerMillion};
 
 const GOLDEN: &str = include_str!("../golden/v1.txt");
 
@@ -93,6 +96,94 @@ fn actions() -> Vec<Action> {
     ]
 }
 
+fn held() -> Held {
+    Held {
+        tier: tier_name("web"),
+        rule: HeldRule::StepLimit,
+        count: VmCount(2),
+    }
+}
+
+fn cover() -> CoverRecord {
+    CoverRecord {
+        tier: tier_name("web"),
+        step_at: hours(2),
+        early: Some(Cover {
+            high: Some(FixedValue(9_000_000)),
+            planned: Some(FixedValue(8_000_000)),
+            bound: Some(GuardRule::Ceiling),
+        }),
+        late: None,
+    }
+}
+
+fn miss() -> Miss {
+    let part = |vm_seconds| Unserved {
+        vm_seconds: FixedValue(vm_seconds),
+        money: MicroDollars(vm_seconds / 1_000),
+    };
+    Miss {
+        tier: tier_name("web"),
+        step_at: START,
+        demand: FixedValue(10_000_000),
+        served: FixedValue(9_500_000),
+        forecast_high: Some(FixedValue(9_000_000)),
+        planned: Some(FixedValue(8_000_000)),
+        short: Seconds(1_800),
+        causes: ByCause {
+            forecast: part(1_800_000_000),
+            plan: part(1),
+            guardrail: part(2),
+            provider: part(3),
+            start_up: part(4),
+        },
+        rule: Some(GuardRule::Infeasible),
+    }
+}
+
+fn feedback() -> Feedback {
+    Feedback {
+        judged_until: hours(1),
+        covers: vec![cover()],
+        judged: vec![JudgedSteps {
+            tier: tier_name("web"),
+            steps: 1,
+        }],
+        misses: vec![miss()],
+    }
+}
+
+fn feedback_record() -> FeedbackRecord {
+    let mut totals = TierMisses::new(tier_name("web"));
+    totals.judged_steps = 1;
+    totals.add(&miss());
+    FeedbackRecord {
+        judged_until: Some(hours(1)),
+        covers: vec![cover()],
+        ended: vec![EndedVms {
+            tier: tier_name("web"),
+            vm_type: vm_type(),
+            serving_since: START,
+            ended_at: hours(1),
+            count: VmCount(3),
+        }],
+        failed: vec![FailedVms {
+            tier: tier_name("web"),
+            vm_type: vm_type(),
+            from: START,
+            until: hours(2),
+            count: VmCount(1),
+        }],
+        held: vec![HeldPass {
+            at: START,
+            held: vec![held()],
+        }],
+        infeasible_at: Some(START),
+        totals: vec![totals],
+        latest: vec![miss()],
+    }
+}
+
 fn told() -> Vec<(&'static str, TwinCommand)> {
     let key = series("typeA", "vm_count");
     let forecasts = vec![forecast(&key, START, 10, 2)];
@@ -118,6 +209,7 @@ fn told() -> Vec<(&'static str, TwinCommand)> {
                 surprised: true,
                 forecasts: forecasts.clone(),
                 calibrations: vec![vec![1, 2, 3]],
+                feedback: Some(feedback()),
             },
         ),
         (
@@ -126,6 +218,7 @@ fn told() -> Vec<(&'static str, TwinCommand)> {
                 at: START,
                 surprised: false,
                 forecasts,
+                feedback: None,
             },
         ),
         (
@@ -171,7 +264,11 @@ fn provisioned() -> Vec<(&'static str, TwinCommand)> {
     vec![
         (
             "commit_intents",
-            TwinCommand::CommitIntents { at, operations },
+            TwinCommand::CommitIntents {
+                at,
+                operations,
+                held: vec![held()],
+            },
         ),
         (
             "commit_outcomes",
@@ -295,6 +392,7 @@ fn version_1_bytes_stay_as_they_are() {
     golden.check("plan", PLAN, &plan(2, START, &[3, 4]));
     golden.check("allocation", ALLOCATION, &allocation_record());
     golden.check("intents", INTENTS, &IntentsRecord { open });
+    golden.check("feedback", FEEDBACK, &feedback_record());
     assert!(
         golden.wrong.is_empty() && golden.known.is_empty(),
         "stored bytes changed; a changed type needs a new version. Written now:\n{}Not written: {:?}",
