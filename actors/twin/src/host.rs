@@ -27,6 +27,7 @@ use crate::state::{ApplyResult, TwinState};
 use crate::stored::entry;
 use crate::stored::v1::{COMMAND, TwinCommand};
 use directory::Directory;
+use recovery::Brought;
 use status::Gate;
 use std::fmt;
 use std::path::Path;
@@ -107,13 +108,6 @@ struct Shared {
     overloaded: AtomicU64,
 }
 
-/// A store that is open, and what it holds.
-struct Loaded {
-    store: Box<dyn StateStore>,
-    place: Option<StorePlace>,
-    directory: Directory,
-}
-
 impl Shared {
     /// Why no command is taken; `None` when they are.
     fn refusal(&self) -> Option<HostError> {
@@ -159,7 +153,7 @@ impl SharedTwin {
 
 impl TwinHost {
     /// Opens a host over a log and a store on disk; a store that cannot be read is set aside and rebuilt
-    /// from the log.
+    /// from the log. On a full disk the host opens read-only.
     ///
     /// # Errors
     /// [`OpenError`] that names what to do.
@@ -179,15 +173,17 @@ impl TwinHost {
             path: store.to_owned(),
             options: store_options,
         };
-        let (store, directory, outcome) = recovery::open_and_load(&place)?;
-        let loaded = Loaded {
-            store,
-            place: Some(place),
-            directory,
+        let mut gate = Gate::new(surroundings, options.room);
+        let brought = match recovery::open_and_replay(&*log, &place) {
+            Ok(brought) => brought,
+            // Reads need no disk: the log has everything, and the store waits until there is room.
+            Err(error) if error.may_want_room() && gate.lack().is_some() => {
+                gate.close(format!("store does not open: {error}"));
+                recovery::replay_into_memory(&*log)?
+            }
+            Err(error) => return Err(error),
         };
-        let (host, report) = Self::start(log, loaded, surroundings, options)?;
-        let store = Some(outcome);
-        Ok((host, HostOpenReport { store, ..report }))
+        Self::start(log, brought, Some(place), gate, options)
     }
 
     /// Opens a host over a log and an open store, with room without end.
@@ -216,37 +212,28 @@ impl TwinHost {
         surroundings: HostSurroundings,
         options: HostOptions,
     ) -> Result<(Self, HostOpenReport), OpenError> {
-        let loaded = Loaded {
-            directory: recovery::load(&*store)?,
-            store,
-            place: None,
-        };
-        Self::start(log, loaded, surroundings, options)
+        let brought = recovery::load_and_replay(&*log, store)?;
+        let gate = Gate::new(surroundings, options.room);
+        Self::start(log, brought, None, gate, options)
     }
 
     fn start(
         log: Arc<dyn CommandLog>,
-        loaded: Loaded,
-        surroundings: HostSurroundings,
+        brought: Brought,
+        store_place: Option<StorePlace>,
+        gate: Gate,
         options: HostOptions,
     ) -> Result<(Self, HostOpenReport), OpenError> {
-        let Loaded {
+        let Brought {
             store,
-            place,
             directory,
-        } = loaded;
-        let replay = recovery::replay_log(&*log, &*store, &directory)?;
-        let report = HostOpenReport {
-            store: None,
-            twins: directory.len(),
-            replayed: replay.entries,
-            applied_index: replay.applied_after,
-        };
+            report,
+        } = brought;
         let shared = Arc::new(Shared {
             directory,
             queued_bytes: AtomicUsize::new(0),
             failure: OnceLock::new(),
-            status: watch::Sender::new(HostStatus::ReadWrite),
+            status: watch::Sender::new(gate.status()),
             commands: AtomicU64::new(0),
             batches: AtomicU64::new(0),
             overloaded: AtomicU64::new(0),
@@ -255,11 +242,11 @@ impl TwinHost {
         let writer = Writer {
             shared: Arc::clone(&shared),
             log,
-            store: Some(store),
-            store_place: place,
+            store,
+            store_place,
             store_attempts: 0,
             waiting,
-            gate: Gate::new(surroundings, options.room),
+            gate,
             options,
         };
         let writer = std::thread::Builder::new()

@@ -3,7 +3,7 @@
 use crate::state::{Refusal, RestoreError};
 use crate::stored::entry::EntryError;
 use std::sync::Arc;
-use twinscale_log::{LogError, LogIndex};
+use twinscale_log::{LogError, LogIndex, is_refusal};
 use twinscale_protocol::envelope::EnvelopeError;
 use twinscale_protocol::metric::UnknownMetricError;
 use twinscale_protocol::{CustomerId, DomainTime, FixedValue, SeriesKey, WireError, WireErrorCode};
@@ -226,6 +226,16 @@ impl OpenError {
         match self {
             Self::Store(error) => error.needs_rebuild(),
             Self::Restore(error) => error.needs_rebuild(),
+            _ => false,
+        }
+    }
+
+    /// Says whether a full disk may be the reason, rather than what is on it.
+    pub(super) fn may_want_room(&self) -> bool {
+        match self {
+            Self::Store(StoreError::Io { source, .. }) => is_refusal(source),
+            Self::Store(StoreError::Engine { .. }) => true,
+            Self::Replay(error) => matches!(**error, ReplayError::Store(_)),
             _ => false,
         }
     }

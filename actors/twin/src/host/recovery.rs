@@ -11,7 +11,8 @@ use std::ops::ControlFlow;
 use twinscale_log::{CommandLog, Entry, LogIndex, ReadLimits};
 use twinscale_protocol::CustomerId;
 use twinscale_store::{
-    Batch, OpenOutcome, ReplayReport, StateStore, open_store, rebuild_store, replay,
+    Batch, MemoryDisk, OpenOutcome, ReplayReport, StateStore, open_in_memory, open_store,
+    rebuild_store, replay,
 };
 
 /// What opening a host found.
@@ -35,7 +36,7 @@ struct Gathered {
 }
 
 /// Reads all twins of a store.
-pub(super) fn load(store: &dyn StateStore) -> Result<Directory, OpenError> {
+fn load(store: &dyn StateStore) -> Result<Directory, OpenError> {
     let directory = Directory::default();
     let mut gathered = Gathered::default();
     let mut failure = None;
@@ -60,19 +61,65 @@ pub(super) fn load(store: &dyn StateStore) -> Result<Directory, OpenError> {
     Ok(directory)
 }
 
-/// Opens a store again while the twins live on, and applies what the log holds behind it. The twins that
-/// this builds are let go: they are the ones that live.
+/// Twins that stand at the end of the log, and the store that does.
+pub(super) struct Brought {
+    /// `None` while there is no room for one.
+    pub(super) store: Option<Box<dyn StateStore>>,
+    pub(super) directory: Directory,
+    pub(super) report: HostOpenReport,
+}
+
+/// Opens the store of a place and brings it, and the twins in it, to the end of the log.
 pub(super) fn open_and_replay(
     log: &dyn CommandLog,
     place: &StorePlace,
-) -> Result<Box<dyn StateStore>, OpenError> {
-    let (store, directory, _outcome) = open_and_load(place)?;
-    replay_log(log, &*store, &directory)?;
-    Ok(store)
+) -> Result<Brought, OpenError> {
+    let (store, directory, outcome) = open_and_load(place)?;
+    let mut brought = replay_onto(log, store, directory)?;
+    brought.report.store = Some(outcome);
+    Ok(brought)
+}
+
+/// Brings an open store, and the twins in it, to the end of the log.
+pub(super) fn load_and_replay(
+    log: &dyn CommandLog,
+    store: Box<dyn StateStore>,
+) -> Result<Brought, OpenError> {
+    let directory = load(&*store)?;
+    replay_onto(log, store, directory)
+}
+
+/// Makes the twins from the log alone.
+pub(super) fn replay_into_memory(log: &dyn CommandLog) -> Result<Brought, OpenError> {
+    let store = open_in_memory(&MemoryDisk::default()).map_err(OpenError::Store)?;
+    let brought = replay_onto(log, store, Directory::default())?;
+    Ok(Brought {
+        store: None,
+        ..brought
+    })
+}
+
+fn replay_onto(
+    log: &dyn CommandLog,
+    store: Box<dyn StateStore>,
+    directory: Directory,
+) -> Result<Brought, OpenError> {
+    let replay = replay_log(log, &*store, &directory)?;
+    let report = HostOpenReport {
+        store: None,
+        twins: directory.len(),
+        replayed: replay.entries,
+        applied_index: replay.applied_after,
+    };
+    Ok(Brought {
+        store: Some(store),
+        directory,
+        report,
+    })
 }
 
 /// Opens a store and reads its twins; one that cannot be read is set aside for an empty one.
-pub(super) fn open_and_load(
+fn open_and_load(
     place: &StorePlace,
 ) -> Result<(Box<dyn StateStore>, Directory, OpenOutcome), OpenError> {
     let StorePlace { path, options } = place;
@@ -92,7 +139,7 @@ pub(super) fn open_and_load(
 }
 
 /// Applies what the log holds behind the store's applied index.
-pub(super) fn replay_log(
+fn replay_log(
     log: &dyn CommandLog,
     store: &dyn StateStore,
     directory: &Directory,

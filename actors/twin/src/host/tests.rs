@@ -1,4 +1,5 @@
 mod full_disk;
+mod real_disk;
 
 use super::*;
 use crate::fixtures::{START, config, customer, hours, samples, series, vms};

@@ -175,6 +175,11 @@ impl Writer {
             self.turn_read_only(lack);
             return;
         }
+        // The store writes behind: what it met while the disk was full shows only now.
+        let flushed = self.store.as_ref().map_or(Ok(()), |store| store.flush());
+        if let Err(error) = flushed {
+            self.set_store_aside(error.to_string());
+        }
         if self.store.is_none() && !self.open_store_again() {
             return;
         }
@@ -190,8 +195,8 @@ impl Writer {
             return false;
         };
         match recovery::open_and_replay(&*self.log, &place) {
-            Ok(store) => {
-                self.store = Some(store);
+            Ok(brought) => {
+                self.store = brought.store;
                 self.store_attempts = 0;
                 true
             }
