@@ -131,6 +131,13 @@ pub const POLICY_KEYS: &[KeySpec] = &[
         "Price of one hour of one VM's worth of unserved demand, as a multiple of that VM's price. At 20, covering the 0.95 quantile pays.",
     ),
     key(
+        "sla.under_provisioned_step_price_ratio",
+        number(0.0, 1e6),
+        Some("0.0"),
+        "100.0",
+        "Price of a step in which demand exceeds what serves, as a multiple of what the VMs that the customer needs on average cost in a step; larger is safer. 0 = such steps have no price of their own.",
+    ),
+    key(
         "limits.floor",
         whole(0, VMS_MAX),
         Some("0"),

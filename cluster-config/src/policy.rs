@@ -154,6 +154,10 @@ fn sla_of(sla: Section<'_>) -> Sla {
         unserved_price_ratio: FixedValue::from_model(
             sla.number("unserved_price_ratio").unwrap_or_default(),
         ),
+        under_provisioned_step_price_ratio: FixedValue::from_model(
+            sla.number("under_provisioned_step_price_ratio")
+                .unwrap_or_default(),
+        ),
     }
 }
 

@@ -40,6 +40,7 @@ fn an_empty_policy_file_has_the_documented_defaults() {
     assert_eq!(policy.sla.level_max, PartsPerMillion(990_000));
     assert_eq!(policy.sla.risk_budget, PartsPerMillion(100_000));
     assert_eq!(policy.sla.unserved_price_ratio, FixedValue(20_000_000));
+    assert_eq!(policy.sla.under_provisioned_step_price_ratio, FixedValue(0));
     assert_eq!(policy.limits.ceiling, VmCount(10_000));
     assert_eq!(policy.limits.cooldown_in, Seconds(300));
     assert_eq!(policy.retention.raw, Seconds(90 * 86_400));

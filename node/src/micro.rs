@@ -290,6 +290,7 @@ fn request(vm_types: u32, evaluations: u32) -> anyhow::Result<PlanRequest> {
         stop_max_per_step: VmCount(100),
         service: None,
         unserved_price_per_unit_hour: MicroDollars(2_000_000),
+        peak: None,
     };
     Ok(PlanRequest {
         customer: CustomerId::new("bench")?,

@@ -1,7 +1,7 @@
 //! What the forecaster is asked, and what it answers.
 
 use crate::ids::{CustomerId, WeightsId};
-use crate::quantile::Quantiles;
+use crate::quantile::{PeakQuantiles, Quantiles};
 use crate::series::{Event, SeriesKey};
 use crate::units::{DomainTime, FixedValue, Seconds};
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,9 @@ pub struct SeriesWindow {
     pub first_at: DomainTime,
     /// One value per interval up to `issued_at`; `None` = missing.
     pub values: Vec<Option<FixedValue>>,
+    /// Steps until what is asked for now serves a whole step: the peak to be forecast is the highest
+    /// demand of these steps and of the one behind them.
+    pub lead_steps: u16,
     /// The calibration that the last reply returned, empty at first; opaque to all but the forecaster.
     pub calibration: Vec<u8>,
 }
@@ -58,10 +61,25 @@ pub struct SeriesForecast {
     pub interval: Seconds,
     /// Shape `[step][quantile]`, ascending in the quantile, in the metric's unit.
     pub quantiles: Vec<Quantiles>,
+    /// The highest demand until what is asked for at the next step can serve; none without a history.
+    pub peak: Option<PeakForecast>,
     /// What made it.
     pub source: ForecastSource,
     /// What it saw.
     pub context: ForecastContext,
+}
+
+/// The forecast of the highest demand of the first steps.
+///
+/// It is no function of each step's quantiles: demand of neighbouring steps goes together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeakForecast {
+    /// How many steps it looks at, from the first one on; at least 1.
+    pub steps: u16,
+    /// Quantiles of the highest demand of these steps, in the metric's unit.
+    pub quantiles: PeakQuantiles,
+    /// Mean demand of the last weeks: what the customer needs on an ordinary day.
+    pub mean: FixedValue,
 }
 
 /// What made a forecast.

@@ -25,7 +25,9 @@ pub use ids::{
     CustomerId, Generation, IntentId, MetricName, NodeId, ParseIdError, PlanNumber, TierName, VmId,
     VmTypeId, WeightsId,
 };
-pub use quantile::{QUANTILE_LEVELS, QUANTILES, Quantiles};
+pub use quantile::{
+    PEAK_LEVELS, PEAK_QUANTILES, PeakQuantiles, QUANTILE_LEVELS, QUANTILES, Quantiles,
+};
 pub use series::{Event, EventKind, Sample, SeriesKey};
 pub use units::{
     DomainTime, FixedValue, Gib, Mbps, MicroDollars, MilliCores, PartsPerMillion, Seconds,

@@ -1,7 +1,7 @@
 //! What the optimizer is asked, and the plan that it answers.
 
 use crate::ids::{CustomerId, PlanNumber, TierName, VmTypeId};
-use crate::quantile::Quantiles;
+use crate::quantile::{PeakQuantiles, Quantiles};
 use crate::stack::{LinkOption, ServiceModel};
 use crate::units::{
     DomainTime, FixedValue, Gib, MicroDollars, MilliCores, PartsPerMillion, Seconds, VmCount,
@@ -85,6 +85,19 @@ pub struct TierProblem {
     pub service: Option<ServiceModel>,
     /// Price of one unit of demand that is not served for one hour.
     pub unserved_price_per_unit_hour: MicroDollars,
+    /// The peak of the first steps with the price of missing it, where the policy prices that.
+    pub peak: Option<PeakProblem>,
+}
+
+/// What the first steps must hold until the next plan can change anything, and what a miss costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeakProblem {
+    /// How many steps, from step 0 on; at least 1.
+    pub steps: u16,
+    /// Quantiles of the highest demand of these steps, in the demand metric's unit.
+    pub quantiles: PeakQuantiles,
+    /// Price of a step in which demand exceeds what serves.
+    pub missed_step_price: MicroDollars,
 }
 
 /// One VM type's part of a tier.

@@ -48,6 +48,9 @@ pub struct Sla {
     pub risk_budget: PartsPerMillion,
     /// Price of one hour of one VM's worth of unserved demand, as a multiple of that VM's price.
     pub unserved_price_ratio: FixedValue,
+    /// Price of a step in which demand exceeds what serves, as a multiple of what the VMs that the
+    /// customer needs on average cost in a step; 0 = such steps have no price of their own.
+    pub under_provisioned_step_price_ratio: FixedValue,
 }
 
 /// Guardrails of provisioning, per tier.

@@ -357,6 +357,7 @@ fn reply(request: &ForecastRequest, jobs: Vec<Job>, weights: &WeightsId) -> Fore
             first_step_at: request.issued_at,
             interval: request.interval,
             quantiles: quantiles.into_iter().map(fixed).collect(),
+            peak: None,
             source,
             context: job.context,
         });

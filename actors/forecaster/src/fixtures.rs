@@ -88,6 +88,7 @@ pub(crate) fn request(customer: &str, interval_s: u32, values: &[Option<f64>]) -
                 .iter()
                 .map(|value| value.map(FixedValue::from_model))
                 .collect(),
+            lead_steps: 1,
             calibration: Vec::new(),
         }],
         events: Vec::new(),

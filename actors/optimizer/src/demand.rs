@@ -1,19 +1,19 @@
-//! Demand of one step as a distribution: from a forecast's eight quantiles to every level.
+//! Demand of one step as a distribution: from a forecast's quantiles to every level.
 //!
 //! Between two known levels the quantile is linear in the exponential score `-ln(1 - level)`, which is
 //! monotone in the level; past the last known level the last slope goes on, so the tail is exponential
 //! and joins without a jump. Below the first level the first slope goes on, down to zero at the least.
 //! All integrals have a closed form.
 
-use twinscale_protocol::{QUANTILE_LEVELS, QUANTILES, Quantiles};
+use twinscale_protocol::{FixedValue, PEAK_LEVELS, PeakQuantiles, QUANTILE_LEVELS, Quantiles};
 
 /// Demand of one step, in the demand metric's unit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DemandCurve {
-    /// Scores of the knots, ascending; the first is 0.
-    scores: [f64; QUANTILES + 1],
+    /// Scores of the knots, ascending; the first is 0, and at least two follow.
+    scores: Vec<f64>,
     /// Demand at the knots, not descending.
-    values: [f64; QUANTILES + 1],
+    values: Vec<f64>,
     /// Demand per score past the last knot.
     tail: f64,
 }
@@ -25,18 +25,27 @@ fn score(level: f64) -> f64 {
 impl DemandCurve {
     /// Takes a forecast's quantiles; a value below the one before counts as that one.
     pub fn new(quantiles: &Quantiles) -> Self {
-        let mut values = [0.0; QUANTILES + 1];
-        let mut scores = [0.0; QUANTILES + 1];
+        Self::of(&QUANTILE_LEVELS, quantiles)
+    }
+
+    /// Takes a peak's quantiles; a value below the one before counts as that one.
+    pub fn of_peak(quantiles: &PeakQuantiles) -> Self {
+        Self::of(&PEAK_LEVELS, quantiles)
+    }
+
+    fn of(levels: &[f64], quantiles: &[FixedValue]) -> Self {
+        let (mut scores, mut values) = (vec![0.0], vec![0.0]);
         let mut largest = 0.0_f64;
-        for (index, (value, level)) in quantiles.iter().zip(QUANTILE_LEVELS).enumerate() {
+        for (value, level) in quantiles.iter().zip(levels) {
             largest = largest.max(value.units());
-            values[index + 1] = largest;
-            scores[index + 1] = score(level);
+            values.push(largest);
+            scores.push(score(*level));
         }
-        let first_slope = (values[2] - values[1]) / (scores[2] - scores[1]);
-        values[0] = (values[1] - first_slope * scores[1]).max(0.0);
-        let last = QUANTILES;
-        let tail = (values[last] - values[last - 1]) / (scores[last] - scores[last - 1]);
+        let slope = |right: usize| {
+            (values[right] - values[right - 1]) / (scores[right] - scores[right - 1])
+        };
+        let tail = slope(values.len() - 1);
+        values[0] = (values[1] - slope(2) * scores[1]).max(0.0);
         Self {
             scores,
             values,
@@ -44,10 +53,14 @@ impl DemandCurve {
         }
     }
 
+    fn last(&self) -> usize {
+        self.values.len() - 1
+    }
+
     /// Demand that is not exceeded with probability `level`, which is clamped to 0..1.
     pub fn quantile(&self, level: f64) -> f64 {
         let score = score(level.clamp(0.0, 1.0 - f64::EPSILON));
-        let last = QUANTILES;
+        let last = self.last();
         if score >= self.scores[last] {
             return self.values[last] + self.tail * (score - self.scores[last]);
         }
@@ -74,7 +87,7 @@ impl DemandCurve {
             // All demand lies above: the mean less the supply.
             return self.excess_above(0, self.scores[0], self.values[0], supply);
         };
-        let last = QUANTILES;
+        let last = self.last();
         if from >= self.scores[last] {
             return if from.is_finite() {
                 self.tail * (-from).exp()
@@ -94,7 +107,7 @@ impl DemandCurve {
     /// Integral of (demand - supply) over the levels past score `from`, which lies in piece `piece` and
     /// has demand `value`.
     fn excess_above(&self, piece: usize, from: f64, value: f64, supply: f64) -> f64 {
-        let last = QUANTILES;
+        let last = self.last();
         let mut sum = 0.0;
         let (mut left, mut low) = (from, value);
         for right in piece + 1..=last {
@@ -110,7 +123,7 @@ impl DemandCurve {
 
     /// Score up to which demand stays within `supply`; `None` when it never does.
     fn score_of(&self, supply: f64) -> Option<f64> {
-        let last = QUANTILES;
+        let last = self.last();
         if supply < self.values[0] {
             return None;
         }

@@ -51,6 +51,7 @@ fn request(number: u64) -> PlanRequest {
             stop_max_per_step: VmCount(20),
             service: None,
             unserved_price_per_unit_hour: MicroDollars(500_000),
+            peak: None,
         }],
         volumes: Vec::new(),
         link: None,

@@ -44,6 +44,7 @@ pub(crate) fn policy() -> Policy {
             level_max: PartsPerMillion(900_000),
             risk_budget: PartsPerMillion(100_000),
             unserved_price_ratio: FixedValue(3_000_000),
+            under_provisioned_step_price_ratio: FixedValue(0),
         },
         budget_per_day: None,
         limits: Limits {
@@ -170,6 +171,7 @@ pub(crate) fn forecast(
         first_step_at: first,
         interval: HOUR,
         quantiles: vec![quantiles; usize::from(steps)],
+        peak: None,
         source: ForecastSource::Network(WeightsId::new("test").expect("an id")),
         context: ForecastContext::default(),
     }

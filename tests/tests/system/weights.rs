@@ -120,6 +120,7 @@ fn the_bench_gets_other_quantiles_without_weights() {
             key,
             first_at: DomainTime(BEGIN),
             values,
+            lead_steps: 1,
             calibration: Vec::new(),
         }],
         events: Vec::new(),

@@ -141,6 +141,7 @@ fn requests() -> Result<Vec<ForecastRequest>, ParseIdError> {
                     },
                     first_at,
                     values: values.collect(),
+                    lead_steps: 1,
                     calibration: Vec::new(),
                 }],
                 events: Vec::new(),

@@ -267,6 +267,7 @@ impl Entrant {
                 key: self.key.clone(),
                 first_at: DomainTime(time_s(self.start_s, self.interval_s, first)),
                 values: self.values[first..end].to_vec(),
+                lead_steps: 1,
                 calibration: self.calibration.clone(),
             }],
             events: self.events.clone(),

@@ -1,6 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 use twinscale_protocol::FixedValue;
+use twinscale_protocol::QUANTILES;
 
 fn curve(mut values: [f64; QUANTILES]) -> DemandCurve {
     values.sort_by(f64::total_cmp);

@@ -46,11 +46,7 @@ impl<'a> Demand<'a> {
             ));
         }
         check::request(request, steps)?;
-        let curves: Vec<Vec<DemandCurve>> = request
-            .tiers
-            .iter()
-            .map(|tier| tier.demand.iter().map(DemandCurve::new).collect())
-            .collect();
+        let curves: Vec<Vec<DemandCurve>> = request.tiers.iter().map(curves).collect();
         Ok(Self {
             step_hours: f64::from(request.interval.0) / 3600.0,
             levels: levels(request)?,
@@ -86,12 +82,34 @@ impl<'a> Demand<'a> {
         plain.min(requests * f64::from(self.request.interval.0))
     }
 
-    /// Expected cost in $ of what a supply leaves unserved in a step.
+    /// Expected cost in $ of what a supply leaves unserved in a step, and of missing a priced peak.
     pub(super) fn unserved_cost(&self, tier: usize, step: usize, supply: f64) -> f64 {
         let price = self.request.tiers[tier]
             .unserved_price_per_unit_hour
             .dollars();
-        price * self.curves[tier][step].excess(supply) * self.step_hours
+        let curve = &self.curves[tier][step];
+        let unserved = price * curve.excess(supply) * self.step_hours;
+        self.missed_price(tier, step).map_or(unserved, |price| {
+            unserved + price * (1.0 - curve.probability_within(supply))
+        })
+    }
+
+    /// Price in $ of missing a step, where it belongs to a priced peak.
+    fn missed_price(&self, tier: usize, step: usize) -> Option<f64> {
+        let peak = self.request.tiers[tier].peak?;
+        (step < usize::from(peak.steps)).then(|| peak.missed_step_price.dollars())
+    }
+
+    /// Supply of a tier with one VM type past which no VM pays: the policy's highest level, or where a
+    /// VM costs more than what it may save of a priced peak.
+    fn most(&self, tier: usize, step: usize) -> f64 {
+        let curve = &self.curves[tier][step];
+        let by_level = curve.quantile(self.level_max());
+        let vm = self.request.tiers[tier].options[0].price_per_hour.dollars() * self.step_hours;
+        match self.missed_price(tier, step) {
+            Some(price) if price > vm => by_level.max(curve.quantile(1.0 - vm / price)),
+            _ => by_level,
+        }
     }
 
     /// The exact task of a tier with one VM type.
@@ -99,13 +117,8 @@ impl<'a> Demand<'a> {
         let problem = &self.request.tiers[tier];
         let option = &problem.options[0];
         let vms_max = problem.max_vms.0.min(TABLE_MAX);
-        let peak = |level: f64| {
-            self.curves[tier]
-                .iter()
-                .map(|curve| curve.quantile(level))
-                .fold(0.0, f64::max)
-        };
-        let most = peak(self.level_max());
+        let steps = 0..self.steps();
+        let most = steps.map(|step| self.most(tier, step)).fold(0.0, f64::max);
         let mut supplies = vec![self.supply(tier, 0, 0)];
         let mut count = 0;
         while count < vms_max && (count < problem.min_vms.0 || supplies[count as usize] < most) {
@@ -132,7 +145,7 @@ impl<'a> Demand<'a> {
     fn cost_row(&self, tier: usize, step: usize, supplies: &[f64]) -> Vec<f64> {
         let curve = &self.curves[tier][step];
         let least = curve.quantile(self.levels[0]) * (1.0 - SHORT_SHARE);
-        let most = curve.quantile(self.level_max());
+        let most = self.most(tier, step);
         let problem = &self.request.tiers[tier];
         let within_reach = reach(problem, step);
         let rows = (0_u32..).zip(supplies);
@@ -292,6 +305,24 @@ impl<'a> Demand<'a> {
             initial_option: link.initial,
         })
     }
+}
+
+/// Demand per step as distributions. What is on in the steps of a peak must hold until a next plan can
+/// change anything, so each of them has the distribution of the peak.
+fn curves(tier: &TierProblem) -> Vec<DemandCurve> {
+    let peak = tier.peak.as_ref().map(|peak| {
+        (
+            usize::from(peak.steps),
+            DemandCurve::of_peak(&peak.quantiles),
+        )
+    });
+    let steps = tier.demand.iter().enumerate();
+    steps
+        .map(|(step, quantiles)| match &peak {
+            Some((until, curve)) if step < *until => curve.clone(),
+            _ => DemandCurve::new(quantiles),
+        })
+        .collect()
 }
 
 #[expect(

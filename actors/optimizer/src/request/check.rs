@@ -62,6 +62,7 @@ fn tier(tier: &TierProblem, index: usize, steps: usize) -> Result<(), ProblemErr
             "give 0 or more",
         ));
     }
+    peak(tier, index, steps)?;
     if tier
         .service
         .is_some_and(|service| service.service_time_us == 0)
@@ -71,6 +72,26 @@ fn tier(tier: &TierProblem, index: usize, steps: usize) -> Result<(), ProblemErr
             0,
             "give at least 1",
         ));
+    }
+    Ok(())
+}
+
+fn peak(tier: &TierProblem, index: usize, steps: usize) -> Result<(), ProblemError> {
+    let Some(peak) = &tier.peak else {
+        return Ok(());
+    };
+    let at = |key: &str| format!("tiers[{index}].peak.{key}");
+    let price = peak.missed_step_price;
+    if price.0 < 0 {
+        return Err(ProblemError::new(
+            at("missed_step_price"),
+            price,
+            "give 0 or more",
+        ));
+    }
+    if peak.steps == 0 || usize::from(peak.steps) > steps {
+        let remedy = format!("give 1 to {steps} steps");
+        return Err(ProblemError::new(at("steps"), peak.steps, remedy));
     }
     Ok(())
 }

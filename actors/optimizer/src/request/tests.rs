@@ -1,7 +1,8 @@
 use super::*;
 use crate::demand::DemandCurve;
 use twinscale_protocol::optimizer::{
-    LinkProblem, PlanMethod, PlanRules, PlanTrigger, TierProblem, VmOption, VolumeProblem,
+    LinkProblem, PeakProblem, PlanMethod, PlanRules, PlanTrigger, TierProblem, VmOption,
+    VolumeProblem,
 };
 use twinscale_protocol::stack::{LinkOption, ServiceModel};
 use twinscale_protocol::{
@@ -41,6 +42,7 @@ fn tier(name: &str, steps: u16, options: Vec<VmOption>) -> TierProblem {
         stop_max_per_step: VmCount(50),
         service: None,
         unserved_price_per_unit_hour: MicroDollars(400_000),
+        peak: None,
     }
 }
 
@@ -122,6 +124,33 @@ fn dearer_unserved_demand_buys_more_vms() {
             .sum()
     };
     assert!(vms(&dear) > vms(&one_type()));
+}
+
+#[test]
+fn a_priced_peak_is_covered_as_far_as_a_vm_pays() {
+    // The peak misses 8 + 2 s with a probability of e^-s: one VM pays while the miss it saves costs more.
+    let levels = twinscale_protocol::PEAK_LEVELS;
+    let quantiles = levels.map(|level| FixedValue::from_model(8.0 - 2.0 * (1.0 - level).ln()));
+    let mut request = one_type();
+    request.rules.level_min = PartsPerMillion(500_000);
+    request.rules.risk_budget = PartsPerMillion(1_000_000);
+    request.tiers[0].unserved_price_per_unit_hour = MicroDollars(0);
+    let mut counts = Vec::new();
+    for times in [1, 10, 100, 1_000, 100_000] {
+        request.tiers[0].peak = Some(PeakProblem {
+            steps: 3,
+            quantiles,
+            missed_step_price: MicroDollars(100_000 * times),
+        });
+        // Nothing runs yet and starts are free: what is left is the price of a VM against a miss.
+        request.tiers[0].options[0].start_cost = MicroDollars(0);
+        let found = plan(&request, ONE).expect("a plan");
+        let first = &found.allocation.vms[0].counts[..3];
+        assert!(first.iter().all(|count| *count == first[0]), "{first:?}");
+        counts.push(first[0].0);
+    }
+    // By hand: the least c with times * (e^-(c-8)/2 - e^-(c-7)/2) < 1, and the median of 9.4 at least.
+    assert_eq!(counts, [10, 11, 16, 20, 30]);
 }
 
 #[test]

@@ -142,6 +142,17 @@ pub(super) fn is_known(state: &TwinState, seen: &ObserveReply) -> bool {
         && start_up.into_iter().eq(state.start_up().iter())
 }
 
+/// Steps until what is asked for now serves the series: the longest of the tiers that serve it.
+fn lead_steps(state: &TwinState, config: &TwinConfig, key: &SeriesKey) -> u16 {
+    let tiers = config.stack.tiers.iter();
+    let lead = tiers
+        .filter(|tier| tier.demand == *key)
+        .map(|tier| state.lead(tier).0)
+        .max()
+        .unwrap_or(0);
+    u16::try_from(lead.div_ceil(config.interval.0.max(1))).unwrap_or(u16::MAX)
+}
+
 fn window(
     state: &TwinState,
     config: &TwinConfig,
@@ -168,6 +179,7 @@ fn window(
     SeriesWindow {
         first_at,
         values: state.interval_means(&key, first_at, interval, steps),
+        lead_steps: lead_steps(state, config, &key),
         calibration: state.calibration(&key).to_vec(),
         key,
     }

@@ -1,9 +1,9 @@
 //! The last forecast, for a turn that got no fresh one: shifted to the present and widened, in integers.
 
 use crate::state::TwinState;
-use twinscale_protocol::forecaster::{ForecastSource, SeriesForecast};
-use twinscale_protocol::quantile::MEDIAN;
-use twinscale_protocol::{DomainTime, FixedValue, Quantiles};
+use twinscale_protocol::forecaster::{ForecastSource, PeakForecast, SeriesForecast};
+use twinscale_protocol::quantile::{MEDIAN, PEAK_MEDIAN};
+use twinscale_protocol::{DomainTime, FixedValue};
 
 /// By how much every stale turn widens the distances from the median, in per cent: a day without
 /// forecasts makes a range ten times as wide.
@@ -34,25 +34,37 @@ fn moved(forecast: &SeriesForecast, at: DomainTime) -> SeriesForecast {
     let quantiles = (0..steps)
         .filter_map(|step| {
             let step = step.saturating_add(offset).min(steps.saturating_sub(1));
-            forecast.quantiles.get(step).map(widened)
+            forecast
+                .quantiles
+                .get(step)
+                .map(|quantiles| widened(quantiles, MEDIAN))
         })
         .collect();
     SeriesForecast {
         first_step_at: at,
         quantiles,
+        peak: forecast.peak.clone().map(widened_peak),
         source: ForecastSource::Stale,
         ..forecast.clone()
     }
 }
 
-fn widened(quantiles: &Quantiles) -> Quantiles {
-    let median = quantiles.get(MEDIAN).map_or(0, |value| i128::from(value.0));
+/// The same peak, as if it were that of the present, less sure.
+fn widened_peak(peak: PeakForecast) -> PeakForecast {
+    PeakForecast {
+        quantiles: widened(&peak.quantiles, PEAK_MEDIAN),
+        ..peak
+    }
+}
+
+fn widened<const N: usize>(quantiles: &[FixedValue; N], middle: usize) -> [FixedValue; N] {
+    let median = quantiles.get(middle).map_or(0, |value| i128::from(value.0));
     let spread = median * SPREAD_PERCENT / 100;
     let mut wide = *quantiles;
     for (level, value) in wide.iter_mut().enumerate() {
         let distance = i128::from(value.0) - median;
         let further = distance * (100 + WIDENING_PERCENT) / 100;
-        let moved = match level.cmp(&MEDIAN) {
+        let moved = match level.cmp(&middle) {
             std::cmp::Ordering::Less => median + further - spread,
             std::cmp::Ordering::Equal => median,
             std::cmp::Ordering::Greater => median + further + spread,

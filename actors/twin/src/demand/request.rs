@@ -5,8 +5,8 @@ use crate::state::TwinState;
 use crate::stored::v1::TwinConfig;
 use twinscale_protocol::forecaster::SeriesForecast;
 use twinscale_protocol::optimizer::{
-    LinkProblem, Plan, PlanAllocation, PlanRequest, PlanRules, PlanTrigger, PlanVms, PlanVolume,
-    TierProblem, VmOption, VolumeProblem,
+    LinkProblem, PeakProblem, Plan, PlanAllocation, PlanRequest, PlanRules, PlanTrigger, PlanVms,
+    PlanVolume, TierProblem, VmOption, VolumeProblem,
 };
 use twinscale_protocol::policy::Policy;
 use twinscale_protocol::provisioner::{Action, ObservedVm};
@@ -158,8 +158,10 @@ impl Builder<'_> {
         let policy = &self.config.policy;
         let interval = self.config.interval;
         let lead = self.state.lead(tier);
-        // A start that fits into one step is made that much before the step, so it costs no step.
-        let delay_steps = if lead <= interval {
+        let priced = self.has_priced_peak(tier)?;
+        // A start that fits into one step is made that much before the step, so it costs no step; a
+        // peak that is planned for covers the steps of the start itself.
+        let delay_steps = if lead <= interval || priced {
             0
         } else {
             steps_of(lead, interval)
@@ -172,6 +174,7 @@ impl Builder<'_> {
         let priced = options.iter();
         let priced = priced.map(|option| (option.price_per_hour, option.capacity));
         let unserved = unserved_price(policy, priced).unwrap_or_default();
+        let peak = self.peak(tier, &options, steps)?;
         Ok(TierProblem {
             name: tier.name.clone(),
             demand: self.demand(tier.name.as_str(), &tier.demand, steps)?,
@@ -184,7 +187,43 @@ impl Builder<'_> {
             stop_max_per_step: policy.limits.step_in_max,
             service: tier.service,
             unserved_price_per_unit_hour: unserved,
+            peak,
         })
+    }
+
+    fn has_priced_peak(&self, tier: &Tier) -> Result<bool, DemandError> {
+        let sla = &self.config.policy.sla;
+        let forecast = self.forecast(tier.name.as_str(), &tier.demand)?;
+        // The search knows no peak: it is for several types, whose plans hold for hours.
+        Ok(tier.vm_types.len() == 1
+            && sla.under_provisioned_step_price_ratio.0 > 0
+            && forecast.peak.is_some())
+    }
+
+    /// The peak until a next plan can change anything, with the price of missing it.
+    fn peak(
+        &self,
+        tier: &Tier,
+        options: &[VmOption],
+        steps: u16,
+    ) -> Result<Option<PeakProblem>, DemandError> {
+        if !self.has_priced_peak(tier)? {
+            return Ok(None);
+        }
+        let forecast = self.forecast(tier.name.as_str(), &tier.demand)?;
+        let (Some(peak), [option]) = (&forecast.peak, options) else {
+            return Ok(None);
+        };
+        Ok(Some(PeakProblem {
+            steps: peak.steps.clamp(1, steps.max(1)),
+            quantiles: peak.quantiles,
+            missed_step_price: missed_step_price(
+                self.config.policy.sla.under_provisioned_step_price_ratio,
+                peak.mean,
+                option,
+                self.config.interval,
+            ),
+        }))
     }
 
     fn option(
@@ -309,6 +348,24 @@ pub(crate) fn unserved_price(
         whole.div_euclid(capacity) + i128::from(whole.rem_euclid(capacity) > 0)
     };
     options.map(per_unit).min().map(money)
+}
+
+/// The price of an under-provisioned step: the policy's multiple of what the VMs for the mean demand, at
+/// least one, cost in a step.
+fn missed_step_price(
+    ratio: FixedValue,
+    mean: FixedValue,
+    option: &VmOption,
+    interval: Seconds,
+) -> MicroDollars {
+    let capacity = i128::from(option.capacity.0.max(1));
+    let millionths = (i128::from(mean.0) * i128::from(MICROS) / capacity).max(i128::from(MICROS));
+    let step_price = i128::from(option.price_per_hour.0) * i128::from(interval.0);
+    let price = step_price
+        .saturating_mul(millionths)
+        .saturating_mul(i128::from(ratio.0))
+        / (3_600 * i128::from(MICROS) * i128::from(MICROS));
+    money(price)
 }
 
 fn rules(policy: &Policy, interval: Seconds, steps: u16) -> PlanRules {

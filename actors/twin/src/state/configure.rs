@@ -130,6 +130,12 @@ fn check_sla(sla: &Sla) -> Result<(), String> {
             "sla.unserved_price_ratio {ratio} is negative: use 0 or more"
         ));
     }
+    if sla.under_provisioned_step_price_ratio.0 < 0 {
+        let ratio = sla.under_provisioned_step_price_ratio;
+        return Err(format!(
+            "sla.under_provisioned_step_price_ratio {ratio} is negative: use 0 or more"
+        ));
+    }
     Ok(())
 }
 

@@ -80,6 +80,16 @@ fn check_forecasts(forecasts: &[SeriesForecast]) -> Result<(), NotApplied> {
                  {HORIZON_STEPS_MAX} steps of at least 1 s"
             )));
         }
+        if let Some(peak) = &forecast.peak {
+            let first = peak.quantiles.first().map_or(0, |value| value.0);
+            if first < 0 || !peak.quantiles.is_sorted() || peak.steps == 0 || peak.mean.0 < 0 {
+                return Err(invalid(format!(
+                    "forecast of series {key}, peak of {} steps: steps must be 1 or more, quantiles and \
+                     mean zero or more, quantiles not descend",
+                    peak.steps
+                )));
+            }
+        }
         for (step, quantiles) in forecast.quantiles.iter().enumerate() {
             let first = quantiles.first().map_or(0, |value| value.0);
             if first < 0 || !quantiles.is_sorted() {

@@ -96,6 +96,7 @@ impl ForecastClient for DayBefore {
                     quantiles: (0..usize::from(request.horizon_steps))
                         .map(|step| range(seen(step).unwrap_or(last)))
                         .collect(),
+                    peak: None,
                     source: ForecastSource::SeasonalFallback("a test".to_owned()),
                     context: ForecastContext::default(),
                 }
