@@ -13,7 +13,6 @@
 use crate::rows::StepQuantiles;
 use crate::series::Series;
 use crate::stored::v1::{self, BUCKETS};
-use crate::stored::{StoredCalibration, decode, encode};
 use twinscale_protocol::quantile::MEDIAN;
 use twinscale_protocol::{QUANTILE_LEVELS, QUANTILES, WeightsId};
 
@@ -44,7 +43,7 @@ pub(crate) struct Calibration {
 impl Calibration {
     /// Continues a stored calibration, or starts afresh when it belongs to other weights or steps.
     pub(crate) fn restore(
-        bytes: &[u8],
+        stored: Option<&v1::Calibration>,
         weights: &WeightsId,
         series: &Series,
         shape: usize,
@@ -55,7 +54,7 @@ impl Calibration {
             learnt_until_s: None,
             factors: [[0; QUANTILES]; BUCKETS],
         };
-        let Some(StoredCalibration::V1(stored)) = decode(bytes) else {
+        let Some(stored) = stored else {
             return fresh;
         };
         let fits = stored.weights == weights.as_str()
@@ -71,18 +70,15 @@ impl Calibration {
         }
     }
 
-    /// Turns the calibration into the bytes that the twin keeps.
-    pub(crate) fn store(&self, weights: &WeightsId) -> Vec<u8> {
-        let Some(learnt_until_s) = self.learnt_until_s else {
-            return Vec::new();
-        };
-        encode(StoredCalibration::V1(v1::Calibration {
+    /// Turns the calibration into what the twin keeps; nothing before something was learnt.
+    pub(crate) fn store(&self, weights: &WeightsId) -> Option<v1::Calibration> {
+        Some(v1::Calibration {
             weights: weights.to_string(),
             interval_s: self.interval_s,
             shape: u16::try_from(self.shape).unwrap_or(u16::MAX),
-            learnt_until_s,
+            learnt_until_s: self.learnt_until_s?,
             factors: self.factors,
-        }))
+        })
     }
 
     /// Origins whose forecasts can be compared with what came and were not yet, ascending.

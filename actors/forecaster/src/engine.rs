@@ -13,10 +13,13 @@ use crate::fallback;
 use crate::network::{
     BATCH_ROWS, HORIZON_SHAPES, HORIZON_STEPS_MAX, NetworkError, QuantileNetwork, horizon_shape,
 };
+use crate::peak::PeakModel;
 use crate::rows::{Row, StepQuantiles, run_rows};
 use crate::series::{Series, SeriesError};
+use crate::stored::{decode, encode, v1};
 use twinscale_protocol::forecaster::{
-    ForecastContext, ForecastReply, ForecastRequest, ForecastSource, SeriesForecast, SeriesWindow,
+    ForecastContext, ForecastReply, ForecastRequest, ForecastSource, PeakForecast, SeriesForecast,
+    SeriesWindow,
 };
 use twinscale_protocol::{
     DomainTime, Event, EventKind, FixedValue, QUANTILES, SeriesKey, WeightsId, WireError,
@@ -35,6 +38,9 @@ pub const SERIES_MAX: usize = 256;
 
 /// Longest interval whose patterns the network was trained on.
 const NETWORK_INTERVAL_S_MAX: i64 = 7200;
+
+/// Days whose mean demand goes with a peak.
+const PEAK_MEAN_DAYS: usize = 28;
 
 /// Steps of history below which the network is not asked.
 const NETWORK_STEPS_MIN: usize = 12;
@@ -179,8 +185,10 @@ struct Job {
     shape: Option<usize>,
     reason: String,
     calibration: Calibration,
-    /// What came with the request, to be handed back by the fallback.
-    stored: Vec<u8>,
+    /// The network's calibration as it came, to be handed back by the fallback.
+    stored: Option<v1::Calibration>,
+    /// What was learnt of the peaks, this window included; none without a series.
+    peak: Option<PeakModel>,
     quantiles: StepQuantiles,
 }
 
@@ -234,12 +242,16 @@ fn prepare_one(
     };
     let reason = reason_against(series.as_ref());
     let shape = reason.is_none().then_some(shape);
+    let stored = decode(&window.calibration);
     let calibration = match (&series, shape) {
         (Some(series), Some(shape)) => {
-            Calibration::restore(&window.calibration, weights, series, shape)
+            Calibration::restore(stored.network.as_ref(), weights, series, shape)
         }
         _ => Calibration::default(),
     };
+    let peak = series
+        .as_ref()
+        .map(|series| learn_peaks(series, stored.peak, window.lead_steps));
     Ok(Job {
         key: window.key.clone(),
         context: context_of(request, window, &events),
@@ -247,9 +259,21 @@ fn prepare_one(
         shape,
         reason: reason.unwrap_or_default(),
         calibration,
-        stored: window.calibration.clone(),
+        stored: stored.network,
+        peak,
         quantiles: Vec::new(),
     })
+}
+
+/// Goes on with what the twin knows of its peaks, or begins with what the window shows.
+fn learn_peaks(series: &Series, stored: Option<v1::Peak>, lead_steps: u16) -> PeakModel {
+    let steps = usize::from(lead_steps).saturating_add(1);
+    let known = stored
+        .and_then(PeakModel::restore)
+        .filter(|peak| peak.fits(series, steps));
+    let mut peak = known.unwrap_or_else(|| PeakModel::new(series, steps));
+    peak.learn(series);
+    peak
 }
 
 fn check_window(request: &ForecastRequest, window: &SeriesWindow) -> Result<(), ForecastError> {
@@ -351,13 +375,17 @@ fn reply(request: &ForecastRequest, jobs: Vec<Job>, weights: &WeightsId) -> Fore
     let horizon = usize::from(request.horizon_steps);
     for job in jobs {
         let (quantiles, source, calibration) = finish(&job, horizon, weights);
-        calibrations.push(calibration);
+        let peak = peak_of(&job);
+        calibrations.push(encode(v1::Stored {
+            network: calibration,
+            peak: job.peak.as_ref().map(PeakModel::store),
+        }));
         forecasts.push(SeriesForecast {
             key: job.key,
             first_step_at: request.issued_at,
             interval: request.interval,
             quantiles: quantiles.into_iter().map(fixed).collect(),
-            peak: None,
+            peak,
             source,
             context: job.context,
         });
@@ -368,11 +396,24 @@ fn reply(request: &ForecastRequest, jobs: Vec<Job>, weights: &WeightsId) -> Fore
     }
 }
 
+/// The peak in the metric's unit.
+fn peak_of(job: &Job) -> Option<PeakForecast> {
+    let (series, peak) = (job.series.as_ref()?, job.peak.as_ref()?);
+    let quantiles = peak.forecast(series)?;
+    let last = series.len().saturating_sub(1);
+    let mean = series.mean(last, PEAK_MEAN_DAYS * series.steps_per_day());
+    Some(PeakForecast {
+        steps: u16::try_from(peak.steps()).unwrap_or(u16::MAX),
+        quantiles: quantiles.map(FixedValue::from_model),
+        mean: FixedValue::from_model(mean),
+    })
+}
+
 fn finish(
     job: &Job,
     horizon: usize,
     weights: &WeightsId,
-) -> (StepQuantiles, ForecastSource, Vec<u8>) {
+) -> (StepQuantiles, ForecastSource, Option<v1::Calibration>) {
     let fallback = || ForecastSource::SeasonalFallback(job.reason.clone());
     match (&job.series, job.shape) {
         (Some(_), Some(_)) => {

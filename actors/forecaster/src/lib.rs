@@ -16,6 +16,7 @@ pub mod features;
 mod fixtures;
 pub mod network;
 mod numeric;
+mod peak;
 mod rows;
 pub mod series;
 pub mod stored;

@@ -80,8 +80,12 @@ pub const CONTEXT_SHORT: Seconds = Seconds(14 * 86_400);
 /// Step from which on the long context is sent.
 pub const CONTEXT_LONG_FROM: Seconds = Seconds(1_800);
 
-/// Most steps of context: two weeks of five minutes.
-pub const CONTEXT_STEPS_MAX: usize = 4_096;
+/// Most steps of context: eight days of minutes, so that the same time of the week before is in it.
+pub const CONTEXT_STEPS_MAX: usize = 11_520;
+
+/// Most steps of the first context of a series, from which the forecaster learns what is usual: two weeks
+/// of minutes, ten of five minutes, two years of hours.
+pub const CONTEXT_STEPS_FIRST: usize = 20_160;
 
 /// Steps that a late sample may lag behind before its step is left unjudged: one, since the next turn asks
 /// again.

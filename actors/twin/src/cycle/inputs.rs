@@ -2,7 +2,8 @@
 
 use crate::demand;
 use crate::limits::{
-    CONTEXT_LONG, CONTEXT_LONG_FROM, CONTEXT_SHORT, CONTEXT_STEPS_MAX, PLAN_PERIOD,
+    CONTEXT_LONG, CONTEXT_LONG_FROM, CONTEXT_SHORT, CONTEXT_STEPS_FIRST, CONTEXT_STEPS_MAX,
+    PLAN_PERIOD,
 };
 use crate::state::TwinState;
 use crate::stored::v1::TwinConfig;
@@ -166,8 +167,13 @@ fn window(
     } else {
         CONTEXT_SHORT
     };
-    let wanted = usize::try_from(context.0 / interval.0.max(1)).unwrap_or(CONTEXT_STEPS_MAX);
-    let wanted = i64::try_from(wanted.clamp(1, CONTEXT_STEPS_MAX)).unwrap_or(1);
+    let usual = usize::try_from(context.0 / interval.0.max(1)).unwrap_or(CONTEXT_STEPS_MAX);
+    let wanted = if state.calibration(&key).is_empty() {
+        CONTEXT_STEPS_FIRST
+    } else {
+        usual.clamp(1, CONTEXT_STEPS_MAX)
+    };
+    let wanted = i64::try_from(wanted).unwrap_or(1);
     // Nothing before the first sample is missing: there was nothing yet.
     let known = state.oldest_sample_at(&key).map_or(0, |oldest| {
         let known = issued_at.seconds_since(oldest.floor_to(interval));

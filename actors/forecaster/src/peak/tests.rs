@@ -1,0 +1,148 @@
+use super::*;
+use crate::stored::{decode, encode, v1};
+use rand::{Rng as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+
+const START_S: i64 = 1_600_041_600;
+const STEPS: usize = 2;
+
+/// Demand with a day's rhythm, noise that grows with it, and rare bursts; every 97th sample is missing.
+fn demand(days: usize, seed: u64) -> Vec<Option<f64>> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    (0..days * 24)
+        .map(|hour| {
+            let wave = 12.0 + 8.0 * (hour as f64 * std::f64::consts::TAU / 24.0).sin();
+            let noise: f64 = (0..6).map(|_| rng.random_range(-0.5..0.5)).sum();
+            let burst = if rng.random_bool(0.01) { 30.0 } else { 0.0 };
+            (hour % 97 != 0).then(|| (wave * (1.0 + 0.1 * noise) + burst).max(0.0))
+        })
+        .collect()
+}
+
+fn series(values: &[Option<f64>]) -> Series {
+    Series::new(START_S, 3_600, values).expect("a series")
+}
+
+fn learnt(values: &[Option<f64>]) -> PeakModel {
+    let series = series(values);
+    let mut model = PeakModel::new(&series, STEPS);
+    model.learn(&series);
+    model
+}
+
+#[test]
+fn quantiles_are_passed_as_often_as_they_say() {
+    let values = demand(400, 1);
+    let mut model = learnt(&values[..2_400]);
+    let mut passed = [0_u32; PEAK_QUANTILES];
+    let mut peaks = 0;
+    for end in 2_400..values.len() - STEPS {
+        let known = series(&values[..end]);
+        model.learn(&known);
+        let quantiles = model.forecast(&known).expect("enough was learnt");
+        assert!(quantiles.is_sorted() && quantiles[0] >= 0.0);
+        let ahead: Option<Vec<f64>> = values[end..end + STEPS].iter().copied().collect();
+        let Some(ahead) = ahead else { continue };
+        let peak = ahead.into_iter().fold(0.0, f64::max);
+        peaks += 1;
+        for (count, quantile) in passed.iter_mut().zip(quantiles) {
+            *count += u32::from(peak > quantile);
+        }
+    }
+    for (level, count) in PEAK_LEVELS.iter().zip(passed) {
+        let share = f64::from(count) / f64::from(peaks);
+        let wanted = 1.0 - level;
+        // Four standard deviations of a share, and a little for what is still being learnt.
+        let slack = 4.0 * (wanted * level / f64::from(peaks)).sqrt() + 0.1 * wanted + 5e-4;
+        assert!((share - wanted).abs() < slack, "{level}: {share}");
+    }
+}
+
+#[test]
+fn what_comes_later_changes_nothing() {
+    let values = demand(60, 2);
+    let known = series(&values[..1_000]);
+    let forecast = learnt(&values[..1_000]).forecast(&known);
+    let mut other = values.clone();
+    for value in &mut other[1_000..] {
+        *value = Some(9_999.0);
+    }
+    // Learnt from the longer series up to the same moment, then asked as of that moment.
+    let mut model = PeakModel::new(&known, STEPS);
+    model.learn(&series(&other[..1_000]));
+    assert_eq!(model.forecast(&known), forecast);
+    assert!(forecast.is_some());
+}
+
+#[test]
+fn step_by_step_through_bytes_or_at_once_is_the_same() {
+    let values = demand(40, 3);
+    let mut kept = encode(v1::Stored {
+        network: None,
+        peak: Some(learnt(&values[..600]).store()),
+    });
+    let mut stepwise = None;
+    for end in 601..=values.len() {
+        // A window that moves along; the lag of a week is always in it.
+        let first = end.saturating_sub(500);
+        let start_s = START_S + 3_600 * i64::try_from(first).expect("small");
+        let window = Series::new(start_s, 3_600, &values[first..end]).expect("a series");
+        let stored = decode(&kept).peak.expect("it was kept");
+        let mut model = PeakModel::restore(stored).expect("it is sound");
+        assert!(model.fits(&window, STEPS));
+        model.learn(&window);
+        kept = encode(v1::Stored {
+            network: None,
+            peak: Some(model.store()),
+        });
+        stepwise = model.forecast(&window);
+    }
+    // The unit is that of the first window.
+    let mut at_once = learnt(&values[..600]);
+    at_once.learn(&series(&values));
+    let at_once = at_once.forecast(&series(&values)).expect("learnt");
+    for (one, other) in stepwise.expect("learnt").iter().zip(at_once) {
+        // Running sums begin elsewhere, which rounds differently.
+        assert!((one - other).abs() < 1e-6 * other.max(1.0), "{one} {other}");
+    }
+    assert!(kept.len() < 8_192, "{} bytes", kept.len());
+}
+
+#[test]
+fn little_history_constants_and_other_steps_do_no_harm() {
+    let short = demand(3, 4);
+    assert_eq!(learnt(&short).forecast(&series(&short)), None);
+    for constant in [0.0, 3.0, 1e12] {
+        let flat = vec![Some(constant); 600];
+        let quantiles = learnt(&flat).forecast(&series(&flat)).expect("learnt");
+        for quantile in quantiles {
+            assert!(
+                (quantile - constant).abs() <= 0.02 * constant + 0.02,
+                "{quantiles:?}"
+            );
+        }
+    }
+    let values = demand(20, 5);
+    let model = learnt(&values);
+    assert!(!model.fits(&series(&values), STEPS + 1));
+    assert!(!model.fits(&series(&values[..200]), STEPS));
+    let later = Series::new(START_S + 3_600 * 5_000, 3_600, &values).expect("a series");
+    assert!(!model.fits(&later, STEPS));
+}
+
+#[test]
+fn what_is_kept_in_another_shape_is_not_taken() {
+    let good = learnt(&demand(20, 6)).store();
+    assert!(PeakModel::restore(good.clone()).is_some());
+    let mut histograms = good.clone();
+    histograms.histograms.pop();
+    let mut products = good.clone();
+    products.centre.products.pop();
+    let mut unit = good.clone();
+    unit.unit = f64::NAN;
+    let mut steps = good;
+    steps.steps = 0;
+    for broken in [histograms, products, unit, steps] {
+        assert_eq!(PeakModel::restore(broken), None);
+    }
+}
