@@ -5,6 +5,7 @@ use crate::load::parse_toml;
 use crate::read::Section;
 use crate::shape;
 use crate::violation::{ConfigError, Violation, Violations};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use toml::Table;
 use twinscale_protocol::{NodeId, Seconds};
@@ -24,6 +25,31 @@ pub struct NodeSettings {
     pub horizon_steps: u16,
     /// Domain time between two searches.
     pub plan_every: Seconds,
+    /// Where the HTTP API listens.
+    pub listen: SocketAddr,
+    /// Length of a planning step where a customer's stack does not say it.
+    pub interval: Seconds,
+    /// Connections served at once.
+    pub connections_max: usize,
+    /// Largest request body, in bytes, unpacked.
+    pub body_bytes_max: usize,
+    /// How far a sample may lie ahead of the node's clock.
+    pub future_max: Seconds,
+    /// Series of all customers together.
+    pub series_max: usize,
+    /// Customers that may send samples before they have a policy.
+    pub unconfigured_max: usize,
+    /// Turns of twins that run at once.
+    pub turns_at_once: usize,
+    /// Time that requests under way have to end when the node stops.
+    pub drain: Seconds,
+}
+
+impl Default for NodeSettings {
+    /// Every key has its documented default.
+    fn default() -> Self {
+        build(None, &mut Violations::default()).expect("the defaults are valid")
+    }
 }
 
 impl NodeSettings {
@@ -65,13 +91,35 @@ fn build(table: Option<&Table>, violations: &mut Violations) -> Option<NodeSetti
                 "for example: name = \"node-a\"",
             ));
         })
-        .ok()?;
+        .ok();
+    let listen = node.text("listen").unwrap_or_default();
+    let listen = listen
+        .parse::<SocketAddr>()
+        .map_err(|error| {
+            violations.push(Violation::new(
+                "node.listen",
+                format!("{listen:?}"),
+                error.to_string(),
+                "for example: listen = \"127.0.0.1:7878\"",
+            ));
+        })
+        .ok();
+    let count = |key| usize::try_from(node.whole(key)).unwrap_or(usize::MAX);
     Some(NodeSettings {
-        name,
+        name: name?,
         data_dir: PathBuf::from(node.text("data_dir").unwrap_or_default()),
         compute_threads: node.whole_u32("compute_threads"),
         seed: node.whole("seed"),
         horizon_steps: u16::try_from(node.whole("horizon_steps")).unwrap_or(u16::MAX),
         plan_every: Seconds(node.whole_u32("plan_every_s")),
+        listen: listen?,
+        interval: Seconds(node.whole_u32("interval_s")),
+        connections_max: count("connections_max"),
+        body_bytes_max: count("body_bytes_max"),
+        future_max: Seconds(node.whole_u32("future_max_s")),
+        series_max: count("series_max"),
+        unconfigured_max: count("unconfigured_max"),
+        turns_at_once: count("turns_at_once"),
+        drain: Seconds(node.whole_u32("drain_s")),
     })
 }

@@ -33,7 +33,7 @@ use twinscale_twin::{
 };
 
 /// Requests that wait for a shared actor: one per twin of a busy node, with room.
-const SHARED_MAILBOX: usize = 1_024;
+pub const SHARED_MAILBOX: usize = 1_024;
 
 /// Messages that wait for a twin: a tick, and a few questions.
 const TWIN_MAILBOX: usize = 16;

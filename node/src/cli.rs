@@ -5,6 +5,7 @@ mod bench;
 mod demo;
 mod output;
 mod plan;
+mod run;
 mod train;
 
 use crate::console;
@@ -32,6 +33,8 @@ enum Command {
     Demo(demo::DemoArguments),
     /// Replay your own history and show what provisioning ahead would have saved.
     Backtest(backtest::BacktestArguments),
+    /// Run the daemon: the loop on real time behind an HTTP API.
+    Run(run::RunArguments),
     /// Solve an allocation problem file.
     Plan(plan::PlanArguments),
     /// Train forecast weights on a data directory.
@@ -66,6 +69,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Command::Demo(arguments) => demo::run(&arguments, quiet)?,
         Command::Backtest(arguments) => backtest::run(&arguments, quiet)?,
+        Command::Run(arguments) => run::run(&arguments, quiet)?,
         Command::Plan(arguments) => plan::run(&arguments, quiet)?,
         Command::Train(arguments) => train::run(&arguments, quiet)?,
         Command::Bench(arguments) => bench::run(&arguments, quiet)?,
@@ -83,7 +87,7 @@ fn runtime(threads: usize) -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads.max(1))
         .thread_name("node")
-        .enable_time()
+        .enable_all()
         .build()?)
 }
 

@@ -39,6 +39,17 @@ pub enum ExpectedError {
         #[source]
         source: std::io::Error,
     },
+    /// The environment does not give what is needed.
+    #[error("{context}")]
+    Environment {
+        /// What failed, and where.
+        context: String,
+        /// What to do.
+        hint: String,
+        /// The cause, if there is one.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
     /// Nothing satisfies what was asked for.
     #[error("{context}")]
     Infeasible {
@@ -93,7 +104,7 @@ impl ExpectedError {
         match self {
             Self::Input { source, .. } if source.as_deref().is_some_and(is_out_of_reach) => 4,
             Self::Input { .. } => 3,
-            Self::File { .. } => 4,
+            Self::File { .. } | Self::Environment { .. } => 4,
             Self::Infeasible { .. } => 5,
             Self::Refused { .. } => 6,
         }
@@ -104,7 +115,9 @@ impl ExpectedError {
         match self {
             Self::Input { hint, .. } => hint.as_deref(),
             Self::File { source, .. } => file_hint(source),
-            Self::Infeasible { hint, .. } | Self::Refused { hint, .. } => Some(hint),
+            Self::Environment { hint, .. }
+            | Self::Infeasible { hint, .. }
+            | Self::Refused { hint, .. } => Some(hint),
         }
     }
 }

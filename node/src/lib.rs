@@ -17,6 +17,7 @@ pub mod report;
 pub mod rivals;
 pub mod samples;
 pub mod score;
+pub mod service;
 pub mod summary;
 pub mod trace;
 pub mod workload;

@@ -1,0 +1,142 @@
+//! `twinscale run`: the daemon.
+
+use crate::assembly::ForecastWeights;
+use crate::console;
+use crate::error::ExpectedError;
+use crate::service::daemon::{DaemonOptions, Ended, Started, run as run_daemon};
+use crate::service::wall_clock::SystemWallClock;
+use clap::Args;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use twinscale_cluster_config::{NodeSettings, load_node};
+
+/// Runs the loop on real time behind an HTTP API, until SIGTERM or SIGINT.
+#[derive(Debug, Args)]
+pub(super) struct RunArguments {
+    /// Settings of the node (TOML, section [node]); every key has a default.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder of log and store; goes before the settings.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Address and port of the API; port 0 takes any free one; goes before the settings.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Root of all randomness; goes before the settings.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Other forecast weights than the shipped ones; their card is the .json file beside them.
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+}
+
+/// Worker threads of the API: none of them does model or search work.
+const WORKERS: usize = 2;
+
+pub(super) fn run(arguments: &RunArguments, quiet: bool) -> anyhow::Result<()> {
+    let options = DaemonOptions {
+        settings: settings(arguments)?,
+        weights: ForecastWeights::load(arguments.weights.as_deref())?,
+        wall: Arc::new(SystemWallClock),
+    };
+    let directory = options.settings.data_dir.display().to_string();
+    let runtime = super::runtime(WORKERS)?;
+    let ended = runtime.block_on(async {
+        let (mut first, mut second) = (Signals::listen()?, Signals::listen()?);
+        let started = |started: &Started| say_started(started, &directory);
+        let stop = async {
+            first.next().await;
+            if !quiet {
+                console::say("stopping; a second signal ends at once");
+            }
+        };
+        let at_once = async {
+            second.next().await;
+            second.next().await;
+        };
+        tokio::select! {
+            ended = run_daemon(options, started, stop) => ended,
+            () = at_once => Err(ended_at_once().into()),
+        }
+    });
+    // Work that does not end must not keep the process.
+    runtime.shutdown_background();
+    let Ended { cut_off, failure } = ended?;
+    if cut_off > 0 {
+        console::say(&format!(
+            "{cut_off} connections were cut off; their requests are not acknowledged"
+        ));
+    }
+    if let Some(reason) = failure {
+        return Err(ExpectedError::Environment {
+            context: format!("the node cannot store anything any more: {reason}"),
+            hint: "look at the disk, then start the node again: what was acknowledged is there"
+                .to_owned(),
+            source: None,
+        }
+        .into());
+    }
+    if !quiet {
+        console::say("stopped");
+    }
+    Ok(())
+}
+
+fn say_started(started: &Started, directory: &str) {
+    let Started {
+        address,
+        host,
+        twins,
+    } = started;
+    let found = host.twins;
+    console::say(&format!(
+        "twinscale listens on http://{address} (data in {directory}; {found} customers, {twins} of them \
+         configured)"
+    ));
+}
+
+fn ended_at_once() -> ExpectedError {
+    ExpectedError::Environment {
+        context: "ended at once by a second signal".to_owned(),
+        hint: "nothing that was acknowledged is lost; the next start recovers".to_owned(),
+        source: None,
+    }
+}
+
+fn settings(arguments: &RunArguments) -> anyhow::Result<NodeSettings> {
+    let mut settings = match &arguments.config {
+        Some(path) => load_node(path)
+            .map_err(|error| ExpectedError::input("the node's settings cannot be used", error))?,
+        None => NodeSettings::default(),
+    };
+    if let Some(data_dir) = &arguments.data_dir {
+        settings.data_dir.clone_from(data_dir);
+    }
+    settings.listen = arguments.listen.unwrap_or(settings.listen);
+    settings.seed = arguments.seed.unwrap_or(settings.seed);
+    Ok(settings)
+}
+
+/// The signals that end the daemon.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _terminate = self.terminate.recv() => {}
+            _interrupt = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The HTTP API: what it takes and shows, and its description in OpenAPI, made of the same handlers.
+
+mod batch;
+mod body;
+mod error;
+mod lines;
+mod node;
+mod refusal;
+mod router;
+mod sample_line;
+mod telemetry;
+
+pub use batch::{Batch, CustomerBatch, Places};
+pub use error::{ApiError, ErrorBody, ErrorCode, ErrorReply};
+pub use lines::{Line, LineSplitter};
+pub use node::{
+    ActorView, CustomerCounts, HealthReply, IngestCounts, NodeReply, NotReady, ReadyReply,
+    TurnCounts, TwinActorCounts, WriterCounts,
+};
+pub use refusal::{RefusalCode, Refusals, RefusedLine};
+pub use router::{openapi_json, router};
+pub use sample_line::{Moment, MomentForms, RefusedText, SampleLine, parse};
+pub use telemetry::TelemetryReply;

@@ -1,0 +1,345 @@
+//! How the node is: alive, ready, and what goes on inside.
+
+use super::error::{ApiError, ErrorReply};
+use crate::assembly::SHARED_MAILBOX;
+use crate::service::keeper::KeeperReport;
+use crate::service::state::Service;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use twinscale_supervision::{ChildState, Supervised};
+use twinscale_twin::HostStatus;
+use utoipa::ToSchema;
+
+/// The process answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HealthReply {
+    /// Always `live`.
+    pub status: String,
+}
+
+/// Whether the node serves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReadyReply {
+    /// Whether it takes samples and runs the loop.
+    pub ready: bool,
+    /// Why it does not, or what is impaired.
+    pub reasons: Vec<NotReady>,
+}
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NotReady {
+    /// What a program can act on.
+    pub code: String,
+    /// For people.
+    pub message: String,
+    /// Whether the node serves all the same.
+    pub serves: bool,
+}
+
+/// What goes on inside a node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct NodeReply {
+    /// Its name.
+    pub name: String,
+    /// The program's version.
+    pub version: String,
+    /// The node's clock, in seconds since 1970.
+    pub now: i64,
+    /// When it started.
+    pub started_at: i64,
+    /// Seconds since then.
+    pub uptime_s: i64,
+    /// Where it listens.
+    pub listen: String,
+    /// Memory that the process holds, in bytes; 0 where the system does not say.
+    pub resident_bytes: u64,
+    /// Whose samples it holds.
+    pub customers: CustomerCounts,
+    /// What came in since the start.
+    pub ingest: IngestCounts,
+    /// The writer of all twins.
+    pub writer: WriterCounts,
+    /// Turns of all twins since the start.
+    pub turns: TurnCounts,
+    /// The actors that all twins share.
+    pub actors: Vec<ActorView>,
+    /// The twins' actors.
+    pub twins: TwinActorCounts,
+}
+
+/// Customers and series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CustomerCounts {
+    /// Customers with a twin.
+    pub total: u64,
+    /// Of these, without a policy.
+    pub unconfigured: u64,
+    /// Most of these.
+    pub unconfigured_max: u64,
+    /// Series of all customers.
+    pub series: u64,
+    /// Most of these.
+    pub series_max: u64,
+}
+
+/// Samples since the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct IngestCounts {
+    /// Requests with samples.
+    pub requests: u64,
+    /// Samples stored for the first time.
+    pub accepted: u64,
+    /// Samples that came again.
+    pub duplicates: u64,
+    /// Samples that came again with another value.
+    pub corrected: u64,
+    /// Lines refused.
+    pub refused: u64,
+    /// Requests that were told to come back.
+    pub overloaded: u64,
+}
+
+/// The writer of all twins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WriterCounts {
+    /// Commands committed and applied.
+    pub commands: u64,
+    /// Batches in which they were: one fsync each.
+    pub batches: u64,
+    /// Commands refused because its queue was full.
+    pub overloaded: u64,
+}
+
+/// Turns since the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TurnCounts {
+    /// Turns that ended.
+    pub done: u64,
+    /// Turns without an answer.
+    pub failed: u64,
+    /// Turns without a fresh forecast.
+    pub stale: u64,
+    /// Turns that began a whole interval late.
+    pub late: u64,
+    /// Turns that run now.
+    pub running: u64,
+    /// Most of these.
+    pub running_max: u64,
+}
+
+/// The twins' actors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TwinActorCounts {
+    /// That run.
+    pub running: u64,
+    /// That come back.
+    pub restarting: u64,
+    /// Whose supervisor gave up.
+    pub given_up: u64,
+    /// Restarts of all.
+    pub restarts: u64,
+}
+
+/// One actor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ActorView {
+    /// Its name.
+    pub name: String,
+    /// `running`, `restarting` or `given-up`.
+    pub state: String,
+    /// Why it is not running.
+    pub reason: Option<String>,
+    /// Restarts since the start.
+    pub restarts: u64,
+    /// Messages that wait or are being handled.
+    pub mailbox: u64,
+    /// Most of these.
+    pub mailbox_max: u64,
+}
+
+/// Says that the process answers.
+#[utoipa::path(get, path = "/v1/health", tag = "node",
+    responses((status = 200, description = "the process answers", body = HealthReply)))]
+pub(crate) async fn health() -> Json<HealthReply> {
+    Json(HealthReply {
+        status: "live".to_owned(),
+    })
+}
+
+/// Says whether the node serves, and what is wrong.
+#[utoipa::path(get, path = "/v1/ready", tag = "node",
+    responses(
+        (status = 200, description = "it serves", body = ReadyReply),
+        (status = 503, description = "it does not", body = ReadyReply),
+    ))]
+pub(crate) async fn ready(State(service): State<Arc<Service>>) -> Response {
+    let reply = readiness(&service);
+    let status = if reply.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, Json(reply)).into_response()
+}
+
+/// Shows what goes on inside.
+#[utoipa::path(get, path = "/v1/node", tag = "node",
+    responses(
+        (status = 200, description = "what goes on", body = NodeReply),
+        (status = 429, description = "too many requests read", body = ErrorReply),
+    ))]
+pub(crate) async fn node(State(service): State<Arc<Service>>) -> Result<Json<NodeReply>, ApiError> {
+    let _permit = service.begin_read()?;
+    Ok(Json(view(&service)))
+}
+
+/// What is not as it should be.
+pub(crate) fn readiness(service: &Service) -> ReadyReply {
+    let mut reasons = Vec::new();
+    let mut note = |code: &str, message: String, serves: bool| {
+        reasons.push(NotReady {
+            code: code.to_owned(),
+            message,
+            serves,
+        });
+    };
+    if service.is_stopping() {
+        note("stopping", "the node was asked to stop".to_owned(), false);
+    }
+    match service.host().status() {
+        HostStatus::ReadWrite => {}
+        HostStatus::ReadOnly {
+            reason,
+            free_bytes,
+            needed_bytes,
+            ..
+        } => {
+            let free = free_bytes.map_or_else(|| "unknown".to_owned(), |free| free.to_string());
+            let message = format!(
+                "nothing is stored until there is room ({free} bytes free, {needed_bytes} needed), then it \
+                 goes on by itself: {reason}"
+            );
+            note("read-only", message, false);
+        }
+        HostStatus::Failed { reason } => note("writer-failed", reason, false),
+    }
+    for actor in actors(service) {
+        if actor.state == "given-up" {
+            let message = format!("{} ended too often: restart the node", actor.name);
+            note("actor-given-up", message, false);
+        }
+    }
+    let given_up = service.keeper().report().given_up;
+    if given_up > 0 {
+        let message = format!("{given_up} twins ended too often; all others are served");
+        note("twins-given-up", message, true);
+    }
+    ReadyReply {
+        ready: reasons.iter().all(|reason| reason.serves),
+        reasons,
+    }
+}
+
+fn view(service: &Service) -> NodeReply {
+    let now = service.now();
+    let counted = service.admission().counted();
+    let counters = service.counters();
+    let metrics = service.host().metrics();
+    let KeeperReport {
+        running,
+        restarting,
+        given_up,
+        restarts,
+        turns_done,
+        turns_failed,
+        turns_stale,
+        turns_late,
+        turns_running,
+    } = service.keeper().report();
+    let settings = service.settings();
+    NodeReply {
+        name: settings.name.to_string(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        now: now.0,
+        started_at: service.started_at().0,
+        uptime_s: now.seconds_since(service.started_at()),
+        listen: service.listen().to_string(),
+        resident_bytes: resident_bytes(),
+        customers: CustomerCounts {
+            total: counted.customers as u64,
+            unconfigured: counted.unconfigured as u64,
+            unconfigured_max: settings.unconfigured_max as u64,
+            series: counted.series as u64,
+            series_max: settings.series_max as u64,
+        },
+        ingest: IngestCounts {
+            requests: counters.telemetry_requests.load(Ordering::Relaxed),
+            accepted: counters.accepted.load(Ordering::Relaxed),
+            duplicates: counters.duplicates.load(Ordering::Relaxed),
+            corrected: counters.corrected.load(Ordering::Relaxed),
+            refused: counters.refused.load(Ordering::Relaxed),
+            overloaded: counters.overloaded.load(Ordering::Relaxed),
+        },
+        writer: WriterCounts {
+            commands: metrics.commands,
+            batches: metrics.batches,
+            overloaded: metrics.overloaded,
+        },
+        turns: TurnCounts {
+            done: turns_done,
+            failed: turns_failed,
+            stale: turns_stale,
+            late: turns_late,
+            running: turns_running as u64,
+            running_max: settings.turns_at_once as u64,
+        },
+        actors: actors(service),
+        twins: TwinActorCounts {
+            running: running as u64,
+            restarting: restarting as u64,
+            given_up: given_up as u64,
+            restarts,
+        },
+    }
+}
+
+fn actors(service: &Service) -> Vec<ActorView> {
+    let node = service.node();
+    vec![
+        actor(node.forecaster()),
+        actor(node.optimizer()),
+        actor(node.provisioner()),
+    ]
+}
+
+fn actor<M: Send + 'static>(supervised: &Supervised<M>) -> ActorView {
+    let report = supervised.report().borrow().clone();
+    let (state, reason) = match report.state {
+        ChildState::Running => ("running", None),
+        ChildState::Restarting { reason } => ("restarting", Some(reason)),
+        ChildState::GivenUp { reason } => ("given-up", Some(reason)),
+    };
+    let mailbox = supervised.address().current();
+    ActorView {
+        name: supervised.address().name().to_owned(),
+        state: state.to_owned(),
+        reason,
+        restarts: report.restarts,
+        mailbox: mailbox.map_or(0, |mailbox| mailbox.depth()) as u64,
+        mailbox_max: SHARED_MAILBOX as u64,
+    }
+}
+
+/// Memory that this process holds, as Linux tells it.
+fn resident_bytes() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
+    pages.unwrap_or_default() * rustix::param::page_size() as u64
+}

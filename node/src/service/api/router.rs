@@ -1,0 +1,80 @@
+//! All paths in one place: the router and the OpenAPI document are made of the same list.
+
+use super::error::{ApiError, ErrorCode};
+use super::{node, telemetry};
+use crate::service::state::Service;
+use axum::Router;
+use axum::http::header;
+use axum::response::IntoResponse as _;
+use axum::routing::get;
+use std::sync::Arc;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Twinscale",
+        description = "Digital twins of every customer of a cloud: samples and events in, forecasts and \
+                       plans out. Errors have one shape; times are seconds since 1970, UTC; money is in US \
+                       dollars. There is no authentication here: keep the node on loopback or behind a \
+                       proxy that has it.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    tags(
+        (name = "ingest", description = "What customers send."),
+        (name = "customers", description = "What twins know and want."),
+        (name = "node", description = "How the node is."),
+    )
+)]
+struct Description;
+
+fn described() -> OpenApiRouter<Arc<Service>> {
+    OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(telemetry::telemetry))
+        .routes(routes!(node::health))
+        .routes(routes!(node::ready))
+        .routes(routes!(node::node))
+}
+
+/// The API over a service.
+pub fn router(service: Arc<Service>) -> Router {
+    let (router, _openapi) = described().split_for_parts();
+    let document = openapi_json();
+    router
+        .route(
+            "/v1/openapi.json",
+            get(move || async move { ([(header::CONTENT_TYPE, "application/json")], document) }),
+        )
+        .fallback(|| async {
+            ApiError::new(
+                ErrorCode::NotFound,
+                "there is nothing at this path",
+                "GET /v1/openapi.json lists what there is",
+            )
+        })
+        .method_not_allowed_fallback(|| async {
+            ApiError::new(
+                ErrorCode::MethodNotAllowed,
+                "this path does not take that method",
+                "GET /v1/openapi.json lists what there is",
+            )
+            .into_response()
+        })
+        .with_state(service)
+}
+
+/// The OpenAPI document, as JSON with an end of line.
+#[expect(
+    clippy::missing_panics_doc,
+    reason = "the document is plain data; a test makes it"
+)]
+pub fn openapi_json() -> String {
+    let (_router, openapi) = described().split_for_parts();
+    let mut text = openapi
+        .to_pretty_json()
+        .expect("an OpenAPI document is plain data");
+    text.push('\n');
+    text
+}

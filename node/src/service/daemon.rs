@@ -1,0 +1,189 @@
+//! Starts and ends the daemon: what is opened first is closed last.
+//!
+//! Order of the end: no new connection or sample, requests under way end within a deadline, drivers and
+//! twins end, shared actors end, the writer commits what waits, log and store close. A process that is
+//! killed instead loses nothing that was acknowledged: the next start recovers from the log.
+
+use super::api::router;
+use super::keeper::Keeper;
+use super::limits::RECOUNT_PERIOD;
+use super::server::serve;
+use super::state::Service;
+use super::wall_clock::WallClock;
+use crate::assembly::{ForecastWeights, Node, NodeOptions};
+use crate::error::ExpectedError;
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use twinscale_cluster_config::NodeSettings;
+use twinscale_provisioner::SimCloudConfig;
+use twinscale_twin::{HostOpenReport, HostStatus};
+
+/// File in the data directory that holds the address while the daemon runs.
+pub const ADDRESS_FILE: &str = "listen.addr";
+
+/// How a daemon is set up.
+#[derive(Clone, Debug)]
+pub struct DaemonOptions {
+    /// Where it keeps what, where it listens, and its bounds.
+    pub settings: NodeSettings,
+    /// The forecaster's weights.
+    pub weights: ForecastWeights,
+    /// The time.
+    pub wall: Arc<dyn WallClock>,
+}
+
+/// What a daemon found when it started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What opening log and store found.
+    pub host: HostOpenReport,
+    /// Twins that are driven.
+    pub twins: usize,
+}
+
+/// How a daemon ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Connections that were cut off since their requests did not end in time.
+    pub cut_off: usize,
+    /// Why it ended without being asked to.
+    pub failure: Option<String>,
+}
+
+/// Runs a daemon until `stop` resolves.
+///
+/// # Errors
+/// When the directory, log, store or address cannot be used, or an actor cannot be started.
+pub async fn run(
+    options: DaemonOptions,
+    started: impl FnOnce(&Started),
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<Ended> {
+    let DaemonOptions {
+        settings,
+        weights,
+        wall,
+    } = options;
+    let (node, host) = Node::start(node_options(&settings, weights)).await?;
+    let node = Arc::new(node);
+    let keeper = Keeper::new(Arc::clone(&node), Arc::clone(&wall), settings.turns_at_once);
+    let listener = listen(settings.listen).await?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| cannot_listen(settings.listen, error))?;
+    let twins = keeper.start_all().await?;
+    let address_file = AddressFile::write(&settings.data_dir, address)?;
+    let (connections_max, drain) = (settings.connections_max, settings.drain);
+    let service = Arc::new(Service::new(node, keeper, wall, settings, address));
+    started(&Started {
+        address,
+        host,
+        twins,
+    });
+    let mut failure = None;
+    let stop = async {
+        tokio::select! {
+            () = stop => {}
+            reason = failed(&service) => failure = Some(reason),
+            never = recount(&service) => match never {},
+        }
+        service.stop_taking();
+    };
+    let drain = Duration::from_secs(u64::from(drain.0));
+    let router = router(Arc::clone(&service));
+    let cut_off = serve(listener, router, connections_max, drain, stop).await;
+    drop(address_file);
+    end(service).await;
+    Ok(Ended { cut_off, failure })
+}
+
+/// Waits until the writer of all twins has failed for good; returns why.
+async fn failed(service: &Service) -> String {
+    let mut status = service.host().watch_status();
+    let failed = status.wait_for(|status| matches!(status, HostStatus::Failed { .. }));
+    match failed.await.as_deref() {
+        Ok(HostStatus::Failed { reason }) => reason.clone(),
+        _ => "the writer of the twins has ended".to_owned(),
+    }
+}
+
+/// Counts series and customers again, until it is dropped.
+#[expect(
+    clippy::infinite_loop,
+    reason = "its type says that it never returns; who waits for it drops it"
+)]
+async fn recount(service: &Service) -> Infallible {
+    loop {
+        tokio::time::sleep(RECOUNT_PERIOD).await;
+        service.admission().recount(service.host());
+    }
+}
+
+async fn end(service: Arc<Service>) {
+    service.keeper().stop().await;
+    let node = Arc::into_inner(service).and_then(Service::into_node);
+    if let Some(node) = node {
+        node.stop().await;
+    } else {
+        // Something still looks at it; the process ends all the same, and nothing acknowledged is lost.
+        tracing::warn!("the actors were in use at the end");
+    }
+}
+
+fn node_options(settings: &NodeSettings, weights: ForecastWeights) -> NodeOptions {
+    let threads = usize::try_from(settings.compute_threads).unwrap_or(0);
+    let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    NodeOptions {
+        directory: settings.data_dir.clone(),
+        seed: settings.seed,
+        optimizer_threads: NonZeroUsize::new(threads).unwrap_or_else(cores),
+        weights,
+        cloud: SimCloudConfig::with_seed(settings.seed),
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, ExpectedError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| cannot_listen(address, error))
+}
+
+fn cannot_listen(address: SocketAddr, error: std::io::Error) -> ExpectedError {
+    ExpectedError::Environment {
+        context: format!("cannot listen on {address}"),
+        hint: "choose another address with --listen; port 0 takes any free one".to_owned(),
+        source: Some(Box::new(error)),
+    }
+}
+
+/// The file with the address, there while the daemon takes requests.
+#[derive(Debug)]
+struct AddressFile(PathBuf);
+
+impl AddressFile {
+    fn write(directory: &Path, address: SocketAddr) -> Result<Self, ExpectedError> {
+        let path = directory.join(ADDRESS_FILE);
+        // In one step, so that a reader never sees half an address.
+        let partial = directory.join("listen.addr.new");
+        std::fs::write(&partial, format!("{address}\n"))
+            .and_then(|()| std::fs::rename(&partial, &path))
+            .map_err(|source| ExpectedError::file("write", &path, source))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for AddressFile {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.0) {
+            tracing::debug!(%error, "address file stays behind");
+        }
+    }
+}
