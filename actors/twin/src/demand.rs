@@ -6,7 +6,7 @@
 mod request;
 
 pub(crate) use request::unserved_price;
-pub use request::{PlanBasis, plan_request, plan_seed};
+pub use request::{PlanBasis, plan_request, plan_request_under, plan_seed};
 
 use twinscale_protocol::metric::{self, MetricRole, UnknownMetricError, VmDemand};
 use twinscale_protocol::policy::Policy;

@@ -1,5 +1,7 @@
 //! `twinscale bench`: figures that compare with a rival or a limit.
 
+mod elasticity;
+
 use crate::assembly::{ForecastWeights, start_forecaster};
 use crate::clients::wire;
 use crate::console;
@@ -26,6 +28,8 @@ const ASKS_AT_ONCE: usize = 64;
 pub(super) enum BenchArguments {
     /// Forecast every scored series of a data directory at every origin, for the scorer.
     Forecast(ForecastArguments),
+    /// Decide on every demand trace of a data directory at several prices of a miss, for the scorer.
+    Elasticity(elasticity::ElasticityArguments),
     /// Measure memory, forecasts, plans and log appends, each beside its limit.
     Micro(MicroArguments),
 }
@@ -64,6 +68,7 @@ pub(super) struct ForecastArguments {
 pub(super) fn run(arguments: &BenchArguments, quiet: bool) -> anyhow::Result<()> {
     match arguments {
         BenchArguments::Forecast(arguments) => forecast(arguments, quiet),
+        BenchArguments::Elasticity(arguments) => elasticity::run(arguments, quiet),
         BenchArguments::Micro(arguments) => micro(arguments, quiet),
     }
 }

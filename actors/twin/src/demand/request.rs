@@ -33,6 +33,30 @@ pub struct PlanBasis {
 /// can do.
 pub fn plan_request(state: &TwinState, basis: PlanBasis) -> Result<PlanRequest, DemandError> {
     let config = state.config().ok_or(DemandError::NotConfigured)?;
+    request(state, config, basis)
+}
+
+/// Makes the request for a plan as if a twin had another policy; its forecast stays as it is.
+///
+/// # Errors
+/// As [`plan_request`].
+pub fn plan_request_under(
+    state: &TwinState,
+    policy: &Policy,
+    basis: PlanBasis,
+) -> Result<PlanRequest, DemandError> {
+    let config = TwinConfig {
+        policy: policy.clone(),
+        ..state.config().ok_or(DemandError::NotConfigured)?.clone()
+    };
+    request(state, &config, basis)
+}
+
+fn request(
+    state: &TwinState,
+    config: &TwinConfig,
+    basis: PlanBasis,
+) -> Result<PlanRequest, DemandError> {
     let builder = Builder { state, config };
     let steps = builder.steps()?;
     let first_step_at = builder.first_step_at();
