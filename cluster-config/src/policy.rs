@@ -28,12 +28,19 @@ impl PolicyFile {
     /// # Errors
     /// [`ConfigError`] with everything that is wrong at once.
     pub fn parse(text: &str, file: &str) -> Result<Self, ConfigError> {
-        let root = parse_toml(text, file)?;
+        Self::from_table(&parse_toml(text, file)?, file)
+    }
+
+    /// Checks a policy file that is parsed already; `file` names it in messages.
+    ///
+    /// # Errors
+    /// As [`PolicyFile::parse`].
+    pub fn from_table(root: &Table, file: &str) -> Result<Self, ConfigError> {
         let mut violations = Violations::default();
-        shape::check_names(&root, "", &["default", "customer"], &mut violations);
+        shape::check_names(root, "", &["default", "customer"], &mut violations);
         let empty = Table::new();
-        let default = shape::table(&root, "default", &mut violations).unwrap_or(&empty);
-        let customers = shape::tables(&root, "customer", &mut violations);
+        let default = shape::table(root, "default", &mut violations).unwrap_or(&empty);
+        let customers = shape::tables(root, "customer", &mut violations);
         check(default, "default", &mut violations);
         let default_policy = build(default, "default", &mut violations);
         let mut policies = BTreeMap::new();

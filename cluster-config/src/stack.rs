@@ -32,18 +32,25 @@ impl StackFile {
     /// # Errors
     /// [`ConfigError`] with everything that is wrong at once.
     pub fn parse(text: &str, file: &str) -> Result<Self, ConfigError> {
-        let root = parse_toml(text, file)?;
+        Self::from_table(&parse_toml(text, file)?, file)
+    }
+
+    /// Checks a stack file that is parsed already; `file` names it in messages.
+    ///
+    /// # Errors
+    /// As [`StackFile::parse`].
+    pub fn from_table(root: &Table, file: &str) -> Result<Self, ConfigError> {
         let mut violations = Violations::default();
         let known = ["default", "customer", "tier_defaults", "vm_type"];
-        shape::check_names(&root, "", &known, &mut violations);
-        let facts = facts_of(&root, &mut violations);
+        shape::check_names(root, "", &known, &mut violations);
+        let facts = facts_of(root, &mut violations);
         let specs = stack_specs();
         let empty = Table::new();
-        let default = shape::table(&root, "default", &mut violations).unwrap_or(&empty);
+        let default = shape::table(root, "default", &mut violations).unwrap_or(&empty);
         shape::check_table(default, "default", &specs, &mut violations);
         let default_stack = build_stack(default, "default", &facts, &mut violations);
         let mut customers = BTreeMap::new();
-        for (name, table) in shape::tables(&root, "customer", &mut violations) {
+        for (name, table) in shape::tables(root, "customer", &mut violations) {
             let path = join("customer", &quoted(name));
             let Some(customer) = customer_id(name, &path, &mut violations) else {
                 continue;

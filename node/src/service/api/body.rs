@@ -77,6 +77,15 @@ impl BodyReader {
         Ok(piece)
     }
 
+    /// Reads the whole body.
+    pub(crate) async fn whole(mut self) -> Result<Vec<u8>, ApiError> {
+        let mut whole = Vec::new();
+        while let Some(piece) = self.next().await? {
+            whole.extend_from_slice(&piece);
+        }
+        Ok(whole)
+    }
+
     /// Throws away what is left, within bounds, so that a client that writes before it reads gets its
     /// answer.
     pub(crate) async fn discard(&mut self) {

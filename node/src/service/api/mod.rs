@@ -2,6 +2,9 @@
 
 mod batch;
 mod body;
+mod configure;
+mod customers;
+mod documents;
 mod error;
 mod lines;
 mod node;
@@ -9,8 +12,12 @@ mod refusal;
 mod router;
 mod sample_line;
 mod telemetry;
+mod views;
 
 pub use batch::{Batch, CustomerBatch, Places};
+pub use configure::{ConfigureReply, CostChange, DryRun};
+pub use customers::{CustomersPage, ObservationsPage};
+pub use documents::Change;
 pub use error::{ApiError, ErrorBody, ErrorCode, ErrorReply};
 pub use lines::{Line, LineSplitter};
 pub use node::{
@@ -21,3 +28,8 @@ pub use refusal::{RefusalCode, Refusals, RefusedLine};
 pub use router::{openapi_json, router};
 pub use sample_line::{Moment, MomentForms, RefusedText, SampleLine, parse};
 pub use telemetry::TelemetryReply;
+pub use views::{
+    CountersView, CustomerItem, CustomersReply, ForecastReply, ObservationsReply, PlanCostView,
+    PlanReply, PlanVmsView, PlanVolumeView, SeriesForecastView, SeriesView, TurnView, TwinReply,
+    VmGroupView,
+};

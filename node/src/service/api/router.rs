@@ -1,7 +1,7 @@
 //! All paths in one place: the router and the OpenAPI document are made of the same list.
 
 use super::error::{ApiError, ErrorCode};
-use super::{node, telemetry};
+use super::{configure, customers, node, telemetry};
 use crate::service::state::Service;
 use axum::Router;
 use axum::http::header;
@@ -33,6 +33,13 @@ struct Description;
 fn described() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(telemetry::telemetry))
+        .routes(routes!(customers::customers))
+        .routes(routes!(customers::twin))
+        .routes(routes!(customers::forecast))
+        .routes(routes!(customers::plan))
+        .routes(routes!(customers::observations))
+        .routes(routes!(configure::get_policy, configure::put_policy))
+        .routes(routes!(configure::get_stack, configure::put_stack))
         .routes(routes!(node::health))
         .routes(routes!(node::ready))
         .routes(routes!(node::node))

@@ -1,0 +1,301 @@
+//! `GET` and `PUT` of a customer's policy and stack, with a dry run that says what would change.
+
+#![expect(
+    unused_qualifications,
+    reason = "in what the macro of utoipa writes for query parameters"
+)]
+
+use super::body::BodyReader;
+use super::documents::{self, Change};
+use super::error::{ApiError, ErrorReply};
+use super::views::{PlanCostView, cost_view};
+use crate::clients::OptimizerClient;
+use crate::service::limits::{ANSWER_LIMIT, DOCUMENT_BYTES_MAX};
+use crate::service::state::Service;
+use axum::Json;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::header;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use toml::Table;
+use twinscale_cluster_config::{PolicyFile, check_customer, policy_table};
+use twinscale_protocol::CustomerId;
+use twinscale_protocol::optimizer::{Plan, PlanTrigger};
+use twinscale_protocol::twin::ConfigureRequest;
+use twinscale_twin::demand::{PlanBasis, plan_request};
+use twinscale_twin::{ApplyResult, PlanClient as _, TwinCommand, TwinConfig, TwinState};
+use utoipa::{IntoParams, ToSchema};
+
+/// Whether to do it or only to say what would be.
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+pub struct DryRun {
+    /// Only says what would change, and what a plan would cost.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What a change of policy or stack came to, or would come to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ConfigureReply {
+    /// Whether it was done.
+    pub applied: bool,
+    /// The version of the configuration then; counts its changes.
+    pub config_version: u64,
+    /// Every key that differs.
+    pub changes: Vec<Change>,
+    /// What the plan from now on would cost; for a dry run where there is a forecast.
+    pub cost: Option<CostChange>,
+    /// Why there is no cost, or no plan at all.
+    pub note: Option<String>,
+}
+
+/// What a plan costs before and after a change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CostChange {
+    /// With the configuration as it is.
+    pub before: Option<PlanCostView>,
+    /// With the change.
+    pub after: Option<PlanCostView>,
+}
+
+/// Shows a customer's policy, in the words of the policy file.
+#[utoipa::path(get, path = "/v1/customers/{customer}/policy", tag = "customers",
+    params(("customer" = String, Path)),
+    responses(
+        (status = 200, description = "the policy", body = Object),
+        (status = 404, description = "no such customer, or no policy yet", body = ErrorReply),
+    ))]
+pub(crate) async fn get_policy(
+    State(service): State<Arc<Service>>,
+    Path(customer): Path<String>,
+) -> Result<Json<Table>, ApiError> {
+    let _permit = service.begin_read()?;
+    let config = config_of(&service, &customer_id(&customer)?)?;
+    Ok(Json(policy_table(&config.policy)))
+}
+
+/// Shows a customer's stack, in the words of the stack file, with `interval_s` and `horizon_steps`.
+#[utoipa::path(get, path = "/v1/customers/{customer}/stack", tag = "customers",
+    params(("customer" = String, Path)),
+    responses(
+        (status = 200, description = "the stack", body = Object),
+        (status = 404, description = "no such customer, or no stack yet", body = ErrorReply),
+    ))]
+pub(crate) async fn get_stack(
+    State(service): State<Arc<Service>>,
+    Path(customer): Path<String>,
+) -> Result<Json<Table>, ApiError> {
+    let _permit = service.begin_read()?;
+    let config = config_of(&service, &customer_id(&customer)?)?;
+    Ok(Json(documents::stack_document(&config)))
+}
+
+/// Sets a customer's policy (TOML or JSON, keys of the policy file). Without a stack one is derived from
+/// what the customer has sent. The twin plans by it at once.
+#[utoipa::path(put, path = "/v1/customers/{customer}/policy", tag = "customers",
+    params(("customer" = String, Path), DryRun),
+    request_body(content = Object, description = "keys of docs/reference/config.md, as JSON or TOML"),
+    responses(
+        (status = 200, description = "durable, or what would change", body = ConfigureReply),
+        (status = 400, description = "rules are broken: all are listed", body = ErrorReply),
+        (status = 409, description = "there is no stack and none can be derived", body = ErrorReply),
+        (status = 413, description = "the body is too large", body = ErrorReply),
+        (status = 503, description = "not now", body = ErrorReply),
+    ))]
+pub(crate) async fn put_policy(
+    State(service): State<Arc<Service>>,
+    Path(customer): Path<String>,
+    Query(dry_run): Query<DryRun>,
+    request: Request,
+) -> Result<Json<ConfigureReply>, ApiError> {
+    let _permit = service.begin_ingest()?;
+    let customer = customer_id(&customer)?;
+    let policy = documents::policy_of(&customer, body_table(request).await?)?;
+    let known = known(&service, &customer);
+    let config = match known.config {
+        Some(config) => TwinConfig { policy, ..config },
+        None => TwinConfig {
+            stack: documents::derived_stack(&customer, &known.series, &policy)?,
+            policy,
+            interval: service.settings().interval,
+            horizon_steps: service.settings().horizon_steps,
+        },
+    };
+    configure(&service, customer, config, dry_run).await
+}
+
+/// Sets a customer's stack (TOML or JSON, keys of the stack file, and `interval_s`, `horizon_steps`).
+/// Without a policy the documented defaults hold. The twin plans by it at once.
+#[utoipa::path(put, path = "/v1/customers/{customer}/stack", tag = "customers",
+    params(("customer" = String, Path), DryRun),
+    request_body(content = Object, description = "keys of docs/reference/config.md, as JSON or TOML"),
+    responses(
+        (status = 200, description = "durable, or what would change", body = ConfigureReply),
+        (status = 400, description = "rules are broken: all are listed", body = ErrorReply),
+        (status = 413, description = "the body is too large", body = ErrorReply),
+        (status = 503, description = "not now", body = ErrorReply),
+    ))]
+pub(crate) async fn put_stack(
+    State(service): State<Arc<Service>>,
+    Path(customer): Path<String>,
+    Query(dry_run): Query<DryRun>,
+    request: Request,
+) -> Result<Json<ConfigureReply>, ApiError> {
+    let _permit = service.begin_ingest()?;
+    let customer = customer_id(&customer)?;
+    let document = documents::stack_of(&customer, body_table(request).await?)?;
+    let before = known(&service, &customer).config;
+    let settings = service.settings();
+    let interval = before
+        .as_ref()
+        .map_or(settings.interval, |one| one.interval);
+    let steps = before
+        .as_ref()
+        .map_or(settings.horizon_steps, |one| one.horizon_steps);
+    let policy = before.map_or_else(
+        || PolicyFile::default().policy_of(&customer).clone(),
+        |config| config.policy,
+    );
+    let config = TwinConfig {
+        policy,
+        stack: document.stack,
+        interval: document.interval.unwrap_or(interval),
+        horizon_steps: document.horizon_steps.unwrap_or(steps),
+    };
+    configure(&service, customer, config, dry_run).await
+}
+
+/// What is known of a customer before a change.
+#[derive(Debug, Default)]
+struct Known {
+    config: Option<TwinConfig>,
+    config_version: u64,
+    series: std::collections::BTreeSet<twinscale_protocol::SeriesKey>,
+}
+
+fn known(service: &Service, customer: &CustomerId) -> Known {
+    let known = service.host().read(customer, |state| Known {
+        config: state.config().cloned(),
+        config_version: state.config_version(),
+        series: state.series().cloned().collect(),
+    });
+    known.unwrap_or_default()
+}
+
+async fn configure(
+    service: &Service,
+    customer: CustomerId,
+    config: TwinConfig,
+    DryRun { dry_run }: DryRun,
+) -> Result<Json<ConfigureReply>, ApiError> {
+    check_customer(&customer, &config.policy, &config.stack)
+        .map_err(|error| documents::broken(&error))?;
+    let before = known(service, &customer);
+    let changes = documents::changes(before.config.as_ref(), &config);
+    if dry_run {
+        let (cost, note) = cost_change(service, &customer, config).await?;
+        return Ok(Json(ConfigureReply {
+            applied: false,
+            config_version: before.config_version,
+            changes,
+            cost,
+            note,
+        }));
+    }
+    let TwinConfig {
+        policy,
+        stack,
+        interval,
+        horizon_steps,
+    } = config;
+    let request = ConfigureRequest {
+        customer: customer.clone(),
+        policy,
+        stack,
+        interval,
+        horizon_steps,
+    };
+    let config_version = service.host().configure(request).await?;
+    // Durable already: a twin that cannot be started now is started with the node.
+    let note = service.keeper().ensure(&customer).await.err().map(|error| {
+        tracing::error!(%customer, %error, "twin could not be started");
+        format!("the twin could not be started: {error}")
+    });
+    Ok(Json(ConfigureReply {
+        applied: true,
+        config_version,
+        changes,
+        cost: None,
+        note,
+    }))
+}
+
+/// Plans with a copy of the twin's state, with and without the change.
+async fn cost_change(
+    service: &Service,
+    customer: &CustomerId,
+    config: TwinConfig,
+) -> Result<(Option<CostChange>, Option<String>), ApiError> {
+    let Some(state) = service.host().read(customer, Clone::clone) else {
+        return Ok((None, Some("the customer has no samples yet".to_owned())));
+    };
+    let mut changed: TwinState = state.clone();
+    match changed.apply(TwinCommand::Configure(config)) {
+        ApplyResult::Configured { .. } => {}
+        ApplyResult::Refused(refusal) => {
+            return Err(ApiError::invalid(
+                refusal.to_string(),
+                "correct the request",
+            ));
+        }
+        other => {
+            let note = format!("the twin cannot take it now: {other:?}");
+            return Ok((None, Some(note)));
+        }
+    }
+    let before = plan(service, &state).await;
+    let after = plan(service, &changed).await;
+    let note = after.as_ref().err().cloned();
+    let view = |plan: Plan| cost_view(&plan);
+    let cost = CostChange {
+        before: before.ok().map(view),
+        after: after.ok().map(view),
+    };
+    Ok((Some(cost), note))
+}
+
+async fn plan(service: &Service, state: &TwinState) -> Result<Plan, String> {
+    let basis = PlanBasis {
+        trigger: PlanTrigger::Asked,
+        root_seed: service.settings().seed,
+    };
+    let request = plan_request(state, basis).map_err(|error| error.to_string())?;
+    let optimizer = OptimizerClient(service.node().optimizer().address().clone());
+    let planned = optimizer.plan(request, ANSWER_LIMIT).await;
+    planned.map_err(|error| error.to_string())
+}
+
+async fn body_table(request: Request) -> Result<Table, ApiError> {
+    let (head, body) = request.into_parts();
+    let content_type = head.headers.get(header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok());
+    let body = BodyReader::start(&head.headers, body, DOCUMENT_BYTES_MAX).await?;
+    documents::table_of(&body.whole().await?, content_type)
+}
+
+fn config_of(service: &Service, customer: &CustomerId) -> Result<TwinConfig, ApiError> {
+    known(service, customer).config.ok_or_else(|| {
+        ApiError::new(
+            super::error::ErrorCode::NotFound,
+            format!("customer `{customer}` has no policy and stack"),
+            format!("PUT /v1/customers/{customer}/stack or /policy"),
+        )
+    })
+}
+
+/// Reads a customer's name off a path.
+pub(crate) fn customer_id(text: &str) -> Result<CustomerId, ApiError> {
+    CustomerId::new(text).map_err(|error| {
+        ApiError::invalid(error.to_string(), "GET /v1/customers lists what exists")
+    })
+}

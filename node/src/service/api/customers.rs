@@ -1,0 +1,228 @@
+//! What twins know: lists, reports, forecasts, plans, stored samples.
+
+#![expect(
+    unused_qualifications,
+    reason = "in what the macro of utoipa writes for query parameters"
+)]
+
+use super::configure::customer_id;
+use super::error::{ApiError, ErrorCode, ErrorReply};
+use super::views::{
+    CustomersReply, ForecastReply, ObservationsReply, PlanReply, TwinReply, customer_item,
+    forecast_reply, plan_reply, twin_reply,
+};
+use crate::service::limits::{PAGE_CUSTOMERS_MAX, PAGE_SAMPLES_MAX};
+use crate::service::state::Service;
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use serde::Deserialize;
+use std::sync::Arc;
+use twinscale_protocol::{CustomerId, DomainTime, MetricName, SeriesKey, VmTypeId};
+use twinscale_twin::TwinState;
+use twinscale_twin::observations::{Resolution, Slot};
+use utoipa::IntoParams;
+
+/// Which page of customers.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+pub struct CustomersPage {
+    /// Only customers behind this name.
+    pub after: Option<String>,
+    /// Most customers of the page; at most 1,000.
+    pub limit: Option<usize>,
+}
+
+/// Which samples.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+pub struct ObservationsPage {
+    /// The VM type.
+    pub vm_type: String,
+    /// The metric.
+    pub metric: String,
+    /// From this time on; from the first when left out.
+    pub from: Option<i64>,
+    /// Up to this time, exclusive; to the last when left out.
+    pub until: Option<i64>,
+    /// Most samples of the page; at most 50,000.
+    pub limit: Option<usize>,
+}
+
+/// Lists customers in the order of their names; those without a policy are `unconfigured`.
+#[utoipa::path(get, path = "/v1/customers", tag = "customers", params(CustomersPage),
+    responses((status = 200, description = "a page", body = CustomersReply)))]
+pub(crate) async fn customers(
+    State(service): State<Arc<Service>>,
+    Query(page): Query<CustomersPage>,
+) -> Result<Json<CustomersReply>, ApiError> {
+    let _permit = service.begin_read()?;
+    let after = page.after.as_deref().map(customer_id).transpose()?;
+    let limit = page
+        .limit
+        .unwrap_or(PAGE_CUSTOMERS_MAX)
+        .clamp(1, PAGE_CUSTOMERS_MAX);
+    let all = service.host().customers();
+    let start = after.map_or(0, |after| all.partition_point(|one| *one <= after));
+    let rest = all.get(start..).unwrap_or_default();
+    let chosen = rest.get(..limit).unwrap_or(rest);
+    let items = chosen.iter().filter_map(|customer| {
+        let kept = service.keeper().find(customer);
+        service
+            .host()
+            .read(customer, |state| customer_item(state, kept.as_deref()))
+    });
+    let is_last = chosen.len() == rest.len();
+    Ok(Json(CustomersReply {
+        customers: items.collect(),
+        next_after: chosen.last().filter(|_| !is_last).map(ToString::to_string),
+    }))
+}
+
+/// Shows a twin.
+#[utoipa::path(get, path = "/v1/customers/{customer}", tag = "customers",
+    params(("customer" = String, Path)),
+    responses(
+        (status = 200, description = "the twin", body = TwinReply),
+        (status = 404, description = "no such customer", body = ErrorReply),
+    ))]
+pub(crate) async fn twin(
+    State(service): State<Arc<Service>>,
+    Path(customer): Path<String>,
+) -> Result<Json<TwinReply>, ApiError> {
+    let _permit = service.begin_read()?;
+    let customer = customer_id(&customer)?;
+    let kept = service.keeper().find(&customer);
+    read(&service, &customer, |state| {
+        twin_reply(state, kept.as_deref())
+    })
+    .map(Json)
+}
+
+/// Shows the newest forecasts of a customer, as a range per step.
+#[utoipa::path(get, path = "/v1/customers/{customer}/forecast", tag = "customers",
+    params(("customer" = String, Path)),
+    responses(
+        (status = 200, description = "the forecasts", body = ForecastReply),
+        (status = 404, description = "no such customer, or no forecast yet", body = ErrorReply),
+    ))]
+pub(crate) async fn forecast(
+    State(service): State<Arc<Service>>,
+    Path(customer): Path<String>,
+) -> Result<Json<ForecastReply>, ApiError> {
+    let _permit = service.begin_read()?;
+    let customer = customer_id(&customer)?;
+    let reply = read(&service, &customer, forecast_reply)?;
+    reply
+        .map(Json)
+        .ok_or_else(|| not_yet(&customer, "forecast"))
+}
+
+/// Shows the target plan of a customer.
+#[utoipa::path(get, path = "/v1/customers/{customer}/plan", tag = "customers",
+    params(("customer" = String, Path)),
+    responses(
+        (status = 200, description = "the plan", body = PlanReply),
+        (status = 404, description = "no such customer, or no plan yet", body = ErrorReply),
+    ))]
+pub(crate) async fn plan(
+    State(service): State<Arc<Service>>,
+    Path(customer): Path<String>,
+) -> Result<Json<PlanReply>, ApiError> {
+    let _permit = service.begin_read()?;
+    let customer = customer_id(&customer)?;
+    let reply = read(&service, &customer, |state| {
+        state.target_plan().map(plan_reply)
+    })?;
+    reply.map(Json).ok_or_else(|| not_yet(&customer, "plan"))
+}
+
+/// Shows stored samples of one series as they came, page by page.
+#[utoipa::path(get, path = "/v1/customers/{customer}/observations", tag = "customers",
+    params(("customer" = String, Path), ObservationsPage),
+    responses(
+        (status = 200, description = "a page", body = ObservationsReply),
+        (status = 404, description = "no such customer", body = ErrorReply),
+    ))]
+pub(crate) async fn observations(
+    State(service): State<Arc<Service>>,
+    Path(customer): Path<String>,
+    Query(page): Query<ObservationsPage>,
+) -> Result<Json<ObservationsReply>, ApiError> {
+    let _permit = service.begin_read()?;
+    let customer = customer_id(&customer)?;
+    let bad = |error: twinscale_protocol::ParseIdError| {
+        ApiError::invalid(
+            error.to_string(),
+            "GET the customer for the series it sends",
+        )
+    };
+    let key = SeriesKey {
+        vm_type: VmTypeId::new(page.vm_type).map_err(bad)?,
+        metric: MetricName::new(page.metric).map_err(bad)?,
+    };
+    let limit = page
+        .limit
+        .unwrap_or(PAGE_SAMPLES_MAX)
+        .clamp(1, PAGE_SAMPLES_MAX);
+    let from = DomainTime(page.from.unwrap_or(i64::MIN));
+    let until = DomainTime(page.until.unwrap_or(i64::MAX));
+    let slots = read(&service, &customer, |state| {
+        first_slots(state, &key, (from, until), limit)
+    })?;
+    let samples = slots
+        .iter()
+        .filter_map(|slot| Some((slot.at.0, slot.mean()?.units())));
+    Ok(Json(ObservationsReply {
+        samples: samples.collect(),
+        next_from: (slots.len() == limit)
+            .then(|| slots.last().map(|slot| slot.at.0.saturating_add(1)))
+            .flatten(),
+    }))
+}
+
+/// The first slots of a span; the writer of all twins waits meanwhile, so no more are read than asked for.
+fn first_slots(
+    state: &TwinState,
+    key: &SeriesKey,
+    (from, until): (DomainTime, DomainTime),
+    limit: usize,
+) -> Vec<Slot> {
+    let (Some(first), Some(last)) = (state.oldest_sample_at(key), state.newest_sample_at(key))
+    else {
+        return Vec::new();
+    };
+    // Raw samples are a second apart at the least: a span of `limit` seconds holds `limit` at the most.
+    let step = i64::try_from(limit).unwrap_or(i64::MAX);
+    let until = until.min(DomainTime(last.0.saturating_add(1)));
+    let mut from = from.max(first);
+    let mut slots = Vec::new();
+    let mut width = step;
+    while from < until && slots.len() < limit {
+        let end = DomainTime(from.0.saturating_add(width)).min(until);
+        slots.extend(state.observations(key, Resolution::Raw, from, end));
+        from = end;
+        width = width.saturating_mul(2);
+    }
+    slots.truncate(limit);
+    slots
+}
+
+fn read<R>(
+    service: &Service,
+    customer: &CustomerId,
+    look: impl FnOnce(&TwinState) -> R,
+) -> Result<R, ApiError> {
+    service.host().read(customer, look).ok_or_else(|| {
+        ApiError::new(
+            ErrorCode::NotFound,
+            format!("there is no customer `{customer}`"),
+            "GET /v1/customers lists what exists; samples or a stack make one",
+        )
+    })
+}
+
+fn not_yet(customer: &CustomerId, what: &str) -> ApiError {
+    ApiError::new(
+        ErrorCode::NotFound,
+        format!("customer `{customer}` has no {what} yet"),
+        "configure it and send samples; each step brings a new one",
+    )
+}
