@@ -373,8 +373,11 @@ fn reply(request: &ForecastRequest, jobs: Vec<Job>, weights: &WeightsId) -> Fore
     let mut forecasts = Vec::with_capacity(jobs.len());
     let mut calibrations = Vec::with_capacity(jobs.len());
     let horizon = usize::from(request.horizon_steps);
-    for job in jobs {
+    for mut job in jobs {
         let (quantiles, source, calibration) = finish(&job, horizon, weights);
+        if let (Some(series), Some(peak), Some(_)) = (&job.series, &mut job.peak, job.shape) {
+            peak.expect(series, &quantiles);
+        }
         let peak = peak_of(&job);
         calibrations.push(encode(v1::Stored {
             network: calibration,

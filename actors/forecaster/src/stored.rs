@@ -62,6 +62,21 @@ pub mod v1 {
         pub usual_losses: Vec<f64>,
         /// Weight of the losses.
         pub loss_weight: f64,
+        /// The network's outlooks on peaks to come, oldest first.
+        pub outlooks: Vec<Outlook>,
+        /// Peaks learnt from that the network had an outlook on.
+        pub outlooks_learnt: u32,
+    }
+
+    /// What the network expected of a peak.
+    #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+    pub struct Outlook {
+        /// The moment that the peak begins at, epoch seconds.
+        pub at_s: i64,
+        /// Its centre, in the series' unit.
+        pub centre: f64,
+        /// Its width, in the series' unit.
+        pub width: f64,
     }
 
     /// Running means.

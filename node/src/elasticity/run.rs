@@ -339,7 +339,9 @@ impl<'a> Run<'a> {
     }
 }
 
-/// What a price of an under-provisioned step asks for, and nothing else: VMs cost, misses cost.
+/// What a price of an under-provisioned step asks for, and nothing else: VMs cost, and a miss costs by
+/// itself and by its depth. A step that misses as many VMs as are needed on average costs twice what one
+/// does that is barely missed.
 fn policy(knob: f64) -> Policy {
     Policy {
         mode: Mode::Observe,
@@ -347,7 +349,7 @@ fn policy(knob: f64) -> Policy {
             level_min: PartsPerMillion(500_000),
             level_max: PartsPerMillion(990_000),
             risk_budget: PartsPerMillion::ONE,
-            unserved_price_ratio: FixedValue(0),
+            unserved_price_ratio: FixedValue::from_model(knob),
             under_provisioned_step_price_ratio: FixedValue::from_model(knob),
         },
         budget_per_day: None,

@@ -82,7 +82,10 @@ fn learning_at_once_and_one_by_one_ends_the_same() {
     let mut late = request("acme", 3600, &values);
     late.series[0].calibration = early.series[0].calibration.clone();
     let at_once = only(&mut engine, &late).expect("a forecast");
-    assert_eq!(at_once.calibrations[0], calibration);
+    // What is learnt of the network's outlooks on peaks needs live forecasts; ranges need back-casts alone.
+    let network = |bytes: &[u8]| decode(bytes).network;
+    assert!(network(&calibration).is_some());
+    assert!(network(&at_once.calibrations[0]) == network(&calibration));
 }
 
 #[test]

@@ -3,7 +3,9 @@
 //! Each twin learns its own, sample by sample: a regression gives the centre, a second one the width, and
 //! histograms of past misses, in units of a width, the shape out to the rarest level. The width is taken
 //! as forecast, as usual for the series, or between both; misses are remembered for shorter and for
-//! longer. Which of these candidates to trust at which levels is weighed by their pinball losses.
+//! longer. The network's outlook is a further centre and width, with histograms of its own, from the
+//! moment on at which the twin first had one. Which of these candidates to trust at which levels is
+//! weighed by their pinball losses.
 //! Sources: pinball loss, Koenker and Bassett (1978); weights by exponentiated losses, Cesa-Bianchi and
 //! Lugosi (2006), chapter 2.
 //!
@@ -19,10 +21,12 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+use crate::rows::StepQuantiles;
 use crate::series::Series;
 use features::{CENTRE_FEATURES, LATEST, Running, View, WIDTH_FEATURES};
 use histogram::Histogram;
 use regression::Regression;
+use twinscale_protocol::quantile::MEDIAN;
 use twinscale_protocol::{PEAK_LEVELS, PEAK_QUANTILES};
 
 /// Longest peak in steps; a longer start-up is forecast step by step.
@@ -38,12 +42,17 @@ const COMPARED_MIN: u32 = 50;
 /// Samples that the latest values are taken from.
 const FIRST_MIN: usize = 3;
 
-/// Ways to take the width.
-const WIDTHS: usize = 3;
+/// Ways to take the width; the last is that of the network, with the network's centre.
+const WIDTHS: usize = 4;
 /// Lengths of memory.
 const MEMORIES: usize = 2;
 /// Candidates: each width with each memory.
 const CANDIDATES: usize = WIDTHS * MEMORIES;
+/// Candidates that need no network; the others follow.
+const LOCAL: usize = (WIDTHS - 1) * MEMORIES;
+/// Outlooks that must have been learnt from before the network takes part, by group: in a tail, a
+/// histogram of few misses says little.
+const OUTLOOKS_MIN: [u32; GROUPS] = [100, 300, 1_500];
 /// Groups of levels that trust alike: the body, the tail, and rare levels.
 const GROUPS: usize = 3;
 /// Levels below which a group ends.
@@ -65,6 +74,8 @@ const CENTRE_STRENGTH: f64 = 1.0;
 const WIDTH_STRENGTH: f64 = 1e-3;
 /// Weight of a peak in the centre's regression, in units of its width.
 const CENTRE_WEIGHT: f64 = 0.2;
+/// Quantile whose distance from the median is the network's width: the 0.9.
+const OUTLOOK_WIDTH: usize = 5;
 /// Smallest width, as a share of the series' mean.
 const WIDTH_MIN: f64 = 2e-3;
 /// Smallest width that a peak is weighed by: below it a quiet time would outweigh all others.
@@ -100,6 +111,28 @@ pub(crate) struct PeakModel {
     /// Mean loss of all candidates so far, and the weight of all of them. Shape `[level]`.
     usual_losses: [f64; PEAK_QUANTILES],
     loss_weight: f64,
+    /// The network's outlooks whose peaks were not learnt from yet, oldest first; at most as many as a
+    /// peak has steps, and one.
+    outlooks: Vec<Outlook>,
+    /// Peaks learnt from that the network had an outlook on.
+    outlooks_learnt: u32,
+}
+
+/// What the network expected of a peak, in the model's unit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Outlook {
+    /// The moment that the peak begins at.
+    at_s: i64,
+    centre: f64,
+    width: f64,
+}
+
+/// What is known of a peak before it comes.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    centre: [f64; CENTRE_FEATURES],
+    width: [f64; WIDTH_FEATURES],
+    outlook: Option<Outlook>,
 }
 
 /// By how much is forgotten with each peak.
@@ -153,6 +186,8 @@ impl PeakModel {
             losses: [[0.0; CANDIDATES]; GROUPS],
             usual_losses: [0.0; PEAK_QUANTILES],
             loss_weight: 0.0,
+            outlooks: Vec::new(),
+            outlooks_learnt: 0,
         }
     }
 
@@ -181,6 +216,35 @@ impl PeakModel {
             at += 1;
         }
         self.next_s = series.time_s(at);
+        let next_s = self.next_s;
+        self.outlooks.retain(|outlook| outlook.at_s >= next_s);
+    }
+
+    /// Takes what the network expects of the steps behind a series, as quantiles of each in the series'
+    /// own unit.
+    pub(crate) fn expect(&mut self, series: &Series, steps: &StepQuantiles) {
+        let highest = |level: usize| {
+            let of_level = steps.iter().take(self.steps).map(|step| step[level]);
+            of_level.fold(0.0, f64::max) / self.unit
+        };
+        let centre = highest(MEDIAN);
+        let outlook = Outlook {
+            at_s: series.time_s(series.len()),
+            centre,
+            width: (highest(OUTLOOK_WIDTH) - centre).max(WIDTH_MIN),
+        };
+        // Asked again for the same moment: the later answer counts.
+        self.outlooks.retain(|other| other.at_s < outlook.at_s);
+        self.outlooks.push(outlook);
+        let excess = self.outlooks.len().saturating_sub(self.steps + 1);
+        self.outlooks.drain(..excess);
+    }
+
+    fn outlook_at(&self, at_s: i64) -> Option<Outlook> {
+        self.outlooks
+            .iter()
+            .copied()
+            .find(|outlook| outlook.at_s == at_s)
     }
 
     /// Forecasts the peak that begins at the end of a series, in the series' own unit; `None` while too
@@ -194,9 +258,9 @@ impl PeakModel {
         for at in self.position(series)..series.len() {
             running.take(&view, at);
         }
-        let (centre, width) = view.features(series.len(), &running);
-        let candidates = self.candidates(&centre, &width);
-        let weights = self.trust();
+        let known = self.known(&view, series.len(), &running);
+        let candidates = self.candidates(&known);
+        let weights = self.trust(known.outlook.is_some());
         let mut quantiles = [0.0; PEAK_QUANTILES];
         let mut least = 0.0_f64;
         for (level, quantile) in quantiles.iter_mut().enumerate() {
@@ -234,32 +298,50 @@ impl PeakModel {
         self.width.predict(features).max(WIDTH_MIN)
     }
 
-    /// Each way to take the width.
-    fn widths(&self, width: f64) -> [f64; WIDTHS] {
-        [width, (width * self.usual_miss).sqrt(), self.usual_miss]
+    fn known(&self, view: &View<'_>, at: usize, running: &Running) -> Known {
+        let (centre, width) = view.features(at, running);
+        Known {
+            centre,
+            width,
+            outlook: self.outlook_at(view.series.time_s(at)),
+        }
     }
 
-    fn candidates(
-        &self,
-        centre: &[f64; CENTRE_FEATURES],
-        width: &[f64; WIDTH_FEATURES],
-    ) -> CandidateQuantiles {
-        let middle = self.centre.predict(centre).max(0.0);
-        let widths = self.widths(self.width_of(width));
+    /// Centre and width by each way to take them; without an outlook the network's are not used.
+    fn centres_and_widths(&self, known: &Known) -> [(f64, f64); WIDTHS] {
+        let middle = self.centre.predict(&known.centre).max(0.0);
+        let width = self.width_of(&known.width);
+        let between = (width * self.usual_miss).sqrt();
+        [
+            (middle, width),
+            (middle, between),
+            (middle, self.usual_miss),
+            known
+                .outlook
+                .map_or((middle, width), |outlook| (outlook.centre, outlook.width)),
+        ]
+    }
+
+    fn candidates(&self, known: &Known) -> CandidateQuantiles {
+        let ways = self.centres_and_widths(known);
         let mut candidates = [[0.0; PEAK_QUANTILES]; CANDIDATES];
         for (number, quantiles) in candidates.iter_mut().enumerate() {
+            let (middle, width) = ways[number / MEMORIES];
             self.histograms[number].quantiles(&PEAK_LEVELS, quantiles);
             for quantile in quantiles {
-                *quantile = (middle + widths[number / MEMORIES] * *quantile).max(0.0);
+                *quantile = (middle + width * *quantile).max(0.0);
             }
         }
         candidates
     }
 
     /// Weights of the candidates, which sum to 1. Shape `[group][candidate]`.
-    fn trust(&self) -> [[f64; CANDIDATES]; GROUPS] {
+    fn trust(&self, has_outlook: bool) -> [[f64; CANDIDATES]; GROUPS] {
         let mut weights = self.losses;
         for (group, weights) in weights.iter_mut().enumerate() {
+            if !has_outlook || self.outlooks_learnt < OUTLOOKS_MIN[group] {
+                weights[LOCAL..].fill(f64::INFINITY);
+            }
             let least = weights.iter().copied().fold(f64::INFINITY, f64::min);
             let levels = PEAK_LEVELS
                 .iter()
@@ -277,23 +359,30 @@ impl PeakModel {
     }
 
     fn learn_one(&mut self, view: &View<'_>, at: usize, pace: &Pace) {
-        let (centre, width) = view.features(at, &self.running);
+        let known = self.known(view, at, &self.running);
         let peak = view.peak(at);
         if self.learnt > COMPARED_MIN {
-            self.compare(&centre, &width, peak, pace);
+            self.compare(&known, peak, pace);
         }
-        let middle = self.centre.predict(&centre).max(0.0);
-        let wide = self.width_of(&width);
+        let ways = self.centres_and_widths(&known);
+        let (middle, wide) = ways[0];
         let miss = peak - middle;
         let weight = CENTRE_WEIGHT / wide.max(WIDTH_WEIGHED_MIN);
-        self.centre.learn(&centre, peak, weight, pace.fit);
+        self.centre.learn(&known.centre, peak, weight, pace.fit);
         let believed = miss.abs().min(MISS_MAX * wide);
         let weight = 1.0 / (wide * wide).max(WIDTH_WEIGHED_MIN * WIDTH_WEIGHED_MIN);
-        self.width.learn(&width, believed, weight, pace.fit);
-        let widths = self.widths(wide);
-        for (number, histogram) in self.histograms.iter_mut().enumerate() {
+        self.width.learn(&known.width, believed, weight, pace.fit);
+        let learning = if known.outlook.is_some() {
+            self.outlooks_learnt = self.outlooks_learnt.saturating_add(1);
+            CANDIDATES
+        } else {
+            LOCAL
+        };
+        let histograms = self.histograms.iter_mut().take(learning).enumerate();
+        for (number, histogram) in histograms {
             let keep = pace.memories[number % MEMORIES];
-            histogram.add(miss / widths[number / MEMORIES], 1.0 / keep);
+            let (middle, width) = ways[number / MEMORIES];
+            histogram.add((peak - middle) / width, 1.0 / keep);
         }
         let share = (1.0 - pace.memories[MEMORIES - 1]).max(1.0 / (f64::from(self.learnt) + YOUNG));
         self.usual_miss += share * (miss.abs() - self.usual_miss);
@@ -315,22 +404,20 @@ impl PeakModel {
         }
     }
 
-    /// Adds the losses of each candidate on a peak, in units of the mean loss at each level.
-    fn compare(
-        &mut self,
-        centre: &[f64; CENTRE_FEATURES],
-        width: &[f64; WIDTH_FEATURES],
-        peak: f64,
-        pace: &Pace,
-    ) {
-        let candidates = self.candidates(centre, width);
+    /// Adds the losses of each candidate on a peak, in units of the mean loss at each level. A network
+    /// that had no outlook, or has not learnt enough, loses as much as the others do on average.
+    fn compare(&mut self, known: &Known, peak: f64, pace: &Pace) {
+        let candidates = self.candidates(known);
         for losses in self.losses.iter_mut().flatten() {
             *losses *= pace.weights;
         }
         self.loss_weight = self.loss_weight * pace.weights + 1.0;
         for (level, share) in PEAK_LEVELS.iter().enumerate() {
-            let losses = candidates.map(|quantiles| pinball(peak, quantiles[level], *share));
-            let mean = losses.iter().sum::<f64>() / CANDIDATES as f64;
+            let mut losses = candidates.map(|quantiles| pinball(peak, quantiles[level], *share));
+            let mean = losses[..LOCAL].iter().sum::<f64>() / LOCAL as f64;
+            if known.outlook.is_none() || self.outlooks_learnt < OUTLOOKS_MIN[group_of(*share)] {
+                losses[LOCAL..].fill(mean);
+            }
             let usual = &mut self.usual_losses[level];
             *usual = *usual * pace.weights + mean;
             let usual = (*usual / self.loss_weight).max(LOSS_MIN);

@@ -1,6 +1,6 @@
 //! What a twin keeps of its peaks between requests.
 
-use super::{CANDIDATES, GROUPS, PeakModel};
+use super::{CANDIDATES, GROUPS, Outlook, PEAK_STEPS_MAX, PeakModel};
 use crate::peak::features::{CENTRE_FEATURES, Running, WIDTH_FEATURES};
 use crate::peak::histogram::{BINS, Histogram};
 use crate::peak::regression::Regression;
@@ -35,6 +35,16 @@ impl PeakModel {
             losses: self.losses.iter().flatten().copied().collect(),
             usual_losses: self.usual_losses.to_vec(),
             loss_weight: self.loss_weight,
+            outlooks: self
+                .outlooks
+                .iter()
+                .map(|outlook| v1::Outlook {
+                    at_s: outlook.at_s,
+                    centre: outlook.centre,
+                    width: outlook.width,
+                })
+                .collect(),
+            outlooks_learnt: self.outlooks_learnt,
         }
     }
 
@@ -83,6 +93,17 @@ impl PeakModel {
             losses,
             usual_losses,
             loss_weight: stored.loss_weight,
+            outlooks: stored
+                .outlooks
+                .iter()
+                .take(PEAK_STEPS_MAX + 1)
+                .map(|outlook| Outlook {
+                    at_s: outlook.at_s,
+                    centre: outlook.centre,
+                    width: outlook.width,
+                })
+                .collect(),
+            outlooks_learnt: stored.outlooks_learnt,
         })
     }
 }

@@ -146,3 +146,37 @@ fn what_is_kept_in_another_shape_is_not_taken() {
         assert_eq!(PeakModel::restore(broken), None);
     }
 }
+
+#[test]
+fn an_outlook_that_knows_better_is_trusted_and_a_bad_one_is_not() {
+    let values = demand(300, 7);
+    let seen = 24 * 100;
+    let loss = |outlook: &dyn Fn(usize) -> Option<f64>| {
+        let mut model = learnt(&values[..seen]);
+        let mut loss = 0.0;
+        for end in seen + 1..values.len() - STEPS {
+            let known = series(&values[..end]);
+            model.learn(&known);
+            if let Some(centre) = outlook(end) {
+                let step = [0.9, 0.93, 0.96, 1.0, 1.04, 1.07, 1.1, 1.2].map(|times| times * centre);
+                model.expect(&known, &vec![step; STEPS]);
+            }
+            let quantiles = model.forecast(&known).expect("enough was learnt");
+            let ahead: Option<Vec<f64>> = values[end..end + STEPS].iter().copied().collect();
+            let Some(ahead) = ahead else { continue };
+            let peak = ahead.into_iter().fold(0.0, f64::max);
+            if end > seen + 24 * 60 {
+                loss += pinball(peak, quantiles[3], PEAK_LEVELS[3]);
+            }
+        }
+        loss
+    };
+    let truth = |end: usize| {
+        let ahead = &values[end..end + STEPS];
+        Some(ahead.iter().flatten().copied().fold(0.0, f64::max))
+    };
+    let without = loss(&|_end| None);
+    assert!(loss(&truth) < 0.3 * without);
+    let misled = loss(&|end| Some(if end % 2 == 0 { 1.0 } else { 60.0 }));
+    assert!(misled < 1.1 * without, "{misled} {without}");
+}

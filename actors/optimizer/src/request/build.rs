@@ -105,10 +105,19 @@ impl<'a> Demand<'a> {
     fn most(&self, tier: usize, step: usize) -> f64 {
         let curve = &self.curves[tier][step];
         let by_level = curve.quantile(self.level_max());
-        let vm = self.request.tiers[tier].options[0].price_per_hour.dollars() * self.step_hours;
-        match self.missed_price(tier, step) {
-            Some(price) if price > vm => by_level.max(curve.quantile(1.0 - vm / price)),
-            _ => by_level,
+        let Some(missed) = self.missed_price(tier, step) else {
+            return by_level;
+        };
+        let problem = &self.request.tiers[tier];
+        let option = &problem.options[0];
+        let unserved = problem.unserved_price_per_unit_hour.dollars() * option.capacity.units();
+        // One VM more saves at most this much, and only if demand is beyond what the others serve.
+        let saved = missed + unserved * self.step_hours;
+        let vm = option.price_per_hour.dollars() * self.step_hours;
+        if saved > vm {
+            by_level.max(curve.quantile(1.0 - vm / saved))
+        } else {
+            by_level
         }
     }
 

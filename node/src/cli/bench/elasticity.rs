@@ -21,7 +21,8 @@ const KNOBS_MAX: usize = 64;
 /// Decides on demand traces, one sample at a time, and writes `suite,series,knob,timestamp,desired`.
 ///
 /// The knob is the price of an under-provisioned step, as a multiple of what the VMs that a customer needs
-/// on average cost in a step; larger is safer. All prices share one forecast.
+/// on average cost in a step, and of each VM that is missing, as the same multiple of what it costs; larger
+/// is safer. All prices share one forecast.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ElasticityArguments {
     /// Directory with manifest.json and a folder per split.
