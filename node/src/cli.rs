@@ -3,6 +3,7 @@
 mod backtest;
 mod bench;
 mod demo;
+mod load;
 mod output;
 mod plan;
 mod run;
@@ -10,6 +11,7 @@ mod train;
 
 use crate::console;
 use crate::error::{EXIT_CODES, render};
+use crate::service::api::openapi_json;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -35,6 +37,10 @@ enum Command {
     Backtest(backtest::BacktestArguments),
     /// Run the daemon: the loop on real time behind an HTTP API.
     Run(run::RunArguments),
+    /// Send many customers' samples to a running node and prove that none is lost.
+    Load(load::LoadArguments),
+    /// Print the OpenAPI document of the daemon's HTTP API.
+    Openapi,
     /// Solve an allocation problem file.
     Plan(plan::PlanArguments),
     /// Train forecast weights on a data directory.
@@ -70,6 +76,8 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Demo(arguments) => demo::run(&arguments, quiet)?,
         Command::Backtest(arguments) => backtest::run(&arguments, quiet)?,
         Command::Run(arguments) => run::run(&arguments, quiet)?,
+        Command::Openapi => console::print(&openapi_json())?,
+        Command::Load(arguments) => load::run(&arguments, quiet)?,
         Command::Plan(arguments) => plan::run(&arguments, quiet)?,
         Command::Train(arguments) => train::run(&arguments, quiet)?,
         Command::Bench(arguments) => bench::run(&arguments, quiet)?,

@@ -11,6 +11,7 @@ pub mod console;
 pub mod decisions;
 pub mod elasticity;
 pub mod error;
+pub mod load;
 pub mod micro;
 pub mod progress;
 pub mod replay;

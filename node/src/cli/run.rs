@@ -9,6 +9,7 @@ use clap::Args;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use twinscale_cluster_config::{NodeSettings, load_node};
 
@@ -32,6 +33,9 @@ pub(super) struct RunArguments {
     weights: Option<PathBuf>,
 }
 
+/// Signals that come within this time of the first count as the same.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
+
 /// Worker threads of the API: none of them does model or search work.
 const WORKERS: usize = 2;
 
@@ -54,11 +58,15 @@ pub(super) fn run(arguments: &RunArguments, quiet: bool) -> anyhow::Result<()> {
         };
         let at_once = async {
             second.next().await;
+            // Who sends a signal to a process and to its group sends two at once, and means one.
+            tokio::time::sleep(SAME_SIGNAL).await;
+            let mut second = Signals::listen()?;
             second.next().await;
+            anyhow::Ok(())
         };
         tokio::select! {
             ended = run_daemon(options, started, stop) => ended,
-            () = at_once => Err(ended_at_once().into()),
+            second = at_once => Err(second.err().unwrap_or_else(|| ended_at_once().into())),
         }
     });
     // Work that does not end must not keep the process.

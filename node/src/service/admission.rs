@@ -15,14 +15,11 @@ pub struct Admission {
     unconfigured_max: usize,
     series: AtomicUsize,
     unconfigured: AtomicUsize,
-    customers: AtomicUsize,
 }
 
 /// What was counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counted {
-    /// Customers.
-    pub customers: usize,
     /// Customers without a policy.
     pub unconfigured: usize,
     /// Series of all customers.
@@ -37,7 +34,6 @@ impl Admission {
             unconfigured_max,
             series: AtomicUsize::new(0),
             unconfigured: AtomicUsize::new(0),
-            customers: AtomicUsize::new(0),
         };
         admission.recount(host);
         admission
@@ -47,7 +43,6 @@ impl Admission {
     pub fn recount(&self, host: &TwinHost) {
         let mut counted = Counted::default();
         for customer in host.customers() {
-            counted.customers += 1;
             let (is_unconfigured, series) = host
                 .read(&customer, |state| {
                     (state.config().is_none(), state.series().count())
@@ -59,13 +54,11 @@ impl Admission {
         self.series.store(counted.series, Ordering::Relaxed);
         self.unconfigured
             .store(counted.unconfigured, Ordering::Relaxed);
-        self.customers.store(counted.customers, Ordering::Relaxed);
     }
 
     /// What was counted last, with what was admitted since.
     pub fn counted(&self) -> Counted {
         Counted {
-            customers: self.customers.load(Ordering::Relaxed),
             unconfigured: self.unconfigured.load(Ordering::Relaxed),
             series: self.series.load(Ordering::Relaxed),
         }
@@ -92,7 +85,6 @@ impl Admission {
             );
             return Err((RefusalCode::NodeCustomersFull, message));
         }
-        self.customers.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 

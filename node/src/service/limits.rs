@@ -9,6 +9,9 @@ pub const LINE_BYTES_MAX: usize = 4_096;
 /// Most lines of one body: the samples that one command of a twin may carry.
 pub const LINES_MAX: usize = twinscale_protocol::twin::SAMPLES_PER_REQUEST_MAX;
 
+/// Most events of one body: each is a command of its own, and a few thousand share an fsync.
+pub const EVENT_LINES_MAX: usize = 10_000;
+
 /// Refused lines that an answer names; the others are counted.
 pub const REFUSALS_LISTED_MAX: usize = 100;
 

@@ -165,6 +165,53 @@ pub(crate) async fn put_stack(
     configure(&service, customer, config, dry_run).await
 }
 
+/// Policy and stack of a customer together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Wishes {
+    /// Keys of the policy file.
+    #[schema(value_type = Object)]
+    pub policy: Table,
+    /// Keys of the stack file, and `interval_s`, `horizon_steps`.
+    #[schema(value_type = Object)]
+    pub stack: Table,
+}
+
+/// Sets policy and stack of a customer together, so that neither has to fit the other's older form.
+#[utoipa::path(put, path = "/v1/customers/{customer}", tag = "customers",
+    params(("customer" = String, Path), DryRun),
+    request_body(content = Wishes, description = "keys of docs/reference/config.md, as JSON or TOML"),
+    responses(
+        (status = 200, description = "durable, or what would change", body = ConfigureReply),
+        (status = 400, description = "rules are broken: all are listed", body = ErrorReply),
+        (status = 413, description = "the body is too large", body = ErrorReply),
+        (status = 503, description = "not now", body = ErrorReply),
+    ))]
+pub(crate) async fn put_customer(
+    State(service): State<Arc<Service>>,
+    Path(customer): Path<String>,
+    Query(dry_run): Query<DryRun>,
+    request: Request,
+) -> Result<Json<ConfigureReply>, ApiError> {
+    let _permit = service.begin_ingest()?;
+    let customer = customer_id(&customer)?;
+    let Wishes { policy, stack } = body_table(request).await?.try_into().map_err(|error| {
+        ApiError::invalid(
+            format!("the body does not fit: {error}"),
+            "send policy and stack",
+        )
+    })?;
+    let document = documents::stack_of(&customer, stack)?;
+    let settings = service.settings();
+    let config = TwinConfig {
+        policy: documents::policy_of(&customer, policy)?,
+        stack: document.stack,
+        interval: document.interval.unwrap_or(settings.interval),
+        horizon_steps: document.horizon_steps.unwrap_or(settings.horizon_steps),
+    };
+    configure(&service, customer, config, dry_run).await
+}
+
 /// What is known of a customer before a change.
 #[derive(Debug, Default)]
 struct Known {

@@ -6,6 +6,7 @@ mod configure;
 mod customers;
 mod documents;
 mod error;
+mod events;
 mod lines;
 mod node;
 mod refusal;
@@ -15,10 +16,11 @@ mod telemetry;
 mod views;
 
 pub use batch::{Batch, CustomerBatch, Places};
-pub use configure::{ConfigureReply, CostChange, DryRun};
+pub use configure::{ConfigureReply, CostChange, DryRun, Wishes};
 pub use customers::{CustomersPage, ObservationsPage};
 pub use documents::Change;
 pub use error::{ApiError, ErrorBody, ErrorCode, ErrorReply};
+pub use events::{EventLine, EventsReply};
 pub use lines::{Line, LineSplitter};
 pub use node::{
     ActorView, CustomerCounts, HealthReply, IngestCounts, NodeReply, NotReady, ReadyReply,

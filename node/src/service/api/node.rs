@@ -272,7 +272,7 @@ fn view(service: &Service) -> NodeReply {
         listen: service.listen().to_string(),
         resident_bytes: resident_bytes(),
         customers: CustomerCounts {
-            total: counted.customers as u64,
+            total: service.host().customers().len() as u64,
             unconfigured: counted.unconfigured as u64,
             unconfigured_max: settings.unconfigured_max as u64,
             series: counted.series as u64,

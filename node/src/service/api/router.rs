@@ -1,7 +1,7 @@
 //! All paths in one place: the router and the OpenAPI document are made of the same list.
 
 use super::error::{ApiError, ErrorCode};
-use super::{configure, customers, node, telemetry};
+use super::{configure, customers, events, node, telemetry};
 use crate::service::state::Service;
 use axum::Router;
 use axum::http::header;
@@ -33,8 +33,9 @@ struct Description;
 fn described() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(telemetry::telemetry))
+        .routes(routes!(events::events))
         .routes(routes!(customers::customers))
-        .routes(routes!(customers::twin))
+        .routes(routes!(customers::twin, configure::put_customer))
         .routes(routes!(customers::forecast))
         .routes(routes!(customers::plan))
         .routes(routes!(customers::observations))
@@ -84,4 +85,18 @@ pub fn openapi_json() -> String {
         .expect("an OpenAPI document is plain data");
     text.push('\n');
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_document_is_that_of_the_router() {
+        let committed = include_str!("../../../../docs/reference/openapi.json");
+        assert!(
+            committed == openapi_json(),
+            "write it anew: cargo run --bin twinscale -- openapi > docs/reference/openapi.json"
+        );
+    }
 }

@@ -1,0 +1,153 @@
+//! A client of the API: keeps connections, finds the node again after a restart.
+
+use crate::error::ExpectedError;
+use crate::service::daemon::ADDRESS_FILE;
+use axum::body::Bytes;
+use axum::http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Longest answer that is read, in bytes: a page of 50,000 samples has about 2 MB.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
+
+/// Time for one request and its answer.
+const REQUEST_LIMIT: Duration = Duration::from_secs(90);
+
+/// Where the node is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// At an address, such as `http://127.0.0.1:7878`.
+    Url(String),
+    /// Where the file in its data directory says; read for every request, so that it is found after a
+    /// restart on another port.
+    DataDir(PathBuf),
+}
+
+/// A client of the API.
+#[derive(Clone, Debug)]
+pub struct ApiClient {
+    target: Target,
+    http: Client<HttpConnector, Full<Bytes>>,
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct ApiAnswer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Seconds after which to come back, where it says so.
+    pub retry_after: Option<Duration>,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+impl ApiClient {
+    /// Makes a client; it connects when it is first used.
+    #[must_use]
+    pub fn new(target: Target) -> Self {
+        let http = Client::builder(TokioExecutor::new()).build_http();
+        Self { target, http }
+    }
+
+    /// Sends a request and waits for the answer; an answer that is no success is no error here.
+    ///
+    /// # Errors
+    /// When there is no answer, with the reason.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<ApiAnswer, ExpectedError> {
+        let url = format!("{}{path}", self.base()?);
+        let request = Request::builder()
+            .method(method)
+            .uri(&url)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(body))
+            .map_err(|error| ExpectedError::input(format!("`{url}` is no URL"), error))?;
+        let answered = tokio::time::timeout(REQUEST_LIMIT, self.answer(request)).await;
+        match answered {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(source)) => Err(no_answer(&url, Some(source))),
+            Err(_late) => Err(no_answer(&url, None)),
+        }
+    }
+
+    /// Reads a JSON answer.
+    ///
+    /// # Errors
+    /// When there is no answer, or it is no success.
+    pub async fn get<R: serde::de::DeserializeOwned>(
+        &self,
+        path: &str,
+    ) -> Result<R, ExpectedError> {
+        let answer = self.send(Method::GET, path, Bytes::new()).await?;
+        answer.json(path)
+    }
+
+    fn base(&self) -> Result<String, ExpectedError> {
+        match &self.target {
+            Target::Url(url) => Ok(url.trim_end_matches('/').to_owned()),
+            Target::DataDir(directory) => {
+                let path = directory.join(ADDRESS_FILE);
+                let address = std::fs::read_to_string(&path)
+                    .map_err(|source| ExpectedError::file("read", &path, source))?;
+                Ok(format!("http://{}", address.trim()))
+            }
+        }
+    }
+
+    async fn answer(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<ApiAnswer, Box<dyn std::error::Error + Send + Sync>> {
+        let (head, body) = self.http.request(request).await?.into_parts();
+        let body = Limited::new(body, ANSWER_BYTES_MAX)
+            .collect()
+            .await?
+            .to_bytes();
+        let retry_after = head
+            .headers
+            .get(header::RETRY_AFTER)
+            .and_then(|value| value.to_str().ok()?.parse().ok());
+        Ok(ApiAnswer {
+            status: head.status,
+            retry_after: retry_after.map(Duration::from_secs),
+            body: body.to_vec(),
+        })
+    }
+}
+
+impl ApiAnswer {
+    /// Reads the body of a success.
+    ///
+    /// # Errors
+    /// When it is none, with the answer's words, or does not fit.
+    pub fn json<R: serde::de::DeserializeOwned>(&self, path: &str) -> Result<R, ExpectedError> {
+        if !self.status.is_success() {
+            let words: String = String::from_utf8_lossy(&self.body)
+                .chars()
+                .take(2_000)
+                .collect();
+            return Err(ExpectedError::input_hint(
+                format!("{path}: the node answered {}: {words}", self.status),
+                "look at GET /v1/ready and the node's log",
+            ));
+        }
+        serde_json::from_slice(&self.body)
+            .map_err(|error| ExpectedError::input(format!("{path}: unexpected answer"), error))
+    }
+}
+
+fn no_answer(url: &str, source: Option<Box<dyn std::error::Error + Send + Sync>>) -> ExpectedError {
+    ExpectedError::Environment {
+        context: format!("no answer from {url}"),
+        hint: "is the node running? start it with: twinscale run".to_owned(),
+        source,
+    }
+}
