@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use tokio::runtime::Builder;
-use twinscale::assembly::{ForecastWeights, NodeOptions};
+use twinscale::assembly::{ForecastWeights, NodeOptions, WatchLimits};
 use twinscale::progress::Progress;
 use twinscale::replay::{ReplayOptions, Replayed, replay};
 use twinscale::report::report_json;
@@ -75,6 +75,7 @@ impl ReplayCase {
                 optimizer_threads: self.threads,
                 weights: self.weights.clone(),
                 cloud,
+                watch: WatchLimits::default(),
             },
             kill_forecaster_at: self.kill_forecaster_at,
         };

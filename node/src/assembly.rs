@@ -7,6 +7,7 @@ use crate::error::ExpectedError;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use twinscale_forecast_model::RecurrentNetwork;
 use twinscale_forecast_model::shipped::{SHIPPED_CARD, SHIPPED_WEIGHTS, load};
 use twinscale_forecaster::actor::{
@@ -26,7 +27,10 @@ use twinscale_provisioner::{
     SimCloudDriver,
 };
 use twinscale_store::StoreOptions;
-use twinscale_supervision::{ChildSpec, DomainClock, RestartPolicy, Supervised, supervise};
+use twinscale_supervision::health::ABANDONED_THREADS_MAX;
+use twinscale_supervision::{
+    ChildSpec, DomainClock, FailureScope, Health, Oversight, RestartPolicy, Supervised, supervise,
+};
 use twinscale_twin::{
     CycleSettings, HostOpenReport, HostOptions, PhaseLimits, Twin, TwinArguments, TwinDependencies,
     TwinHost, TwinMessage,
@@ -118,6 +122,36 @@ pub struct NodeOptions {
     pub weights: ForecastWeights,
     /// The provider.
     pub cloud: SimCloudConfig,
+    /// How long work may take before it counts as hung.
+    pub watch: WatchLimits,
+}
+
+/// How long work may take before it counts as hung, in system time, and how much of it a node survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WatchLimits {
+    /// A forecast job.
+    pub forecast_job: Duration,
+    /// A plan job.
+    pub plan_job: Duration,
+    /// One message of a shared actor, which may wait for several jobs.
+    pub shared_message: Duration,
+    /// One message of a twin, which waits for nothing.
+    pub twin_message: Duration,
+    /// Threads that may be lost to hung jobs before the node fails.
+    pub abandoned_threads_max: u32,
+}
+
+impl Default for WatchLimits {
+    /// A job of minutes, a few of them for one message; a twin's handler takes milliseconds.
+    fn default() -> Self {
+        Self {
+            forecast_job: JOB_LIMIT,
+            plan_job: PLAN_LIMIT,
+            shared_message: RestartPolicy::default().message_limit,
+            twin_message: Duration::from_mins(1),
+            abandoned_threads_max: ABANDONED_THREADS_MAX,
+        }
+    }
 }
 
 /// The shared actors of a node, with its log, store and provider.
@@ -129,6 +163,8 @@ pub struct Node {
     optimizer: Supervised<OptimizerRequest>,
     provisioner: Supervised<ProvisionerRequest>,
     seed: u64,
+    health: Health,
+    watch: WatchLimits,
 }
 
 /// One supervised twin with its domain time.
@@ -152,13 +188,21 @@ impl Node {
         // Shared actors answer in system time; whoever waits for them holds the domain time of its twin.
         let clock = DomainClock::starting_at(DomainTime(0));
         let cloud = Arc::new(SimCloudDriver::new(options.cloud));
+        let health = Health::with_abandoned_max(options.watch.abandoned_threads_max);
+        let start = SharedStart {
+            clock: &clock,
+            health: &health,
+            watch: options.watch,
+        };
         let node = Self {
             host: Arc::new(host),
-            forecaster: start_forecaster(&options.weights, &clock).await?,
-            optimizer: start_optimizer(options.optimizer_threads, &clock).await?,
-            provisioner: start_provisioner(Arc::clone(&cloud), &clock).await?,
+            forecaster: start.forecaster(&options.weights).await?,
+            optimizer: start.optimizer(options.optimizer_threads).await?,
+            provisioner: start.provisioner(Arc::clone(&cloud)).await?,
             cloud,
             seed: options.seed,
+            health,
+            watch: options.watch,
         };
         Ok((node, report))
     }
@@ -193,8 +237,16 @@ impl Node {
                 dependencies,
             },
             mailbox_capacity: TWIN_MAILBOX,
-            policy: RestartPolicy::default(),
+            policy: RestartPolicy {
+                message_limit: self.watch.twin_message,
+                ..RestartPolicy::default()
+            },
             clock: clock.clone(),
+            oversight: Oversight {
+                health: self.health.clone(),
+                kind: "twin",
+                scope: FailureScope::Child,
+            },
         };
         let actor = supervise(spec).await?;
         Ok(NodeTwin {
@@ -229,6 +281,11 @@ impl Node {
         &self.provisioner
     }
 
+    /// How the node is: what its supervisors and compute threads report, and whether it must end.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
     /// Ends the shared actors; twins are ended before, by [`NodeTwin::actor`].
     pub async fn stop(self) {
         self.provisioner.stop().await;
@@ -256,7 +313,7 @@ pub fn open_host(directory: &Path) -> anyhow::Result<(TwinHost, HostOpenReport)>
     )
 }
 
-/// Starts the forecaster of a node.
+/// Starts a forecaster without a node, for benchmarks.
 ///
 /// # Errors
 /// When its supervisor cannot be started.
@@ -264,54 +321,88 @@ pub async fn start_forecaster(
     weights: &ForecastWeights,
     clock: &DomainClock,
 ) -> anyhow::Result<Supervised<ForecasterRequest>> {
-    let arguments = ForecasterArguments {
-        make_engine: weights.make_engine(),
-        job_limit: JOB_LIMIT,
-        clock: clock.clone(),
+    let start = SharedStart {
+        clock,
+        health: &Health::default(),
+        watch: WatchLimits::default(),
     };
-    Ok(supervise(shared("forecaster", || Forecaster, arguments, clock)).await?)
+    start.forecaster(weights).await
 }
 
-async fn start_optimizer(
-    workers: NonZeroUsize,
-    clock: &DomainClock,
-) -> anyhow::Result<Supervised<OptimizerRequest>> {
-    let arguments = OptimizerArguments {
-        policy: WorkerPolicy {
-            workers,
-            job_limit: PLAN_LIMIT,
-        },
-        clock: clock.clone(),
-    };
-    Ok(supervise(shared("optimizer", || Optimizer, arguments, clock)).await?)
+/// What the shared actors of a node have in common when they are started.
+struct SharedStart<'a> {
+    clock: &'a DomainClock,
+    health: &'a Health,
+    watch: WatchLimits,
 }
 
-async fn start_provisioner(
-    driver: Arc<SimCloudDriver>,
-    clock: &DomainClock,
-) -> anyhow::Result<Supervised<ProvisionerRequest>> {
-    let arguments = ProvisionerArguments {
-        driver,
-        memory: SharedMemory::default(),
-        // The simulated cloud answers at once: waiting would only slow a replay.
-        retry: RetryPolicy::without_waits(),
-        clock: clock.clone(),
-    };
-    Ok(supervise(shared("provisioner", || Provisioner, arguments, clock)).await?)
-}
+impl SharedStart<'_> {
+    async fn forecaster(
+        &self,
+        weights: &ForecastWeights,
+    ) -> anyhow::Result<Supervised<ForecasterRequest>> {
+        let arguments = ForecasterArguments {
+            make_engine: weights.make_engine(),
+            job_limit: self.watch.forecast_job,
+            clock: self.clock.clone(),
+            health: self.health.clone(),
+        };
+        Ok(supervise(self.spec("forecaster", || Forecaster, arguments)).await?)
+    }
 
-fn shared<C: ractor::Actor>(
-    name: &str,
-    make: fn() -> C,
-    arguments: C::Arguments,
-    clock: &DomainClock,
-) -> ChildSpec<C> {
-    ChildSpec {
-        name: name.to_owned(),
-        make: Arc::new(make),
-        arguments,
-        mailbox_capacity: SHARED_MAILBOX,
-        policy: RestartPolicy::default(),
-        clock: clock.clone(),
+    async fn optimizer(
+        &self,
+        workers: NonZeroUsize,
+    ) -> anyhow::Result<Supervised<OptimizerRequest>> {
+        let arguments = OptimizerArguments {
+            policy: WorkerPolicy {
+                workers,
+                job_limit: self.watch.plan_job,
+            },
+            clock: self.clock.clone(),
+            health: self.health.clone(),
+        };
+        Ok(supervise(self.spec("optimizer", || Optimizer, arguments)).await?)
+    }
+
+    async fn provisioner(
+        &self,
+        driver: Arc<SimCloudDriver>,
+    ) -> anyhow::Result<Supervised<ProvisionerRequest>> {
+        let arguments = ProvisionerArguments {
+            driver,
+            memory: SharedMemory::default(),
+            // The simulated cloud answers at once: waiting would only slow a replay.
+            retry: RetryPolicy {
+                request_limit: self.watch.shared_message,
+                ..RetryPolicy::without_waits()
+            },
+            clock: self.clock.clone(),
+        };
+        Ok(supervise(self.spec("provisioner", || Provisioner, arguments)).await?)
+    }
+
+    fn spec<C: ractor::Actor>(
+        &self,
+        name: &'static str,
+        make: fn() -> C,
+        arguments: C::Arguments,
+    ) -> ChildSpec<C> {
+        ChildSpec {
+            name: name.to_owned(),
+            make: Arc::new(make),
+            arguments,
+            mailbox_capacity: SHARED_MAILBOX,
+            policy: RestartPolicy {
+                message_limit: self.watch.shared_message,
+                ..RestartPolicy::default()
+            },
+            clock: self.clock.clone(),
+            oversight: Oversight {
+                health: self.health.clone(),
+                kind: name,
+                scope: FailureScope::Node,
+            },
+        }
     }
 }

@@ -7,7 +7,7 @@ mod machine;
 
 pub use machine::Machine;
 
-use crate::assembly::{ForecastWeights, NodeOptions};
+use crate::assembly::{ForecastWeights, NodeOptions, WatchLimits};
 use crate::progress::Progress;
 use crate::replay::{ReplayOptions, replay};
 use crate::summary::FirstSteps;
@@ -128,6 +128,7 @@ fn memory(runtime: &tokio::runtime::Runtime, folder: &Path) -> anyhow::Result<Fi
             optimizer_threads: NonZeroUsize::MIN,
             weights,
             cloud: SimCloudConfig::with_seed(1),
+            watch: WatchLimits::default(),
         },
         kill_forecaster_at: None,
     };

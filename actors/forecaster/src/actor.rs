@@ -14,14 +14,12 @@ use std::time::Duration;
 use twinscale_protocol::forecaster::{ForecastReply, ForecastRequest};
 use twinscale_protocol::{WireError, WireErrorCode};
 use twinscale_supervision::{
-    ComputeError, ComputeThread, DomainClock, Mailbox, Permitted, ReplyTo, answer,
+    ComputeError, ComputeThread, DomainClock, Health, Mailbox, Permitted, ReplyTo, answer,
+    hang_thread,
 };
 
 /// Requests of one job: a warm one of three series each fills a batch and a half.
 const JOB_REQUESTS_MAX: usize = 32;
-
-/// Hung threads after which the node should hand over: each keeps a core.
-const ABANDONED_MAX: u32 = 3;
 
 /// Time after which a job counts as hung: a cold job of 32 customers takes seconds on a busy machine.
 pub const JOB_LIMIT: Duration = Duration::from_mins(2);
@@ -49,6 +47,10 @@ pub enum ForecasterFault {
     Panic,
     /// Its compute thread panics; the forecaster survives.
     PanicThread,
+    /// Its handler never ends; its supervisor restarts it when the limit of a message is over.
+    Hang,
+    /// Its compute thread hangs for so long; the forecaster abandons it when the limit of a job is over.
+    HangThread(Duration),
 }
 
 /// The forecaster's word to itself that the mailbox has been gathered.
@@ -67,6 +69,8 @@ pub struct ForecasterArguments {
     pub job_limit: Duration,
     /// The domain clock that waits for the forecasts.
     pub clock: DomainClock,
+    /// Where a hung thread is counted.
+    pub health: Health,
 }
 
 /// What a forecaster holds while it runs.
@@ -116,8 +120,8 @@ impl Actor for Forecaster {
     ) -> Result<Self::State, ActorProcessingErr> {
         Ok(ForecasterState {
             myself: Mailbox::new(myself, 1, arguments.clock.clone()),
+            compute: ComputeThread::start("forecaster", &arguments.health),
             arguments,
-            compute: ComputeThread::start("forecaster", ABANDONED_MAX),
             engine: EngineSlot::default(),
             waiting: Vec::new(),
         })
@@ -261,6 +265,15 @@ impl ForecasterState {
                 let failed: Result<(), WireError> =
                     self.with_engine(|_engine| panic_on_purpose()).await?;
                 drop(failed);
+                Ok(())
+            }
+            ForecasterFault::Hang => std::future::pending().await,
+            ForecasterFault::HangThread(duration) => {
+                let hung = self.with_engine(move |_engine| {
+                    hang_thread(duration);
+                    Ok(())
+                });
+                drop(hung.await?);
                 Ok(())
             }
         }

@@ -14,11 +14,9 @@ use tokio::task::JoinSet;
 use twinscale_protocol::optimizer::{Plan, PlanRequest};
 use twinscale_protocol::{WireError, WireErrorCode};
 use twinscale_supervision::{
-    ComputeError, ComputeThread, DomainClock, Mailbox, Permitted, ReplyTo, answer,
+    ComputeError, ComputeThread, DomainClock, Health, Mailbox, Permitted, ReplyTo, answer,
+    hang_thread,
 };
-
-/// Hung threads of one worker after which it is not replaced again: each keeps a core.
-const ABANDONED_MAX: u32 = 3;
 
 /// Time after which a job counts as hung: a search of millions of evaluations takes seconds.
 pub const JOB_LIMIT: Duration = Duration::from_mins(2);
@@ -44,6 +42,10 @@ pub enum OptimizerFault {
     Panic,
     /// A job panics; the optimizer survives and its asker gets an error.
     PanicJob(ReplyTo<PlanAnswer>),
+    /// Its handler never ends; its supervisor restarts it when the limit of a message is over.
+    Hang,
+    /// A job hangs for so long; the optimizer abandons its thread when the limit of a job is over.
+    HangJob(Duration, ReplyTo<PlanAnswer>),
 }
 
 /// The optimizer's word to itself that the mailbox has been gathered.
@@ -66,6 +68,8 @@ pub struct OptimizerArguments {
     pub policy: WorkerPolicy,
     /// The domain clock that waits for the plans.
     pub clock: DomainClock,
+    /// Where a hung thread is counted.
+    pub health: Health,
 }
 
 /// What an optimizer holds while it runs.
@@ -92,6 +96,7 @@ struct Waiting {
 enum Job {
     Plan(Box<PlanRequest>),
     Panic,
+    Hang(Duration),
 }
 
 /// The actor: one per node.
@@ -108,9 +113,12 @@ impl Actor for Optimizer {
         myself: ActorRef<Self::Msg>,
         arguments: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
-        let OptimizerArguments { policy, clock } = arguments;
-        let workers =
-            (0..policy.workers.get()).map(|_| ComputeThread::start("optimizer", ABANDONED_MAX));
+        let OptimizerArguments {
+            policy,
+            clock,
+            health,
+        } = arguments;
+        let workers = (0..policy.workers.get()).map(|_| ComputeThread::start("optimizer", &health));
         Ok(OptimizerState {
             policy,
             myself: Mailbox::new(myself, 1, clock),
@@ -137,7 +145,11 @@ impl Actor for Optimizer {
             OptimizerRequest::Fault(OptimizerFault::PanicJob(reply_to)) => {
                 state.gather(Job::Panic, reply_to, permitted)
             }
+            OptimizerRequest::Fault(OptimizerFault::HangJob(duration, reply_to)) => {
+                state.gather(Job::Hang(duration), reply_to, permitted)
+            }
             OptimizerRequest::Fault(OptimizerFault::Panic) => panic_on_purpose(),
+            OptimizerRequest::Fault(OptimizerFault::Hang) => std::future::pending().await,
         }
     }
 }
@@ -197,6 +209,11 @@ async fn run(
     let work = move || match job {
         Job::Plan(request) => request::plan(&request, NonZeroUsize::MIN).map_err(WireError::from),
         Job::Panic => panic_on_purpose(),
+        Job::Hang(duration) => {
+            hang_thread(duration);
+            let text = "the job was asked to hang, and has no plan";
+            Err(WireError::new(WireErrorCode::Internal, text))
+        }
     };
     match worker.run(work, job_limit).await {
         Ok(reply) => answer(reply_to, reply),

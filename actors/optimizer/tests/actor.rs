@@ -13,7 +13,7 @@ use twinscale_protocol::{
     Seconds, TierName, VmCount, VmTypeId, WireErrorCode,
 };
 use twinscale_supervision::{
-    AskError, ChildSpec, DomainClock, RestartPolicy, Supervised, supervise,
+    AskError, ChildSpec, DomainClock, Health, Oversight, RestartPolicy, Supervised, supervise,
 };
 
 const LIMIT: Duration = Duration::from_mins(1);
@@ -69,10 +69,19 @@ fn request(number: u64) -> PlanRequest {
 }
 
 async fn start(workers: usize, mailbox_capacity: usize) -> Supervised<OptimizerRequest> {
+    start_under(workers, mailbox_capacity, LIMIT, &Health::default()).await
+}
+
+async fn start_under(
+    workers: usize,
+    mailbox_capacity: usize,
+    job_limit: Duration,
+    health: &Health,
+) -> Supervised<OptimizerRequest> {
     let clock = DomainClock::starting_at(DomainTime(0));
     let policy = WorkerPolicy {
         workers: NonZeroUsize::new(workers).expect("not zero"),
-        job_limit: LIMIT,
+        job_limit,
     };
     supervise(ChildSpec {
         name: "optimizer".to_owned(),
@@ -80,6 +89,7 @@ async fn start(workers: usize, mailbox_capacity: usize) -> Supervised<OptimizerR
         arguments: OptimizerArguments {
             policy,
             clock: clock.clone(),
+            health: health.clone(),
         },
         mailbox_capacity,
         policy: RestartPolicy {
@@ -87,6 +97,7 @@ async fn start(workers: usize, mailbox_capacity: usize) -> Supervised<OptimizerR
             ..RestartPolicy::default()
         },
         clock,
+        oversight: Oversight::default(),
     })
     .await
     .expect("a supervisor starts")
@@ -171,6 +182,30 @@ async fn a_panicking_job_fails_alone_and_a_killed_actor_comes_back() {
         .await
         .expect("the supervisor lives");
     assert!(ask(&optimizer, 3).await.expect("answered").is_ok());
+    optimizer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hung_jobs_cost_their_threads_until_the_node_must_end() {
+    let health = Health::with_abandoned_max(2);
+    let optimizer = start_under(1, 64, Duration::from_secs(5), &health).await;
+    let before = ask(&optimizer, 1).await.expect("answered");
+    for hung in 1..=2 {
+        let mailbox = optimizer.address().running(LIMIT).await.expect("runs");
+        let (reply_to, reply) = oneshot::channel();
+        let fault = OptimizerFault::HangJob(2 * LIMIT, reply_to);
+        mailbox
+            .try_send(OptimizerRequest::Fault(fault))
+            .expect("there is room");
+        let error = reply.await.expect("answered").expect_err("it hung");
+        assert_eq!(error.code, WireErrorCode::Timeout);
+        assert_eq!(health.abandoned_threads(), (hung, 2));
+        if hung == 1 {
+            assert_eq!(ask(&optimizer, 1).await.expect("answered"), before);
+            assert_eq!(health.failures(), []);
+        }
+    }
+    assert_eq!(health.failures().len(), 1);
     optimizer.stop().await;
 }
 

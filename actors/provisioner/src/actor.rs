@@ -52,6 +52,11 @@ pub enum ProvisionerFault {
     Panic,
     /// The lane of a customer panics, and the provisioner ends with it.
     PanicLane(CustomerId),
+    /// Its handler never ends; its supervisor restarts it when the limit of a message is over.
+    Hang,
+    /// The lane of a customer never ends; past the limit of a request it fails, and the provisioner with
+    /// it.
+    HangLane(CustomerId),
 }
 
 /// What a provisioner is given when it starts; what must outlive it is behind shared handles.
@@ -214,6 +219,11 @@ impl ProvisionerState {
             ProvisionerFault::PanicLane(customer) => {
                 let lane = self.lane(myself, &customer).await?;
                 lane.try_send(LaneRequest::Panic)?;
+            }
+            ProvisionerFault::Hang => std::future::pending().await,
+            ProvisionerFault::HangLane(customer) => {
+                let lane = self.lane(myself, &customer).await?;
+                lane.try_send(LaneRequest::Hang)?;
             }
         }
         Ok(())

@@ -40,6 +40,8 @@ pub struct RetryPolicy {
     pub call_limit: Duration,
     /// Intents in a row that got no answer after which the rest of a request is not tried.
     pub failures_max: u32,
+    /// Limit of a request with all its calls; past it, the customer's lane counts as hung.
+    pub request_limit: Duration,
 }
 
 /// What an intent changes.
@@ -51,7 +53,8 @@ enum Resource {
 }
 
 impl Default for RetryPolicy {
-    /// Three attempts, 100 ms doubling to 2 s, 10 s for each; five intents without an answer end it.
+    /// Three attempts, 100 ms doubling to 2 s, 10 s for each; five intents without an answer end it, which
+    /// takes under three minutes.
     fn default() -> Self {
         Self {
             attempts_max: 3,
@@ -59,6 +62,7 @@ impl Default for RetryPolicy {
             backoff_max: Duration::from_secs(2),
             call_limit: Duration::from_secs(10),
             failures_max: 5,
+            request_limit: Duration::from_mins(10),
         }
     }
 }

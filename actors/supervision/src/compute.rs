@@ -1,10 +1,12 @@
 //! Heavy work on a thread of its own, with a watchdog.
 //!
 //! A thread cannot be killed. A job that outlasts its limit loses its thread: the thread is abandoned,
-//! what it answers later goes nowhere, and a new thread takes over. Past a bound the owner must end the
-//! process, since abandoned threads keep their core and their memory. The in-flight mark of domain time
+//! what it answers later goes nowhere, and a new thread takes over. Past a bound that all threads of a
+//! node share, its [`Health`] fails, since abandoned threads keep their core and their memory. The in-flight mark of domain time
 //! stays with the actor, so that a hung job does not freeze the clock for ever.
 
+use crate::health::{Health, ThreadVitals};
+use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -20,7 +22,7 @@ pub enum ComputeError {
     Hung {
         /// The limit it was given.
         limit: Duration,
-        /// Threads abandoned so far.
+        /// Threads of the node abandoned so far.
         abandoned: u32,
         /// The bound after which [`ComputeError::Exhausted`] follows.
         abandoned_max: u32,
@@ -28,10 +30,10 @@ pub enum ComputeError {
     /// The job panicked; its thread was replaced.
     #[error("job panicked")]
     Panicked,
-    /// Too many threads were abandoned: the process should hand over and end.
-    #[error("{abandoned} compute threads abandoned")]
+    /// Too many threads were abandoned: the process must hand over and end.
+    #[error("{abandoned} compute threads of this node hang: restart it to free their cores")]
     Exhausted {
-        /// Threads abandoned so far.
+        /// Threads of the node abandoned so far.
         abandoned: u32,
     },
 }
@@ -41,19 +43,19 @@ pub enum ComputeError {
 pub struct ComputeThread {
     name: &'static str,
     jobs: mpsc::Sender<Job>,
-    abandoned: u32,
-    abandoned_max: u32,
+    health: Health,
+    vitals: Arc<ThreadVitals>,
 }
 
 impl ComputeThread {
-    /// Starts the thread; at most `abandoned_max` replacements are made for hung jobs.
+    /// Starts the thread; the health of the node counts the threads that are abandoned, and bounds them.
     #[must_use]
-    pub fn start(name: &'static str, abandoned_max: u32) -> Self {
+    pub fn start(name: &'static str, health: &Health) -> Self {
         Self {
             name,
             jobs: start_thread(name),
-            abandoned: 0,
-            abandoned_max,
+            vitals: health.thread(name),
+            health: health.clone(),
         }
     }
 
@@ -66,10 +68,9 @@ impl ComputeThread {
         R: Send + 'static,
         W: FnOnce() -> R + Send + 'static,
     {
-        if self.abandoned >= self.abandoned_max {
-            return Err(ComputeError::Exhausted {
-                abandoned: self.abandoned,
-            });
+        let (abandoned, abandoned_max) = self.health.abandoned_threads();
+        if abandoned >= abandoned_max {
+            return Err(ComputeError::Exhausted { abandoned });
         }
         let (reply, result) = oneshot::channel();
         // Nobody listens any more once the watchdog fired: a late answer is dropped here.
@@ -77,15 +78,19 @@ impl ComputeThread {
         // A thread that is gone drops the job, and with it the reply: seen below as a panic.
         drop(self.jobs.send(job));
         match tokio::time::timeout(limit, result).await {
-            Ok(Ok(value)) => Ok(value),
+            Ok(Ok(value)) => {
+                self.vitals.count_done();
+                Ok(value)
+            }
             Ok(Err(_dropped)) => {
+                self.vitals.count_panicked();
                 self.jobs = start_thread(self.name);
                 Err(ComputeError::Panicked)
             }
             Err(_elapsed) => {
-                self.abandoned += 1;
+                self.vitals.count_hung();
+                let (abandoned, abandoned_max) = self.health.abandon(self.name);
                 self.jobs = start_thread(self.name);
-                let (abandoned, abandoned_max) = (self.abandoned, self.abandoned_max);
                 Err(ComputeError::Hung {
                     limit,
                     abandoned,
@@ -94,6 +99,15 @@ impl ComputeThread {
             }
         }
     }
+}
+
+/// Blocks the thread that calls it: the fault of tests and chaos runs that a watchdog must notice.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "runs on a compute thread, and blocking is its purpose"
+)]
+pub fn hang_thread(duration: Duration) {
+    thread::sleep(duration);
 }
 
 fn start_thread(name: &'static str) -> mpsc::Sender<Job> {

@@ -9,11 +9,14 @@
 pub mod address;
 pub mod clock;
 pub mod compute;
+pub mod health;
 pub mod mailbox;
 pub mod supervisor;
+mod watched;
 
 pub use address::{Address, AskError, ReplyTo, answer};
 pub use clock::{DomainClock, InFlight, WakeUp};
-pub use compute::{ComputeError, ComputeThread};
+pub use compute::{ComputeError, ComputeThread, hang_thread};
+pub use health::{Failure, FailureScope, Health, Oversight};
 pub use mailbox::{Mailbox, Permitted, SendError};
 pub use supervisor::{ChildSpec, ChildState, RestartPolicy, Supervised, supervise};

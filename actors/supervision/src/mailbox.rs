@@ -4,6 +4,7 @@
 //! been handled. The raw `ActorRef` never leaves this file, so nobody can go round the bound.
 
 use crate::clock::{DomainClock, InFlight};
+use crate::health::{ActorVitals, WaitingMark};
 use ractor::{ActorId, ActorRef};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -15,6 +16,7 @@ pub struct Permitted<M> {
     pub message: M,
     _permit: OwnedSemaphorePermit,
     _in_flight: InFlight,
+    _waiting: Option<WaitingMark>,
 }
 
 /// Why a message was not taken.
@@ -38,6 +40,7 @@ pub struct Mailbox<M: Send + 'static> {
     permits: Arc<Semaphore>,
     capacity: usize,
     clock: DomainClock,
+    vitals: Option<Arc<ActorVitals>>,
 }
 
 impl<M: Send + 'static> Clone for Mailbox<M> {
@@ -47,6 +50,7 @@ impl<M: Send + 'static> Clone for Mailbox<M> {
             permits: Arc::clone(&self.permits),
             capacity: self.capacity,
             clock: self.clock.clone(),
+            vitals: self.vitals.clone(),
         }
     }
 }
@@ -60,7 +64,14 @@ impl<M: Send + 'static> Mailbox<M> {
             permits: Arc::new(Semaphore::new(capacity)),
             capacity,
             clock,
+            vitals: None,
         }
+    }
+
+    /// Counts its messages among those of one kind of actor.
+    pub(crate) fn counted_by(mut self, vitals: Arc<ActorVitals>) -> Self {
+        self.vitals = Some(vitals);
+        self
     }
 
     /// Names the actor behind this mailbox; a restarted one has another id.
@@ -81,9 +92,14 @@ impl<M: Send + 'static> Mailbox<M> {
     pub fn try_send(&self, message: M) -> Result<(), SendError> {
         match Arc::clone(&self.permits).try_acquire_owned() {
             Ok(permit) => self.deliver(message, permit),
-            Err(_full) => Err(SendError::Overloaded {
-                capacity: self.capacity,
-            }),
+            Err(_full) => {
+                if let Some(vitals) = &self.vitals {
+                    vitals.count_refused();
+                }
+                Err(SendError::Overloaded {
+                    capacity: self.capacity,
+                })
+            }
         }
     }
 
@@ -108,6 +124,7 @@ impl<M: Send + 'static> Mailbox<M> {
             message,
             _permit: permit,
             _in_flight: self.clock.begin(),
+            _waiting: self.vitals.clone().map(ActorVitals::take),
         };
         self.actor
             .cast(permitted)

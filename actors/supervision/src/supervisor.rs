@@ -6,7 +6,9 @@
 
 use crate::address::Address;
 use crate::clock::{DomainClock, InFlight};
+use crate::health::{ActorVitals, Failure, FailureScope, Oversight};
 use crate::mailbox::{Mailbox, Permitted};
+use crate::watched::{LostMark, Watch, Watched};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::collections::VecDeque;
 use std::fmt;
@@ -28,16 +30,20 @@ pub struct RestartPolicy {
     pub restarts_max: usize,
     /// Length of the window.
     pub window: Duration,
+    /// System time that one message may take before the child counts as hung and is restarted.
+    pub message_limit: Duration,
 }
 
 impl Default for RestartPolicy {
-    /// 50 ms doubling to 5 s; more than 20 restarts in a minute mean that a restart does not help.
+    /// 50 ms doubling to 5 s; more than 20 restarts in a minute mean that a restart does not help. Ten
+    /// minutes for a message leave room for a few hung jobs, each of which has a limit of its own.
     fn default() -> Self {
         Self {
             backoff_first: Duration::from_millis(50),
             backoff_max: Duration::from_secs(5),
             restarts_max: 20,
             window: Duration::from_mins(1),
+            message_limit: Duration::from_mins(10),
         }
     }
 }
@@ -56,6 +62,8 @@ pub struct ChildSpec<C: Actor> {
     pub policy: RestartPolicy,
     /// The domain clock that waits for the child's work.
     pub clock: DomainClock,
+    /// To whom its supervisor reports.
+    pub oversight: Oversight,
 }
 
 impl<C: Actor> fmt::Debug for ChildSpec<C> {
@@ -185,6 +193,10 @@ struct SupervisorState<C: Actor, M: Send + 'static> {
     restarts: VecDeque<Instant>,
     /// Holds domain time from the end of an incarnation until the next one runs.
     down: Option<InFlight>,
+    /// Holds it from the moment a handler fails until `down` does.
+    lost: LostMark,
+    vitals: Arc<ActorVitals>,
+    is_counted: bool,
     respawn: Option<JoinHandle<Result<(), ractor::MessagingErr<SupervisorMessage>>>>,
 }
 
@@ -203,10 +215,14 @@ where
         myself: ActorRef<Self::Msg>,
         arguments: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
+        let oversight = &arguments.spec.oversight;
         let mut state = SupervisorState {
+            vitals: oversight.health.actor(oversight.kind),
             arguments,
             restarts: VecDeque::new(),
             down: None,
+            lost: LostMark::default(),
+            is_counted: false,
             respawn: None,
         };
         state.spawn_child(&myself).await?;
@@ -259,6 +275,7 @@ where
             respawn.abort();
         }
         state.arguments.publish.send_replace(None);
+        state.count_running(false);
         Ok(())
     }
 }
@@ -274,11 +291,19 @@ where
         myself: &ActorRef<SupervisorMessage>,
     ) -> Result<(), ActorProcessingErr> {
         let spec = &self.arguments.spec;
-        let child = (spec.make)();
+        let watch = Watch {
+            lost: self.lost.clone(),
+            clock: spec.clock.clone(),
+            message_limit: spec.policy.message_limit,
+            vitals: Arc::clone(&self.vitals),
+        };
+        let child = Watched::new((spec.make)(), watch);
         match Actor::spawn_linked(None, child, spec.arguments.clone(), myself.get_cell()).await {
             Ok((actor, _join)) => {
                 let mailbox = Mailbox::new(actor, spec.mailbox_capacity, spec.clock.clone());
+                let mailbox = mailbox.counted_by(Arc::clone(&self.vitals));
                 self.arguments.publish.send_replace(Some(mailbox));
+                self.count_running(true);
                 self.arguments
                     .tell
                     .send_modify(|report| report.state = ChildState::Running);
@@ -297,11 +322,21 @@ where
     ) -> Result<(), ActorProcessingErr> {
         let clock = &self.arguments.spec.clock;
         self.down.get_or_insert_with(|| clock.begin());
+        self.lost.clear();
         self.arguments.publish.send_replace(None);
+        self.count_running(false);
         let name = self.arguments.spec.name.clone();
         let Some(delay) = self.next_delay() else {
             tracing::error!(actor = %name, reason, "restarts do not help; giving up");
             self.down = None;
+            self.vitals.count_given_up();
+            let oversight = &self.arguments.spec.oversight;
+            if oversight.scope == FailureScope::Node {
+                oversight.health.fail(Failure::GivenUp {
+                    actor: name.clone(),
+                    reason: reason.to_owned(),
+                });
+            }
             let state = ChildState::GivenUp {
                 reason: reason.to_owned(),
             };
@@ -317,8 +352,20 @@ where
             };
             report.restarts += 1;
         });
+        self.vitals.count_restart();
         self.respawn = Some(myself.send_after(delay, || SupervisorMessage(Order::Respawn)));
         Ok(())
+    }
+
+    /// Keeps the count of running actors right, however often it is told.
+    fn count_running(&mut self, runs: bool) {
+        let capacity = self.arguments.spec.mailbox_capacity;
+        match (self.is_counted, runs) {
+            (false, true) => self.vitals.started(capacity),
+            (true, false) => self.vitals.ended(capacity),
+            _ => {}
+        }
+        self.is_counted = runs;
     }
 
     fn next_delay(&mut self) -> Option<Duration> {

@@ -8,11 +8,15 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use twinscale_protocol::DomainTime;
 use twinscale_supervision::{
-    AskError, ChildSpec, ChildState, ComputeError, ComputeThread, DomainClock, Permitted, ReplyTo,
-    RestartPolicy, SendError, Supervised, answer, supervise,
+    AskError, ChildSpec, ChildState, ComputeError, ComputeThread, DomainClock, Failure,
+    FailureScope, Health, Oversight, Permitted, ReplyTo, RestartPolicy, SendError, Supervised,
+    answer, hang_thread, supervise,
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
+
+/// Short, so that a hung handler is noticed soon; no other handler of these tests takes a millisecond.
+const MESSAGE_LIMIT: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 enum CounterRequest {
@@ -21,6 +25,10 @@ enum CounterRequest {
     /// Ends without an answer, as a crash between commit and reply would.
     AddThenPanic(u64),
     Wait(oneshot::Receiver<()>),
+    /// Ends with an error, as an actor does that cannot go on.
+    Fail,
+    /// Never ends.
+    Hang,
 }
 
 struct Counter;
@@ -54,12 +62,22 @@ impl Actor for Counter {
                 panic!("asked to panic");
             }
             CounterRequest::Wait(go_on) => drop(go_on.await),
+            CounterRequest::Fail => return Err("asked to fail".into()),
+            CounterRequest::Hang => std::future::pending().await,
         }
         Ok(())
     }
 }
 
 async fn start(capacity: usize, restarts_max: usize) -> (Supervised<CounterRequest>, DomainClock) {
+    start_under(capacity, restarts_max, Oversight::default()).await
+}
+
+async fn start_under(
+    capacity: usize,
+    restarts_max: usize,
+    oversight: Oversight,
+) -> (Supervised<CounterRequest>, DomainClock) {
     let clock = DomainClock::starting_at(DomainTime(0));
     let spec = ChildSpec {
         name: "counter".to_owned(),
@@ -68,9 +86,11 @@ async fn start(capacity: usize, restarts_max: usize) -> (Supervised<CounterReque
         mailbox_capacity: capacity,
         policy: RestartPolicy {
             restarts_max,
+            message_limit: MESSAGE_LIMIT,
             ..RestartPolicy::default()
         },
         clock: clock.clone(),
+        oversight,
     };
     (supervise(spec).await.expect("a supervisor starts"), clock)
 }
@@ -198,20 +218,132 @@ async fn a_full_mailbox_sheds_and_frees_its_room() {
 }
 
 #[tokio::test]
-async fn a_hung_thread_is_abandoned_and_replaced() {
-    let mut compute = ComputeThread::start("test-compute", 1);
+async fn a_hung_thread_is_abandoned_and_replaced_and_its_late_reply_is_dropped() {
+    let health = Health::default();
+    let mut compute = ComputeThread::start("test-compute", &health);
     let (release, hold) = std::sync::mpsc::channel::<()>();
+    let (tell, late) = std::sync::mpsc::channel::<()>();
     let hung = compute
-        .run(move || hold.recv().is_ok(), Duration::from_millis(20))
+        .run(
+            move || {
+                let released = hold.recv();
+                tell.send(()).expect("the test waits");
+                released.map_or("late", |()| "released")
+            },
+            Duration::from_millis(20),
+        )
         .await;
     assert!(matches!(hung, Err(ComputeError::Hung { abandoned: 1, .. })));
+    // Its replacement answers while it still hangs, and what it says in the end reaches nobody.
+    assert_eq!(compute.run(|| "next", LIMIT).await, Ok("next"));
     drop(release);
-    let next = compute.run(|| 6 * 7, LIMIT).await;
-    assert_eq!(next, Err(ComputeError::Exhausted { abandoned: 1 }));
-    let mut roomy = ComputeThread::start("test-compute", 2);
-    let panicked: Result<(), _> = roomy.run(|| panic!("asked to panic"), LIMIT).await;
+    late.recv_timeout(LIMIT).expect("the hung job ends");
+    assert_eq!(compute.run(|| "third", LIMIT).await, Ok("third"));
+
+    let panicked: Result<(), _> = compute.run(|| panic!("asked to panic"), LIMIT).await;
     assert_eq!(panicked, Err(ComputeError::Panicked));
-    assert_eq!(roomy.run(|| 6 * 7, LIMIT).await, Ok(42));
+    assert_eq!(compute.run(|| "fourth", LIMIT).await, Ok("fourth"));
+    let [(kind, counts)] = health.threads()[..] else {
+        panic!("one kind of thread: {:?}", health.threads());
+    };
+    assert_eq!(
+        (kind, counts.done, counts.panicked, counts.hung),
+        ("test-compute", 3, 1, 1)
+    );
+}
+
+#[tokio::test]
+async fn too_many_hung_threads_fail_the_node_whoever_owns_them() {
+    let health = Health::with_abandoned_max(2);
+    for name in ["forecaster", "optimizer"] {
+        assert_eq!(health.failures(), []);
+        let mut compute = ComputeThread::start(name, &health);
+        let hung = compute.run(|| hang_thread(LIMIT), Duration::from_millis(5));
+        assert!(matches!(hung.await, Err(ComputeError::Hung { .. })));
+    }
+    assert_eq!(
+        health.failed().await,
+        Failure::ThreadsExhausted {
+            thread: "optimizer",
+            abandoned: 2,
+            abandoned_max: 2
+        }
+    );
+    // A restarted actor starts new threads; the bound is the node's all the same.
+    let mut compute = ComputeThread::start("forecaster", &health);
+    let refused = compute.run(|| 6 * 7, LIMIT).await;
+    assert_eq!(refused, Err(ComputeError::Exhausted { abandoned: 2 }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_never_ends_is_restarted_and_counted() {
+    let oversight = Oversight::default();
+    let health = oversight.health.clone();
+    let (counter, clock) = start_under(8, 20, oversight).await;
+    let mailbox = counter.address().running(LIMIT).await.expect("runs");
+    mailbox.try_send(CounterRequest::Hang).expect("taken");
+    let asked = counter
+        .address()
+        .ask(LIMIT, |reply| CounterRequest::Add(1, reply));
+    assert_eq!(asked.await, Ok(1), "the next incarnation answers");
+    clock.idle().await;
+    let [(_, counts)] = health.actors()[..] else {
+        panic!("one kind of actor: {:?}", health.actors());
+    };
+    assert_eq!((counts.restarts, counts.hung), (1, 1));
+    assert_eq!((counts.running, counts.capacity, counts.waiting), (1, 8, 0));
+    counter.stop().await;
+    assert_eq!(health.actors()[0].1.running, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_supervisor_that_gives_up_fails_the_node_only_where_the_node_needs_the_child() {
+    for (scope, failures) in [(FailureScope::Child, 0), (FailureScope::Node, 1)] {
+        let health = Health::default();
+        let oversight = Oversight {
+            health: health.clone(),
+            kind: "counter",
+            scope,
+        };
+        let (counter, _clock) = start_under(8, 1, oversight).await;
+        let mut report = counter.report();
+        for restarts in 0..2 {
+            report
+                .wait_for(|report| {
+                    report.restarts == restarts && report.state == ChildState::Running
+                })
+                .await
+                .expect("supervisor lives");
+            let mailbox = counter.address().running(LIMIT).await.expect("runs");
+            mailbox.try_send(CounterRequest::Fail).expect("taken");
+        }
+        report
+            .wait_for(|report| matches!(report.state, ChildState::GivenUp { .. }))
+            .await
+            .expect("supervisor lives");
+        assert_eq!(health.failures().len(), failures, "{scope:?}");
+        assert_eq!(health.actors()[0].1.given_up, 1);
+    }
+}
+
+/// A handler that fails drops what it held before its supervisor hears of it: not a moment of domain
+/// time may pass in between.
+#[tokio::test]
+async fn domain_time_stands_still_from_the_moment_a_handler_fails() {
+    for message in [
+        CounterRequest::Panic,
+        CounterRequest::AddThenPanic(1),
+        CounterRequest::Fail,
+    ] {
+        let (counter, clock) = start(8, 20).await;
+        let mailbox = counter.address().running(LIMIT).await.expect("runs");
+        mailbox.try_send(message).expect("taken");
+        clock.advance_to(DomainTime(60)).await;
+        let report = counter.report().borrow().clone();
+        assert_eq!((report.state, report.restarts), (ChildState::Running, 1));
+        assert_eq!(clock.in_flight(), 0, "no mark is left behind");
+        counter.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -114,7 +114,8 @@ impl Actor for Twin {
             TwinMessage::Announce(request, reply_to) => runtime.propose(reply_to, |host| {
                 Box::pin(async move { host.announce(request).await })
             }),
-            TwinMessage::Fault(TwinFault::Panic) => return Err("asked to fail".into()),
+            TwinMessage::Fault(TwinFault::Panic) => panic_on_purpose(),
+            TwinMessage::Fault(TwinFault::Hang) => std::future::pending().await,
         }
         Ok(())
     }
@@ -289,6 +290,11 @@ impl TwinRuntime {
         let host = &self.arguments.dependencies.host;
         host.read(&self.arguments.customer, look)
     }
+}
+
+#[expect(clippy::panic, reason = "a fault that was asked for")]
+fn panic_on_purpose() {
+    panic!("asked to panic");
 }
 
 #[cfg(test)]

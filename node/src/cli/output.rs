@@ -1,6 +1,6 @@
 //! What demo and backtest have in common: arguments, notes and pictures.
 
-use crate::assembly::{ForecastWeights, NodeOptions};
+use crate::assembly::{ForecastWeights, NodeOptions, WatchLimits};
 use crate::error::ExpectedError;
 use crate::progress::Progress;
 use crate::replay::{ReplayOptions, Replayed, StepSink, replay};
@@ -64,6 +64,7 @@ pub(super) fn run_replay(
             optimizer_threads: run.shared.optimizer_threads(),
             weights: run.weights,
             cloud,
+            watch: WatchLimits::default(),
         },
         kill_forecaster_at: run.killed_at,
     };

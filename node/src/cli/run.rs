@@ -79,8 +79,9 @@ pub(super) fn run(arguments: &RunArguments, quiet: bool) -> anyhow::Result<()> {
     }
     if let Some(reason) = failure {
         return Err(ExpectedError::Environment {
-            context: format!("the node cannot store anything any more: {reason}"),
-            hint: "look at the disk, then start the node again: what was acknowledged is there"
+            context: format!("the node cannot do its work any more: {reason}"),
+            hint: "start the node again: what was acknowledged is there; where a disk failed, look at it \
+                   first"
                 .to_owned(),
             source: None,
         }

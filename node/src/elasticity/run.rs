@@ -1,7 +1,7 @@
 //! Runs the traces through the node.
 
 use super::suite::{Suite, SuiteTrace};
-use crate::assembly::{ForecastWeights, Node, NodeOptions, NodeTwin};
+use crate::assembly::{ForecastWeights, Node, NodeOptions, NodeTwin, WatchLimits};
 use crate::error::ExpectedError;
 use futures::future::try_join_all;
 use std::num::NonZeroUsize;
@@ -74,6 +74,7 @@ pub async fn decide(
         optimizer_threads: options.threads,
         weights: options.weights.clone(),
         cloud: SimCloudConfig::with_seed(options.seed),
+        watch: WatchLimits::default(),
     })
     .await?;
     let count = Arc::new(AtomicU64::new(0));

@@ -10,7 +10,7 @@ use super::limits::RECOUNT_PERIOD;
 use super::server::serve;
 use super::state::Service;
 use super::wall_clock::WallClock;
-use crate::assembly::{ForecastWeights, Node, NodeOptions};
+use crate::assembly::{ForecastWeights, Node, NodeOptions, WatchLimits};
 use crate::error::ExpectedError;
 use std::convert::Infallible;
 use std::future::Future;
@@ -105,13 +105,17 @@ pub async fn run(
     Ok(Ended { cut_off, failure })
 }
 
-/// Waits until the writer of all twins has failed for good; returns why.
+/// Waits until the node cannot do its work any more: the writer of all twins has failed for good, an actor
+/// that all twins need is given up, or too many threads hang. Returns why.
 async fn failed(service: &Service) -> String {
     let mut status = service.host().watch_status();
     let failed = status.wait_for(|status| matches!(status, HostStatus::Failed { .. }));
-    match failed.await.as_deref() {
-        Ok(HostStatus::Failed { reason }) => reason.clone(),
-        _ => "the writer of the twins has ended".to_owned(),
+    tokio::select! {
+        failure = service.node().health().failed() => failure.to_string(),
+        failed = failed => match failed.as_deref() {
+            Ok(HostStatus::Failed { reason }) => format!("nothing can be stored any more: {reason}"),
+            _ => "the writer of the twins has ended".to_owned(),
+        },
     }
 }
 
@@ -147,6 +151,7 @@ fn node_options(settings: &NodeSettings, weights: ForecastWeights) -> NodeOption
         optimizer_threads: NonZeroUsize::new(threads).unwrap_or_else(cores),
         weights,
         cloud: SimCloudConfig::with_seed(settings.seed),
+        watch: WatchLimits::default(),
     }
 }
 

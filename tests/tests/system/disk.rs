@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use tokio::runtime::Builder;
-use twinscale::assembly::{ForecastWeights, Node, NodeOptions, open_host};
+use twinscale::assembly::{ForecastWeights, Node, NodeOptions, WatchLimits, open_host};
 use twinscale::error::render;
 use twinscale::workload::ReplayCustomer;
 use twinscale_chaos::short_samples;
@@ -30,6 +30,7 @@ fn fill(folder: &Path) -> Vec<ReplayCustomer> {
         optimizer_threads: std::num::NonZeroUsize::MIN,
         weights: ForecastWeights::load(None).expect("the weights load"),
         cloud: SimCloudConfig::with_seed(1),
+        watch: WatchLimits::default(),
     };
     runtime.block_on(async {
         let (node, _report) = Node::start(options).await.expect("the node starts");

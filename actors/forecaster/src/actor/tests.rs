@@ -1,11 +1,19 @@
 use super::*;
 use crate::fixtures::{OneCandidate, request, wave};
 use twinscale_protocol::DomainTime;
-use twinscale_supervision::{ChildSpec, RestartPolicy, Supervised, supervise};
+use twinscale_supervision::{ChildSpec, Health, Oversight, RestartPolicy, Supervised, supervise};
 
 const LIMIT: Duration = Duration::from_mins(1);
 
 async fn start(make_engine: MakeEngine, job_limit: Duration) -> Supervised<ForecasterRequest> {
+    start_under(make_engine, job_limit, &Health::default()).await
+}
+
+async fn start_under(
+    make_engine: MakeEngine,
+    job_limit: Duration,
+    health: &Health,
+) -> Supervised<ForecasterRequest> {
     let clock = DomainClock::starting_at(DomainTime(0));
     let spec = ChildSpec {
         name: "forecaster".to_owned(),
@@ -14,10 +22,12 @@ async fn start(make_engine: MakeEngine, job_limit: Duration) -> Supervised<Forec
             make_engine,
             job_limit,
             clock: clock.clone(),
+            health: health.clone(),
         },
         mailbox_capacity: 128,
         policy: RestartPolicy::default(),
         clock,
+        oversight: Oversight::default(),
     };
     supervise(spec).await.expect("a supervisor starts")
 }
@@ -100,6 +110,24 @@ async fn a_panic_of_the_thread_costs_the_engine_alone() {
         .expect("room");
     assert_eq!(ask(&forecaster, "acme").await, before);
     assert_eq!(forecaster.restarts(), 0);
+    forecaster.stop().await;
+}
+
+#[tokio::test]
+async fn a_hung_thread_is_abandoned_and_the_next_one_forecasts_the_same() {
+    let health = Health::default();
+    let job_limit = Duration::from_secs(2);
+    let forecaster = start_under(Arc::new(|| Ok(engine())), job_limit, &health).await;
+    let before = ask(&forecaster, "acme").await;
+    let mailbox = forecaster.address().running(LIMIT).await.expect("runs");
+    let fault = ForecasterFault::HangThread(2 * LIMIT);
+    mailbox
+        .try_send(ForecasterRequest::Fault(fault))
+        .expect("room");
+    assert_eq!(ask(&forecaster, "acme").await, before);
+    assert_eq!(forecaster.restarts(), 0);
+    assert_eq!(health.abandoned_threads(), (1, 3));
+    assert_eq!(health.failures(), []);
     forecaster.stop().await;
 }
 

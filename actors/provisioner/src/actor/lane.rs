@@ -19,6 +19,7 @@ pub(crate) enum LaneRequest {
     ),
     Observe(ObserveRequest, ReplyTo<Result<ObserveReply, WireError>>),
     Panic,
+    Hang,
 }
 
 /// What a lane is given when it starts.
@@ -52,22 +53,31 @@ impl Actor for Lane {
         permitted: Self::Msg,
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        let LaneArguments {
-            driver,
-            memory,
-            retry,
-        } = state;
-        match permitted.message {
-            LaneRequest::Execute(request, reply_to) => {
-                let reply = execute(driver.as_ref(), memory, retry, &request).await;
-                answer(reply_to, reply);
-            }
-            LaneRequest::Observe(request, reply_to) => {
-                let reply = observe(driver.as_ref(), memory, retry, &request).await;
-                answer(reply_to, reply);
-            }
-            LaneRequest::Panic => panic_on_purpose(),
+        let limit = state.retry.request_limit;
+        // Cut short as by a crash: the intents stay open and are retried under their identities.
+        match tokio::time::timeout(limit, serve(state, permitted.message)).await {
+            Ok(()) => Ok(()),
+            Err(_elapsed) => Err(format!("a provider request took longer than {limit:?}").into()),
         }
-        Ok(())
+    }
+}
+
+async fn serve(lane: &LaneArguments, request: LaneRequest) {
+    let LaneArguments {
+        driver,
+        memory,
+        retry,
+    } = lane;
+    match request {
+        LaneRequest::Execute(request, reply_to) => {
+            let reply = execute(driver.as_ref(), memory, retry, &request).await;
+            answer(reply_to, reply);
+        }
+        LaneRequest::Observe(request, reply_to) => {
+            let reply = observe(driver.as_ref(), memory, retry, &request).await;
+            answer(reply_to, reply);
+        }
+        LaneRequest::Panic => panic_on_purpose(),
+        LaneRequest::Hang => std::future::pending().await,
     }
 }

@@ -15,7 +15,7 @@ use twinscale_protocol::provisioner::{
 use twinscale_protocol::{
     DomainTime, Generation, IntentId, MicroDollars, Seconds, TierName, VmCount, VmId, VmTypeId,
 };
-use twinscale_supervision::{ChildSpec, RestartPolicy, Supervised, supervise};
+use twinscale_supervision::{ChildSpec, Oversight, RestartPolicy, Supervised, supervise};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -43,6 +43,7 @@ async fn start(arguments: ProvisionerArguments) -> Supervised<ProvisionerRequest
             backoff_first: Duration::from_millis(1),
             ..RestartPolicy::default()
         },
+        oversight: Oversight::default(),
     };
     supervise(spec).await.expect("a supervisor starts")
 }
@@ -192,6 +193,26 @@ async fn a_turn_goes_from_the_diff_to_serving_vms() {
         .clone();
     assert_eq!(learned.count, 3);
     assert!(learned.p95 > Seconds(60), "{learned:?}");
+    provisioner.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hung_lane_is_ended_with_its_provisioner_and_both_come_back() {
+    let driver = SimCloudDriver::new(SimCloudConfig::with_seed(1));
+    let provisioner = start(arguments(Arc::new(driver))).await;
+    let mailbox = provisioner.address().running(LIMIT).await.expect("it runs");
+    let fault = ProvisionerFault::HangLane(customer("acme"));
+    mailbox
+        .try_send(ProvisionerRequest::Fault(fault))
+        .expect("there is room");
+    // Other customers have lanes of their own.
+    let other = execute(&provisioner, execute_request("globex", 0..1)).await;
+    assert_eq!(other.expect("tried").outcomes.len(), 1);
+    let mut report = provisioner.report();
+    let restarted = report.wait_for(|report| report.restarts == 1).await;
+    drop(restarted.expect("the supervisor lives"));
+    let own = execute(&provisioner, execute_request("acme", 1..2)).await;
+    assert_eq!(own.expect("tried").outcomes.len(), 1);
     provisioner.stop().await;
 }
 

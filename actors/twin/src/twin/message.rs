@@ -31,8 +31,10 @@ pub enum TwinMessage {
 /// How tests and chaos runs make a twin fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TwinFault {
-    /// The actor ends as by a panic.
+    /// The actor panics.
     Panic,
+    /// Its handler never ends; its supervisor restarts it when the limit of a message is over.
+    Hang,
 }
 
 /// The actor's messages to itself.

@@ -16,7 +16,9 @@ use twinscale_protocol::policy::Mode;
 use twinscale_protocol::twin::TickRequest;
 use twinscale_protocol::{Generation, Seconds};
 use twinscale_store::{MemoryDisk, open_in_memory};
-use twinscale_supervision::{ChildSpec, DomainClock, RestartPolicy, Supervised, supervise};
+use twinscale_supervision::{
+    ChildSpec, DomainClock, Oversight, RestartPolicy, Supervised, supervise,
+};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -82,9 +84,12 @@ impl World {
             mailbox_capacity: 16,
             policy: RestartPolicy {
                 backoff_first: Duration::from_millis(1),
+                // Handlers wait for nothing, so that only one that hangs takes longer.
+                message_limit: Duration::from_secs(2),
                 ..RestartPolicy::default()
             },
             clock: self.clock.clone(),
+            oversight: Oversight::default(),
         };
         supervise(spec).await.expect("the supervisor starts")
     }
@@ -308,6 +313,22 @@ async fn one_twins_end_leaves_the_others_alone() {
     assert_eq!(plans("acme"), plans("globex"));
     acme.stop().await;
     globex.stop().await;
+}
+
+#[tokio::test]
+async fn a_twin_whose_handler_never_ends_is_restarted_and_answers() {
+    let world = World::new();
+    let acme = world.twin("acme", config()).await;
+    let mailbox = acme.address().running(LIMIT).await.expect("it runs");
+    mailbox
+        .try_send(TwinMessage::Fault(TwinFault::Hang))
+        .expect("room");
+    let mut report = acme.report();
+    let restarted = report.wait_for(|report| report.restarts == 1).await;
+    drop(restarted.expect("the supervisor lives"));
+    let summary = world.step("acme", &acme, 1).await.expect("a turn");
+    assert!(summary.failures.is_empty(), "{summary:?}");
+    acme.stop().await;
 }
 
 #[tokio::test]

@@ -229,11 +229,16 @@ pub(crate) fn readiness(service: &Service) -> ReadyReply {
         }
         HostStatus::Failed { reason } => note("writer-failed", reason, false),
     }
-    for actor in actors(service) {
-        if actor.state == "given-up" {
-            let message = format!("{} ended too often: restart the node", actor.name);
-            note("actor-given-up", message, false);
-        }
+    let health = service.node().health();
+    for failure in health.failures() {
+        note(failure.code(), failure.to_string(), false);
+    }
+    let (abandoned, abandoned_max) = health.abandoned_threads();
+    if abandoned > 0 && abandoned < abandoned_max {
+        let message = format!(
+            "{abandoned} compute threads hang and were replaced; at {abandoned_max} the node ends"
+        );
+        note("threads-hang", message, true);
     }
     let given_up = service.keeper().report().given_up;
     if given_up > 0 {
