@@ -6,7 +6,6 @@ use crate::error::ExpectedError;
 use futures::future::try_join_all;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use twinscale_optimizer::actor::OptimizerRequest;
@@ -57,17 +56,18 @@ pub struct TraceDecisions {
     pub fallbacks: u64,
 }
 
-/// Lets twins decide at every decision time of every trace of a suite.
+/// Lets twins decide at every decision time of every trace; the answer has the suites' shape.
 ///
-/// Traces run side by side; what each asks for does not depend on the others.
+/// All traces run side by side, so that the forecaster fills its batches; what each asks for does not
+/// depend on the others.
 ///
 /// # Errors
 /// When the node does not start, a sample is refused, or there is no forecast or plan.
 pub async fn decide(
-    suite: &Suite,
+    suites: &[Suite],
     options: &ElasticityOptions,
     done: &(dyn Fn(u64) + Send + Sync),
-) -> anyhow::Result<Vec<TraceDecisions>> {
+) -> anyhow::Result<Vec<Vec<TraceDecisions>>> {
     let (node, _report) = Node::start(NodeOptions {
         directory: options.directory.clone(),
         seed: options.seed,
@@ -77,18 +77,25 @@ pub async fn decide(
         watch: WatchLimits::default(),
     })
     .await?;
-    let count = Arc::new(AtomicU64::new(0));
-    let runs = suite.traces.iter().enumerate().map(|(number, trace)| {
-        let run = Run::new(&node, suite, trace, number, options);
-        let count = Arc::clone(&count);
-        async move {
-            run?.decide(&|| done(count.fetch_add(1, Ordering::Relaxed) + 1))
+    let count = AtomicU64::new(0);
+    let tell = || done(count.fetch_add(1, Ordering::Relaxed) + 1);
+    let of_suite = |(number, suite)| {
+        let traces = traces(suite);
+        let node = &node;
+        let tell = &tell;
+        try_join_all(traces.map(move |trace| async move {
+            Run::new(node, (number, suite), trace, options)?
+                .decide(tell)
                 .await
-        }
-    });
-    let decisions = try_join_all(runs).await;
+        }))
+    };
+    let decisions = try_join_all(suites.iter().enumerate().map(of_suite)).await;
     node.stop().await;
     decisions
+}
+
+fn traces(suite: &Suite) -> impl Iterator<Item = (usize, &SuiteTrace)> {
+    suite.traces.iter().enumerate()
 }
 
 /// One trace on its way.
@@ -106,16 +113,15 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn new(
         node: &'a Node,
-        suite: &'a Suite,
-        trace: &'a SuiteTrace,
-        number: usize,
+        (suite_number, suite): (usize, &'a Suite),
+        (number, trace): (usize, &'a SuiteTrace),
         options: &ElasticityOptions,
     ) -> anyhow::Result<Self> {
         Ok(Self {
             node,
             suite,
             trace,
-            customer: CustomerId::new(format!("trace-{number}"))?,
+            customer: CustomerId::new(format!("suite-{suite_number}-trace-{number}"))?,
             key: SeriesKey {
                 vm_type: VmTypeId::new("vm")?,
                 metric: MetricName::new("vm_count")?,

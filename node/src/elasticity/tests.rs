@@ -43,12 +43,17 @@ fn suite() -> Suite {
 }
 
 fn decided(suite: &Suite, threads: usize) -> Vec<TraceDecisions> {
+    let weights = ForecastWeights::load(None).expect("the shipped weights load");
+    decided_with(suite, threads, weights)
+}
+
+fn decided_with(suite: &Suite, threads: usize, weights: ForecastWeights) -> Vec<TraceDecisions> {
     let folder = tempfile::tempdir().expect("a folder");
     let options = ElasticityOptions {
         directory: folder.path().to_owned(),
         seed: 1,
         threads: NonZeroUsize::new(threads).expect("not zero"),
-        weights: ForecastWeights::load(None).expect("the shipped weights load"),
+        weights,
         knobs: vec![0.5, 8.0, 128.0, 2_048.0],
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -56,9 +61,12 @@ fn decided(suite: &Suite, threads: usize) -> Vec<TraceDecisions> {
         .enable_time()
         .build()
         .expect("a runtime");
-    runtime
-        .block_on(decide(suite, &options, &|_done| {}))
-        .expect("it decides")
+    let suites = std::slice::from_ref(suite);
+    let mut decided = runtime
+        .block_on(decide(suites, &options, &|_done| {}))
+        .expect("it decides");
+    assert_eq!(decided.len(), 1);
+    decided.remove(0)
 }
 
 #[test]
@@ -78,6 +86,24 @@ fn a_decision_sees_what_came_before_it_alone_on_any_threads() {
     assert_ne!(changed[0].desired[22..], decisions[0].desired[22..]);
     // The other trace does not notice.
     assert_eq!(changed[1], decisions[1]);
+}
+
+#[test]
+fn other_weights_decide_otherwise() {
+    // Until enough outlooks were learnt from, the network does not take part.
+    let mut suite = suite();
+    for trace in &mut suite.traces {
+        trace.scored_from -= 10 * 24;
+    }
+    let shipped = ForecastWeights::load(None).expect("the shipped weights load");
+    let real = decided_with(&suite, 2, shipped.clone());
+    let zeroed = decided_with(&suite, 2, shipped.zeroed());
+    for (real, zeroed) in real.iter().zip(&zeroed) {
+        assert_eq!(real.desired[..100], zeroed.desired[..100]);
+        let after = real.desired.iter().zip(&zeroed.desired).skip(100);
+        let other = after.filter(|(real, zeroed)| real != zeroed).count();
+        assert!(other > 10, "{other}");
+    }
 }
 
 #[test]

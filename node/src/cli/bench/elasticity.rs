@@ -74,28 +74,26 @@ pub(super) fn run(arguments: &ElasticityArguments, quiet: bool) -> anyhow::Resul
     std::fs::File::create(&arguments.out)
         .map_err(|source| ExpectedError::file("create", &arguments.out, source))?;
     let runtime = crate::cli::runtime(usize::from(arguments.threads))?;
-    let mut decided: Vec<(Suite, Vec<_>)> = Vec::new();
-    for suite in suites {
-        let folder = tempfile::tempdir()
-            .map_err(|source| ExpectedError::file("create", &std::env::temp_dir(), source))?;
-        let options = ElasticityOptions {
-            directory: folder.path().to_owned(),
-            seed: arguments.seed,
-            threads: NonZeroUsize::new(usize::from(arguments.threads)).unwrap_or(NonZeroUsize::MIN),
-            weights: weights.clone(),
-            knobs: knobs.clone(),
-        };
-        let progress = Progress::start(&suite.name, suite.decisions() as u64, quiet);
-        let done = |count| progress.at(count);
-        let decisions = runtime.block_on(decide(&suite, &options, &done))?;
-        drop(progress);
-        decided.push((suite, decisions));
-    }
-    let rows = write_decisions(&arguments.out, &decided, &knobs)
+    let folder = tempfile::tempdir()
+        .map_err(|source| ExpectedError::file("create", &std::env::temp_dir(), source))?;
+    let options = ElasticityOptions {
+        directory: folder.path().to_owned(),
+        seed: arguments.seed,
+        threads: NonZeroUsize::new(usize::from(arguments.threads)).unwrap_or(NonZeroUsize::MIN),
+        weights,
+        knobs,
+    };
+    let decisions: usize = suites.iter().map(Suite::decisions).sum();
+    let traces: usize = suites.iter().map(|suite| suite.traces.len()).sum();
+    let progress = Progress::start("decisions", decisions as u64, quiet);
+    let done = |count| progress.at(count);
+    let decided = runtime.block_on(decide(&suites, &options, &done))?;
+    drop(progress);
+    let decided: Vec<(Suite, Vec<_>)> = suites.into_iter().zip(decided).collect();
+    let knobs = &options.knobs;
+    let rows = write_decisions(&arguments.out, &decided, knobs)
         .map_err(|source| ExpectedError::file("write", &arguments.out, source))?;
     if !quiet {
-        let decisions: usize = decided.iter().map(|(suite, _)| suite.decisions()).sum();
-        let traces: usize = decided.iter().map(|(suite, _)| suite.traces.len()).sum();
         console::say(&format!(
             "{decisions} decisions on {traces} traces at {} prices, {rows} rows in {}",
             knobs.len(),
