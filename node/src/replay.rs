@@ -7,7 +7,7 @@
 
 mod record;
 
-pub use record::{StepRecord, StepSink};
+pub use record::{StepRecord, StepSink, Unwatched};
 
 use crate::assembly::{Node, NodeOptions, NodeTwin};
 use crate::error::ExpectedError;
@@ -16,13 +16,15 @@ use crate::score::LedgerVms;
 use crate::workload::ReplayCustomer;
 use futures::future::{join, join_all, try_join_all};
 use std::time::Duration;
+use twinscale_protocol::twin::Miss;
 use twinscale_protocol::twin::{
     AnnounceRequest, ConfigureRequest, IngestRequest, SAMPLES_PER_REQUEST_MAX, TickRequest,
     TwinCounters,
 };
-use twinscale_protocol::{DomainTime, Sample, WireError};
+use twinscale_protocol::{DomainTime, MicroDollars, Sample, WireError};
 use twinscale_provisioner::simcloud::CloudCost;
-use twinscale_twin::{SharedTwin, TurnSummary, TwinMessage, TwinState};
+use twinscale_twin::feedback::feedback;
+use twinscale_twin::{ApplyResult, SharedTwin, TurnSummary, TwinCommand, TwinMessage, TwinState};
 
 /// System time that one turn may take: a search and a restart of every actor fit many times.
 const TURN_LIMIT: Duration = Duration::from_mins(5);
@@ -43,6 +45,10 @@ pub struct ReplayedCustomer {
     pub vms: LedgerVms,
     /// The provider's bill.
     pub bill: CloudCost,
+    /// The part of it that volumes and link cost in the scored part.
+    pub storage_and_link: MicroDollars,
+    /// Misses of the last steps, which no turn follows that could judge them.
+    pub last_misses: Vec<Miss>,
     /// What the twin counted.
     pub counters: TwinCounters,
     /// What went wrong in its turns, each text once, with the number of turns.
@@ -154,6 +160,10 @@ async fn run_step(
     };
     let now = one.step_at(step);
     let end = one.step_at(step + 1);
+    let judged = node
+        .host()
+        .read(&one.customer, |state| state.feedback().judged_until)
+        .flatten();
     let asked = twin.actor.address().ask(TURN_LIMIT, |reply_to| {
         TwinMessage::Tick(TickRequest { now }, reply_to)
     });
@@ -167,6 +177,10 @@ async fn run_step(
             forecast: state.forecast().cloned(),
             plan: state.target_plan().cloned(),
             observed: state.observed().clone(),
+            misses: state
+                .misses_since(judged.unwrap_or_default())
+                .cloned()
+                .collect(),
         })
     });
     twin.clock.advance_to(end).await;
@@ -217,10 +231,15 @@ fn collect(node: &Node, customers: &[ReplayCustomer], failures: Vec<record::Fail
                 cloud.cost(&one.customer, one.end()),
             )
         });
+        let before = node
+            .cloud()
+            .with_cloud(|cloud| cloud.cost(&one.customer, one.scored_start()));
         let counters = node.host().read(&one.customer, TwinState::counters);
         ReplayedCustomer {
             vms,
             bill,
+            storage_and_link: MicroDollars(extras(&bill).0.saturating_sub(extras(&before).0)),
+            last_misses: last_misses(node, one),
             counters: counters.unwrap_or_default(),
             failures: failures.into_list(),
         }
@@ -228,6 +247,33 @@ fn collect(node: &Node, customers: &[ReplayCustomer], failures: Vec<record::Fail
     Replayed {
         customers: customers.collect(),
         forecaster_restarts: node.forecaster().restarts(),
+    }
+}
+
+/// What volumes and link cost.
+fn extras(bill: &CloudCost) -> MicroDollars {
+    bill.volumes.plus(bill.link).micro_dollars()
+}
+
+/// Judges the steps behind the last turn as the next one would: by what the provider shows at the end.
+fn last_misses(node: &Node, one: &ReplayCustomer) -> Vec<Miss> {
+    let end = one.end();
+    let Some(mut state) = node.host().read(&one.customer, TwinState::clone) else {
+        return Vec::new();
+    };
+    let seen = TwinCommand::ObserveAllocation {
+        at: end,
+        allocation: node
+            .cloud()
+            .with_cloud(|cloud| cloud.allocation(&one.customer, end)),
+        start_up: state.start_up().to_vec(),
+    };
+    match state.apply(seen) {
+        ApplyResult::AllocationObserved => {
+            let found = feedback(&state, end, false);
+            found.map(|found| found.misses).unwrap_or_default()
+        }
+        _ => Vec::new(),
     }
 }
 

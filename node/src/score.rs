@@ -1,23 +1,46 @@
 //! What a replay cost and served, beside its rivals under the same rules.
 //!
-//! Invariant: Twinscale's VMs come from the provider's ledger, never from its own plans; all contenders
-//! are priced by the one function [`evaluate`].
+//! Invariant: Twinscale's VMs, volumes and link come from the provider's ledger, never from its own plans;
+//! all contenders are priced by the same functions ([`evaluate`], [`crate::rivals::extras`]).
 
-use crate::report::Contest;
+use crate::replay::ReplayedCustomer;
+use crate::report::{Contender, Contest, FrontierPoint, Score};
+use crate::rivals::extras::{ExtraCost, ExtraDemand, link_cost, volume_cost};
 use crate::rivals::{
-    CaseOption, Outcome, ReactiveSettings, TierCase, VmLife, evaluate, perfect_foresight, reactive,
-    static_peak,
+    CaseOption, MULTIPLES, Outcome, ReactiveSettings, RivalPlans, TARGETS, TierCase, VmLife,
+    evaluate, perfect_foresight,
 };
 use crate::trace::SeriesTrace;
 use crate::workload::ReplayCustomer;
 use std::collections::BTreeMap;
 use twinscale_cluster_config::planned_capacity;
 use twinscale_protocol::stack::Tier;
-use twinscale_protocol::{Seconds, TierName, VmTypeId};
+use twinscale_protocol::{FixedValue, MicroDollars, Seconds, SeriesKey, TierName, VmTypeId};
 use twinscale_provisioner::lifetimes::Lifetimes;
+use twinscale_twin::demand::mbps_factor;
 
 /// VMs that a provider's ledger holds, by tier and type.
 pub type LedgerVms = BTreeMap<(TierName, VmTypeId), Lifetimes>;
+
+/// One tier under each contender.
+#[derive(Clone, Debug)]
+pub struct TierScores {
+    /// As each contender is shown.
+    pub outcomes: Contest<Outcome>,
+    /// The rivals at every setting of their knobs.
+    pub sweep: Vec<KnobScore>,
+}
+
+/// A rival at one setting of its knob.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct KnobScore {
+    /// Who.
+    pub contender: Contender,
+    /// The setting.
+    pub knob: f64,
+    /// What it comes to.
+    pub score: Score,
+}
 
 /// Prices one tier of a replay under each contender; VMs of rivals serve `rival_start_up` after their
 /// request, or the tier's start-up time where that is shorter.
@@ -27,16 +50,148 @@ pub fn score_tier(
     tier: &Tier,
     vms: &LedgerVms,
     rival_start_up: Seconds,
-) -> Contest<Outcome> {
+) -> TierScores {
     let case = TierCase {
         start_up: rival_start_up.min(tier.start_up),
         ..case_of(replayed, tier)
     };
-    Contest {
+    let plans = RivalPlans::new(&case);
+    let shown = ReactiveSettings::default().target;
+    let outcomes = Contest {
         twinscale: evaluate(&case, &lives_of(tier, vms)),
-        reactive: evaluate(&case, &reactive(&case, &ReactiveSettings::default())),
-        static_peak: evaluate(&case, &static_peak(&case)),
+        reactive: plans.reactive(shown),
+        predictive: plans.predictive(shown),
+        autopilot: plans.autopilot(shown),
+        static_peak: plans.static_peak(1.0),
         foresight: evaluate(&case, &perfect_foresight(&case)),
+    };
+    TierScores {
+        outcomes,
+        sweep: sweep(&plans),
+    }
+}
+
+/// Prices what Twinscale's ledger holds for a tier, without any rival.
+#[must_use]
+pub fn score_own(replayed: &ReplayCustomer, vms: &LedgerVms) -> Score {
+    let tiers = replayed.stack.tiers.iter();
+    tiers.fold(Score::default(), |sum, tier| {
+        let case = case_of(replayed, tier);
+        sum.plus(&Score::of(&evaluate(&case, &lives_of(tier, vms))))
+    })
+}
+
+fn sweep(plans: &RivalPlans<'_>) -> Vec<KnobScore> {
+    let targets = TARGETS.into_iter().flat_map(|target| {
+        [
+            (Contender::Reactive, target, plans.reactive(target)),
+            (Contender::Predictive, target, plans.predictive(target)),
+            (Contender::Autopilot, target, plans.autopilot(target)),
+        ]
+    });
+    let multiples = MULTIPLES.into_iter().map(|multiple| {
+        let outcome = plans.static_peak(multiple);
+        (Contender::StaticPeak, multiple, outcome)
+    });
+    let points = targets.chain(multiples);
+    points
+        .map(|(contender, knob, outcome)| KnobScore {
+            contender,
+            knob,
+            score: Score::of(&outcome),
+        })
+        .collect()
+}
+
+/// Adds the sweep of another tier, knob by knob.
+pub fn add_sweep(sum: &mut Vec<KnobScore>, tier: Vec<KnobScore>) {
+    if sum.is_empty() {
+        *sum = tier;
+        return;
+    }
+    for (sum, one) in sum.iter_mut().zip(tier) {
+        sum.score = sum.score.plus(&one.score);
+    }
+}
+
+/// What a customer's volumes and link cost each contender.
+#[must_use]
+pub fn score_extras(
+    replayed: &ReplayCustomer,
+    outcome: &ReplayedCustomer,
+) -> Contest<MicroDollars> {
+    let interval = replayed.interval;
+    let demand = |key: &SeriesKey| {
+        let (start, end) = (replayed.scored_start(), replayed.end());
+        let series = replayed.trace.series.get(key);
+        let grid = |from, until| series.map(|one| one.grid(from, until)).unwrap_or_default();
+        let first = series.and_then(SeriesTrace::first_at).unwrap_or(start);
+        ExtraDemand {
+            history: grid(first.min(start), start),
+            window: grid(start, end),
+        }
+    };
+    let volumes = replayed.stack.volumes.iter();
+    let volumes = volumes.map(|volume| volume_cost(volume, &demand(&volume.demand), interval));
+    let links = replayed.stack.link.iter().map(|link| {
+        // Configured, so the metric was checked to be one of a link.
+        let (numerator, denominator) = mbps_factor(&link.demand, interval).unwrap_or((1, 1));
+        let mbps = |value: FixedValue| {
+            let mbps = i128::from(value.0) * i128::from(numerator) / i128::from(denominator);
+            FixedValue(i64::try_from(mbps).unwrap_or(i64::MAX))
+        };
+        link_cost(link, &demand(&link.demand), interval, mbps)
+    });
+    let sum = volumes
+        .chain(links)
+        .fold(ExtraCost::default(), |sum, one| ExtraCost {
+            rival: sum.rival.plus(one.rival),
+            foresight: sum.foresight.plus(one.foresight),
+        });
+    Contest::of(|contender| match contender {
+        Contender::Twinscale => outcome.storage_and_link,
+        Contender::Foresight => sum.foresight,
+        _ => sum.rival,
+    })
+}
+
+/// Adds up customers, each of which counts the same, to one point of a frontier.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MeanPoint {
+    customers: u32,
+    cost_ratio: f64,
+    under_share: f64,
+    unserved_share: f64,
+}
+
+impl MeanPoint {
+    /// Adds a customer; one whose demand costs nothing with perfect foresight says nothing.
+    pub fn add(&mut self, score: &Score, foresight: &Score) {
+        if let Some(ratio) = score.cost_ratio(foresight) {
+            self.customers += 1;
+            self.cost_ratio += ratio;
+            self.under_share += score.under_share();
+            self.unserved_share += score.unserved_share();
+        }
+    }
+
+    /// Makes the point; `None` without a customer.
+    #[must_use]
+    pub fn point(
+        &self,
+        contender: Contender,
+        knob: Option<f64>,
+        is_shown: bool,
+    ) -> Option<FrontierPoint> {
+        let count = f64::from(self.customers);
+        (self.customers > 0).then(|| FrontierPoint {
+            contender,
+            knob,
+            is_shown,
+            cost_ratio: self.cost_ratio / count,
+            under_share: self.under_share / count,
+            unserved_share: self.unserved_share / count,
+        })
     }
 }
 
@@ -84,6 +239,7 @@ fn lives_of(tier: &Tier, vms: &LedgerVms) -> Vec<VmLife> {
             requested: life.requested_at,
             serving: life.serving_at,
             ended: life.ended_at,
+            count: 1,
         }));
     }
     lives

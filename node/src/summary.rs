@@ -1,24 +1,36 @@
 //! From a replay to the report's input.
 
-use crate::replay::{Replayed, StepRecord, StepSink};
+use crate::replay::{Replayed, ReplayedCustomer, StepRecord, StepSink};
 use crate::report::{
-    AssumedPrice, CustomerReport, ReportInput, Restart, SourceNote, TierPoint, TierReport,
+    AssumedPrice, Contender, Contest, CustomerReport, FrontierPoint, MissTally, ReportInput,
+    Restart, SourceNote, TierPoint, TierReport,
 };
-use crate::score::score_tier;
+use crate::rivals::{Outcome, ReactiveSettings};
+use crate::score::{
+    KnobScore, MeanPoint, TierScores, add_sweep, score_extras, score_own, score_tier,
+};
 use crate::workload::ReplayCustomer;
 use std::collections::BTreeSet;
 use twinscale_cluster_config::assumed_prices;
 use twinscale_protocol::metric;
 use twinscale_protocol::stack::Tier;
+use twinscale_protocol::twin::Miss;
 use twinscale_protocol::{FixedValue, Quantiles, Seconds};
 
 /// Indices of the quantiles .05, .5 and .95 that a report draws.
 const DRAWN: [usize; 3] = [0, 3, 6];
 
-/// The first step of each forecast, per customer, tier and step: the range that a report draws.
+/// What a report needs of each step: the range of the first step of each forecast, and the misses.
 #[derive(Clone, Debug, Default)]
 pub struct FirstSteps {
-    by_customer: Vec<Vec<Vec<Option<[FixedValue; 3]>>>>,
+    by_customer: Vec<CustomerSteps>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct CustomerSteps {
+    /// By step and tier.
+    ranges: Vec<Vec<Option<[FixedValue; 3]>>>,
+    misses: MissTally,
 }
 
 /// What a report says besides the customers.
@@ -45,23 +57,28 @@ impl StepSink for FirstSteps {
         step: usize,
         record: &StepRecord,
     ) -> anyhow::Result<()> {
-        if step < customer.scored_from {
-            return Ok(());
-        }
         if self.by_customer.len() <= index {
-            self.by_customer.resize(index + 1, Vec::new());
+            self.by_customer.resize(index + 1, CustomerSteps::default());
         }
-        if let Some(steps) = self.by_customer.get_mut(index) {
-            steps.push(
-                customer
-                    .stack
-                    .tiers
-                    .iter()
-                    .map(|tier| drawn(tier, record))
-                    .collect(),
-            );
+        let Some(steps) = self.by_customer.get_mut(index) else {
+            return Ok(());
+        };
+        add_scored(&mut steps.misses, customer, &record.misses);
+        if step >= customer.scored_from {
+            let tiers = customer.stack.tiers.iter();
+            steps
+                .ranges
+                .push(tiers.map(|tier| drawn(tier, record)).collect());
         }
         Ok(())
+    }
+}
+
+/// Adds the misses that lie in the scored part.
+fn add_scored(tally: &mut MissTally, customer: &ReplayCustomer, misses: &[Miss]) {
+    let start = customer.scored_start();
+    for miss in misses.iter().filter(|miss| miss.step_at >= start) {
+        tally.add(miss);
     }
 }
 
@@ -90,52 +107,127 @@ pub fn report_input(
     first_steps: &FirstSteps,
     frame: &ReportFrame<'_>,
 ) -> ReportInput {
-    let reports = customers.iter().zip(&replayed.customers).enumerate();
     let mut notes = frame.notes.clone();
-    for (one, outcome) in customers.iter().zip(&replayed.customers) {
+    let mut points = Frontier::default();
+    let mut reports = Vec::with_capacity(customers.len());
+    for (index, (one, outcome)) in customers.iter().zip(&replayed.customers).enumerate() {
         for (failure, turns) in &outcome.failures {
             notes.push(format!("{}: {failure} ({turns} turns)", one.customer));
         }
+        let steps = first_steps.by_customer.get(index);
+        let (report, sweep) = customer_report(one, outcome, steps, frame);
+        points.add(&report, &sweep);
+        reports.push(report);
     }
     ReportInput {
         title: frame.title.to_owned(),
         seed: frame.seed,
-        customers: reports
-            .map(|(index, (one, outcome))| {
-                let ranges = first_steps.by_customer.get(index);
-                CustomerReport {
-                    customer: one.customer.clone(),
-                    start: one.scored_start(),
-                    interval: one.interval,
-                    tiers: one
-                        .stack
-                        .tiers
-                        .iter()
-                        .enumerate()
-                        .map(|(tier, spec)| {
-                            let range = |step: usize| *ranges?.get(step)?.get(tier)?;
-                            tier_report(one, spec, &outcome.vms, frame, range)
-                        })
-                        .collect(),
-                    events: events_within(one),
-                    restarts: restarts(one, frame),
-                    assumed_prices: assumed(one),
-                }
-            })
-            .collect(),
+        customers: reports,
+        frontier: points.into_points(),
         sources: sources(customers),
         notes,
     }
 }
 
+/// Makes a further point of Twinscale's frontier: a replay under another price, beside the report of the
+/// first.
+#[must_use]
+pub fn price_point(
+    customers: &[ReplayCustomer],
+    replayed: &Replayed,
+    report: &ReportInput,
+    price: f64,
+) -> Option<FrontierPoint> {
+    let mut mean = MeanPoint::default();
+    let found = customers.iter().zip(&replayed.customers);
+    for ((one, outcome), shown) in found.zip(&report.customers) {
+        let own = score_own(one, &outcome.vms).with_extras(outcome.storage_and_link);
+        mean.add(&own, &shown.scores().foresight);
+    }
+    mean.point(Contender::Twinscale, Some(price), false)
+}
+
+/// The points of all contenders while the customers are added.
+#[derive(Debug, Default)]
+struct Frontier {
+    own: MeanPoint,
+    rivals: Vec<(Contender, f64, MeanPoint)>,
+}
+
+impl Frontier {
+    fn add(&mut self, report: &CustomerReport, sweep: &[KnobScore]) {
+        let scores = report.scores();
+        self.own.add(&scores.twinscale, &scores.foresight);
+        if self.rivals.is_empty() {
+            let knobs = sweep.iter();
+            self.rivals = knobs
+                .map(|one| (one.contender, one.knob, MeanPoint::default()))
+                .collect();
+        }
+        for ((contender, _, mean), one) in self.rivals.iter_mut().zip(sweep) {
+            let extras = *report.extras.get(*contender);
+            mean.add(&one.score.with_extras(extras), &scores.foresight);
+        }
+    }
+
+    fn into_points(self) -> Vec<FrontierPoint> {
+        let own = self.own.point(Contender::Twinscale, None, true);
+        let target = ReactiveSettings::default().target;
+        let rivals = self
+            .rivals
+            .into_iter()
+            .filter_map(|(contender, knob, mean)| {
+                let shown = if contender == Contender::StaticPeak {
+                    1.0
+                } else {
+                    target
+                };
+                mean.point(contender, Some(knob), (knob - shown).abs() < 1e-9)
+            });
+        own.into_iter().chain(rivals).collect()
+    }
+}
+
+fn customer_report(
+    one: &ReplayCustomer,
+    outcome: &ReplayedCustomer,
+    steps: Option<&CustomerSteps>,
+    frame: &ReportFrame<'_>,
+) -> (CustomerReport, Vec<KnobScore>) {
+    let mut sweep: Vec<KnobScore> = Vec::new();
+    let mut tiers = Vec::with_capacity(one.stack.tiers.len());
+    for (tier, spec) in one.stack.tiers.iter().enumerate() {
+        let range = |step: usize| *steps?.ranges.get(step)?.get(tier)?;
+        let scores = score_tier(one, spec, &outcome.vms, frame.rival_start_up);
+        let TierScores {
+            outcomes,
+            sweep: of_tier,
+        } = scores;
+        add_sweep(&mut sweep, of_tier);
+        tiers.push(tier_report(one, spec, outcomes, range));
+    }
+    let mut misses = steps.map(|steps| steps.misses.clone()).unwrap_or_default();
+    add_scored(&mut misses, one, &outcome.last_misses);
+    let report = CustomerReport {
+        customer: one.customer.clone(),
+        start: one.scored_start(),
+        interval: one.interval,
+        tiers,
+        extras: score_extras(one, outcome),
+        misses,
+        events: events_within(one),
+        restarts: restarts(one, frame),
+        assumed_prices: assumed(one),
+    };
+    (report, sweep)
+}
+
 fn tier_report(
     one: &ReplayCustomer,
     tier: &Tier,
-    vms: &crate::score::LedgerVms,
-    frame: &ReportFrame<'_>,
+    mut outcomes: Contest<Outcome>,
     range: impl Fn(usize) -> Option<[FixedValue; 3]>,
 ) -> TierReport {
-    let outcomes = score_tier(one, tier, vms, frame.rival_start_up);
     let series = one.trace.series.get(&tier.demand);
     let demand = series
         .map(|series| series.grid(one.scored_start(), one.end()))
@@ -149,14 +241,20 @@ fn tier_report(
             forecast: range(step),
             supply: at(&outcomes.twinscale.serving, step),
             supply_reactive: at(&outcomes.reactive.serving, step),
-        });
+        })
+        .collect();
+    // The points hold what is drawn of them.
+    outcomes = outcomes.map(|outcome| Outcome {
+        serving: Vec::new(),
+        ..outcome.clone()
+    });
     TierReport {
         tier: tier.name.clone(),
         demand: tier.demand.clone(),
         unit: metric::find(&tier.demand.metric)
             .map(|spec| spec.unit.to_owned())
             .unwrap_or_default(),
-        points: points.collect(),
+        points,
         outcomes,
     }
 }

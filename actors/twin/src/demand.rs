@@ -172,10 +172,10 @@ pub fn vm_capacity(
 }
 
 /// The factor, as a fraction, from a link metric to megabits a second.
-pub(crate) fn mbps_factor(
-    series: &SeriesKey,
-    interval: Seconds,
-) -> Result<(i64, i64), DemandError> {
+///
+/// # Errors
+/// [`DemandError`] when the metric is unknown or says nothing of bandwidth.
+pub fn mbps_factor(series: &SeriesKey, interval: Seconds) -> Result<(i64, i64), DemandError> {
     let spec = spec_of("link", series)?;
     match spec.name {
         "net_in_mbps" | "net_out_mbps" => Ok((1, 1)),

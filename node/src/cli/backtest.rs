@@ -1,12 +1,12 @@
 //! `twinscale backtest`: a person's own history in, savings out.
 
-use super::output::{ReplayRun, SharedArguments, run_replay, write};
+use super::output::{ReplayRun, SharedArguments, replay_prices, run_replay, write, write_pages};
 use crate::assembly::ForecastWeights;
 use crate::console;
 use crate::decisions::CsvSink;
 use crate::error::ExpectedError;
 use crate::progress::Progress;
-use crate::report::{ReportInput, report_html, report_json, report_table};
+use crate::report::{ReportInput, report_json, report_table};
 use crate::summary::{FirstSteps, report_input};
 use crate::trace::{Events, Trace, TraceOptions, read_events, read_trace};
 use crate::workload::{ReplayCustomer, ReplayWindow, from_trace};
@@ -57,14 +57,14 @@ fn parse_time(text: &str) -> Result<DomainTime, String> {
 }
 
 pub(super) fn run(arguments: &BacktestArguments, quiet: bool) -> anyhow::Result<()> {
-    let customers = load(arguments, quiet)?;
+    let mut customers = load(arguments, quiet)?;
     std::fs::create_dir_all(&arguments.out)
         .map_err(|source| ExpectedError::file("create", &arguments.out, source))?;
-    let input = replayed(arguments, &customers, quiet)?;
+    let input = replayed(arguments, &mut customers, quiet)?;
     let mut json = report_json(&input)?;
     json.push('\n');
     write(&arguments.out.join("report.json"), &json)?;
-    write(&arguments.out.join("report.html"), &report_html(&input))?;
+    write_pages(&arguments.out, &input)?;
     if arguments.shared.json {
         console::print(&json)?;
     } else {
@@ -157,18 +157,23 @@ fn join(whole: &mut Trace, trace: Trace, path: &Path) -> Result<(), ExpectedErro
 
 fn replayed(
     arguments: &BacktestArguments,
-    customers: &[ReplayCustomer],
+    customers: &mut [ReplayCustomer],
     quiet: bool,
 ) -> anyhow::Result<ReportInput> {
+    let weights = ForecastWeights::load(arguments.shared.weights.as_deref())?;
     let run = ReplayRun {
         title: "Twinscale backtest",
+        label: "replay".to_owned(),
         customers,
-        weights: ForecastWeights::load(arguments.shared.weights.as_deref())?,
+        weights: weights.clone(),
         shared: &arguments.shared,
         killed_at: None,
     };
     let mut sink = CsvSink::create(&arguments.out, FirstSteps::default())?;
     let (outcome, frame) = run_replay(run, &mut sink, quiet)?;
     let first_steps = sink.finish()?;
-    Ok(report_input(customers, &outcome, &first_steps, &frame))
+    let mut input = report_input(customers, &outcome, &first_steps, &frame);
+    drop((outcome, first_steps));
+    replay_prices(customers, &weights, &arguments.shared, &mut input, quiet)?;
+    Ok(input)
 }

@@ -1,6 +1,6 @@
 //! `twinscale demo`: the main job on real traces that ship with the program.
 
-use super::output::{ReplayRun, SharedArguments, run_replay, write, write_picture};
+use super::output::{ReplayRun, SharedArguments, replay_prices, run_replay, write, write_picture};
 use crate::assembly::ForecastWeights;
 use crate::console;
 use crate::error::ExpectedError;
@@ -49,7 +49,7 @@ pub(super) fn run(arguments: &DemoArguments, quiet: bool) -> anyhow::Result<()> 
 }
 
 fn replayed(arguments: &DemoArguments, quiet: bool) -> anyhow::Result<ReportInput> {
-    let customers = from_samples(usize::from(arguments.customers), arguments.weeks)?;
+    let mut customers = from_samples(usize::from(arguments.customers), arguments.weeks)?;
     let weights = ForecastWeights::load(arguments.shared.weights.as_deref())?;
     refuse_leaks(&weights, &customers)?;
     let steps = customers
@@ -59,14 +59,24 @@ fn replayed(arguments: &DemoArguments, quiet: bool) -> anyhow::Result<ReportInpu
         .unwrap_or(0);
     let run = ReplayRun {
         title: "Twinscale demo",
+        label: "replay".to_owned(),
         customers: &customers,
-        weights,
+        weights: weights.clone(),
         shared: &arguments.shared,
         killed_at: Some(steps / 2),
     };
     let mut first_steps = FirstSteps::default();
     let (outcome, frame) = run_replay(run, &mut first_steps, quiet)?;
-    Ok(report_input(&customers, &outcome, &first_steps, &frame))
+    let mut input = report_input(&customers, &outcome, &first_steps, &frame);
+    drop((outcome, first_steps));
+    replay_prices(
+        &mut customers,
+        &weights,
+        &arguments.shared,
+        &mut input,
+        quiet,
+    )?;
+    Ok(input)
 }
 
 /// Weights must not have seen what they are scored on; the warm-up before it is not.

@@ -3,15 +3,31 @@
 use crate::assembly::{ForecastWeights, NodeOptions, WatchLimits};
 use crate::error::ExpectedError;
 use crate::progress::Progress;
-use crate::replay::{ReplayOptions, Replayed, StepSink, replay};
-use crate::report::{ReportInput, Theme, picture_svg};
-use crate::summary::ReportFrame;
+use crate::replay::{ReplayOptions, Replayed, StepSink, Unwatched, replay};
+use crate::report::{ReportInput, Theme, picture_svg, report_pages};
+use crate::summary::{ReportFrame, price_point};
 use crate::workload::ReplayCustomer;
 use clap::Args;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use twinscale_protocol::Seconds;
+use twinscale_protocol::policy::Sla;
+use twinscale_protocol::{FixedValue, PartsPerMillion, Seconds};
 use twinscale_provisioner::SimCloudConfig;
+
+/// Most prices of one run.
+const PRICES_MAX: usize = 8;
+
+/// The range that a replay by price alone may plan for: the levels at which penalties are known.
+const LEVELS_BY_PRICE: [PartsPerMillion; 2] = [PartsPerMillion(500_000), PartsPerMillion(990_000)];
+
+fn parse_price(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(price) if (0.01..=1e6).contains(&price) => Ok(price),
+        _ => Err(format!(
+            "`{text}` is no price: write a multiple between 0.01 and 1000000"
+        )),
+    }
+}
 
 /// Arguments of every replay.
 #[derive(Debug, Args)]
@@ -25,6 +41,10 @@ pub(super) struct SharedArguments {
     /// Print the report as JSON.
     #[arg(long)]
     pub(super) json: bool,
+    /// Prices of unserved demand, as multiples of what serving it costs, at which Twinscale is replayed as
+    /// well, by price alone: the points of its frontier. Each takes as long as the replay itself.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', num_args = 1..=PRICES_MAX, value_parser = parse_price)]
+    pub(super) prices: Vec<f64>,
     /// Other forecast weights than the shipped ones; their card is the .json file beside them.
     #[arg(long, value_name = "FILE")]
     pub(super) weights: Option<PathBuf>,
@@ -39,6 +59,8 @@ impl SharedArguments {
 /// A replay that a command asks for.
 pub(super) struct ReplayRun<'a> {
     pub(super) title: &'static str,
+    /// What the progress line calls it.
+    pub(super) label: String,
     pub(super) customers: &'a [ReplayCustomer],
     pub(super) weights: ForecastWeights,
     pub(super) shared: &'a SharedArguments,
@@ -69,7 +91,7 @@ pub(super) fn run_replay(
         kill_forecaster_at: run.killed_at,
     };
     let runtime = super::runtime(usize::from(run.shared.threads))?;
-    let progress = Progress::start("replay", 1, quiet);
+    let progress = Progress::start(&run.label, 1, quiet);
     let outcome = runtime.block_on(replay(run.customers, options, sink, &progress))?;
     let frame = ReportFrame {
         title: run.title,
@@ -79,6 +101,66 @@ pub(super) fn run_replay(
         notes: notes(rival_start_up),
     };
     Ok((outcome, frame))
+}
+
+/// Replays customers once more for each price that was asked for, and adds the points to the report.
+///
+/// The policies are put back afterwards.
+pub(super) fn replay_prices(
+    customers: &mut [ReplayCustomer],
+    weights: &ForecastWeights,
+    shared: &SharedArguments,
+    input: &mut ReportInput,
+    quiet: bool,
+) -> anyhow::Result<()> {
+    let policies: Vec<Sla> = customers.iter().map(|one| one.policy.sla).collect();
+    for price in &shared.prices {
+        for one in &mut *customers {
+            let ratio = FixedValue::from_measured(*price)?;
+            one.policy.sla = by_price_alone(&one.policy.sla, ratio);
+        }
+        let run = ReplayRun {
+            title: "price",
+            label: format!("at price {price}"),
+            customers,
+            weights: weights.clone(),
+            shared,
+            killed_at: None,
+        };
+        let (outcome, _frame) = run_replay(run, &mut Unwatched, quiet)?;
+        input
+            .frontier
+            .extend(price_point(customers, &outcome, input, *price));
+    }
+    for (one, sla) in customers.iter_mut().zip(policies) {
+        one.policy.sla = sla;
+    }
+    Ok(())
+}
+
+/// A service level that nothing but the price of unserved demand decides.
+fn by_price_alone(sla: &Sla, unserved_price_ratio: FixedValue) -> Sla {
+    let [level_min, level_max] = LEVELS_BY_PRICE;
+    Sla {
+        level_min,
+        level_max,
+        risk_budget: PartsPerMillion::ONE,
+        unserved_price_ratio,
+        ..*sla
+    }
+}
+
+/// Writes the pages of a report into its folder.
+pub(super) fn write_pages(folder: &Path, input: &ReportInput) -> Result<(), ExpectedError> {
+    for page in report_pages(input) {
+        let path = folder.join(&page.path);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)
+                .map_err(|source| ExpectedError::file("create", parent, source))?;
+        }
+        write(&path, &page.text)?;
+    }
+    Ok(())
 }
 
 /// Writes a text file.
@@ -93,7 +175,7 @@ fn notes(rival_start_up: Seconds) -> Vec<String> {
             "VMs of the simulated cloud take a random time to start (median {rival_start_up}); those of \
              the rivals always take the median."
         ),
-        "A decision sees the samples of completed intervals only; the reactive rival sees no more."
+        "A decision sees the samples of completed intervals only; the rivals see no more."
             .to_owned(),
         "The first day of each replay warms the allocation up and is not scored.".to_owned(),
     ]

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use twinscale_protocol::DomainTime;
 use twinscale_protocol::optimizer::Plan;
 use twinscale_protocol::provisioner::ObservedAllocation;
+use twinscale_protocol::twin::Miss;
 use twinscale_twin::TurnSummary;
 use twinscale_twin::stored::v1::ForecastRecord;
 
@@ -23,6 +24,8 @@ pub struct StepRecord {
     pub plan: Option<Plan>,
     /// What was observed to run.
     pub observed: ObservedAllocation,
+    /// Steps that are over and were found to be missed, since the record before.
+    pub misses: Vec<Miss>,
 }
 
 /// Takes the steps of a replay.
@@ -54,6 +57,22 @@ pub trait StepSink: Send {
     /// # Errors
     /// What looking says.
     fn finished(&mut self, _node: &Node, _twins: &[NodeTwin]) -> anyhow::Result<()> {
+        Ok(())
+    }
+}
+
+/// A sink that keeps nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Unwatched;
+
+impl StepSink for Unwatched {
+    fn step(
+        &mut self,
+        _index: usize,
+        _customer: &ReplayCustomer,
+        _step: usize,
+        _record: &StepRecord,
+    ) -> anyhow::Result<()> {
         Ok(())
     }
 }

@@ -1,11 +1,12 @@
 //! A report on the real sample traces with a plain stand-in for Twinscale: last weeks' mean and spread.
 
 use crate::report::{
-    AssumedPrice, Contest, CustomerReport, ReportInput, Restart, SourceNote, TierPoint, TierReport,
+    AssumedPrice, Contender, Contest, CustomerReport, FrontierPoint, MissTally, ReportInput,
+    Restart, Score, SourceNote, TierPoint, TierReport,
 };
 use crate::rivals::{
-    CaseOption, Outcome, ReactiveSettings, TierCase, evaluate, lifetimes_of_counts,
-    perfect_foresight, reactive, static_peak,
+    CaseOption, Outcome, RivalPlans, TARGETS, TierCase, evaluate, lifetimes_of_counts,
+    perfect_foresight,
 };
 use crate::samples::{
     POLICIES, STACKS, SampleCustomer, sample_customers, sample_events, sample_trace,
@@ -15,7 +16,8 @@ use twinscale_cluster_config::{PolicyFile, StackFile, assumed_prices, planned_ca
 use twinscale_protocol::metric;
 use twinscale_protocol::policy::Policy;
 use twinscale_protocol::stack::Tier;
-use twinscale_protocol::{DomainTime, FixedValue};
+use twinscale_protocol::twin::{ByCause, GuardRule, Miss, Unserved};
+use twinscale_protocol::{DomainTime, FixedValue, MicroDollars, Seconds, TierName};
 
 const HOURS_PER_WEEK: usize = 168;
 
@@ -39,6 +41,8 @@ pub(crate) fn example() -> ReportInput {
                 .iter()
                 .map(|tier| tier_report(sample, history, policy, tier))
                 .collect(),
+            extras: Contest::default(),
+            misses: misses(sample),
             events: events
                 .of(&sample.customer)
                 .into_iter()
@@ -57,7 +61,7 @@ pub(crate) fn example() -> ReportInput {
                 .collect(),
         }
     });
-    let customers = customers.collect();
+    let customers: Vec<CustomerReport> = customers.collect();
     let mut sources: Vec<SourceNote> = samples
         .iter()
         .map(|sample| SourceNote {
@@ -71,10 +75,67 @@ pub(crate) fn example() -> ReportInput {
     ReportInput {
         title: "Example on the sample traces".to_owned(),
         seed: 1,
+        frontier: frontier(&customers),
         customers,
         sources,
         notes: vec!["A stand-in plans here, not Twinscale.".to_owned()],
     }
+}
+
+/// A few made-up misses with every cause.
+fn misses(sample: &SampleCustomer) -> MissTally {
+    let part = |hours: i64| Unserved {
+        vm_seconds: FixedValue(hours * 3_600_000_000),
+        money: MicroDollars(hours * 1_920_000),
+    };
+    let mut tally = MissTally::default();
+    for number in 0..40_i64 {
+        tally.add(&Miss {
+            tier: TierName::new("web").expect("a name"),
+            step_at: DomainTime(sample.replay_start.0 + number * 36_000),
+            demand: FixedValue(12_500_000 + number),
+            served: FixedValue(10_000_000),
+            forecast_high: Some(FixedValue(11_000_000)),
+            planned: Some(FixedValue(10_500_000)),
+            short: Seconds(3_600),
+            causes: ByCause {
+                forecast: part(number % 7),
+                plan: part(number % 5),
+                guardrail: part(number % 3),
+                provider: part(number % 2),
+                start_up: part(1),
+            },
+            rule: Some(GuardRule::StepLimit),
+        });
+    }
+    tally
+}
+
+/// Twinscale's own point and a curve for each rival.
+fn frontier(customers: &[CustomerReport]) -> Vec<FrontierPoint> {
+    let scores = customers.iter().fold(Score::default(), |sum, one| {
+        sum.plus(&one.scores().twinscale)
+    });
+    let own = FrontierPoint {
+        contender: Contender::Twinscale,
+        knob: None,
+        is_shown: true,
+        cost_ratio: 1.3,
+        under_share: scores.under_share(),
+        unserved_share: scores.unserved_share(),
+    };
+    let rivals = [Contender::Reactive, Contender::Predictive];
+    let curves = rivals.into_iter().flat_map(|contender| {
+        TARGETS.into_iter().map(move |target| FrontierPoint {
+            contender,
+            knob: Some(target),
+            is_shown: (target - 0.8).abs() < 1e-9,
+            cost_ratio: 0.8 / target,
+            under_share: 0.3 * target * target,
+            unserved_share: 0.1 * target * target,
+        })
+    });
+    std::iter::once(own).chain(curves).collect()
 }
 
 fn tier_report(
@@ -118,10 +179,13 @@ fn tier_report(
         })
         .collect();
     let initial = counts.first().copied().unwrap_or_default();
+    let plans = RivalPlans::new(&case);
     let outcomes = Contest {
         twinscale: evaluate(&case, &lifetimes_of_counts(&case, index, initial, &counts)),
-        reactive: evaluate(&case, &reactive(&case, &ReactiveSettings::default())),
-        static_peak: evaluate(&case, &static_peak(&case)),
+        reactive: plans.reactive(0.8),
+        predictive: plans.predictive(0.8),
+        autopilot: plans.autopilot(0.8),
+        static_peak: plans.static_peak(1.0),
         foresight: evaluate(&case, &perfect_foresight(&case)),
     };
     TierReport {

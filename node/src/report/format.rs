@@ -1,9 +1,9 @@
 //! Numbers and dates for people.
 
-use super::input::Score;
+use super::contest::Score;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use twinscale_protocol::{DomainTime, MicroDollars};
+use twinscale_protocol::{DomainTime, MicroDollars, Seconds};
 
 /// Writes dollars with thousands separators, and cents where they matter.
 pub(super) fn dollars(amount: MicroDollars) -> String {
@@ -93,6 +93,16 @@ fn trimmed(text: String) -> String {
     }
 }
 
+/// Writes a length of time in the unit that fits.
+pub(super) fn span(length: Seconds) -> String {
+    let seconds = f64::from(length.0);
+    match length.0 {
+        0..120 => format!("{} s", length.0),
+        120..7_200 => format!("{} min", quantity((seconds / 60.0).round())),
+        _ => format!("{} h", quantity(seconds / 3_600.0)),
+    }
+}
+
 /// Writes a moment's parts in UTC; the pattern is strftime's.
 pub(super) fn moment(at: DomainTime, pattern: &str) -> String {
     Timestamp::from_second(at.0).map_or_else(
@@ -123,6 +133,9 @@ mod tests {
         assert_eq!(percent(0.00123), "0.12 %");
         assert_eq!(percent(0.000_001), "<0.01 %");
         assert_eq!(signed_percent(0.123), "+12.3 %");
+        assert_eq!(span(Seconds(119)), "119 s");
+        assert_eq!(span(Seconds(180)), "3 min");
+        assert_eq!(span(Seconds(9_000)), "2.5 h");
         assert_eq!(
             moment(DomainTime(1_700_000_000), "%Y-%m-%d %H:%M"),
             "2023-11-14 22:13"

@@ -1,5 +1,7 @@
 //! What a report is made of.
 
+use super::contest::{Contender, Contest, Score};
+use super::tally::{Blame, MissTally};
 use crate::rivals::Outcome;
 use twinscale_protocol::{
     CustomerId, DomainTime, Event, FixedValue, MicroDollars, Seconds, SeriesKey, TierName, VmTypeId,
@@ -14,6 +16,8 @@ pub struct ReportInput {
     pub seed: u64,
     /// The customers, in the order in which they are shown.
     pub customers: Vec<CustomerReport>,
+    /// What each contender's knob trades, if it was turned.
+    pub frontier: Vec<FrontierPoint>,
     /// Where the data come from.
     pub sources: Vec<SourceNote>,
     /// Anything else a reader must know, one sentence each.
@@ -31,6 +35,10 @@ pub struct CustomerReport {
     pub interval: Seconds,
     /// Its tiers.
     pub tiers: Vec<TierReport>,
+    /// What volumes and link cost each contender.
+    pub extras: Contest<MicroDollars>,
+    /// What Twinscale left unserved, and what is to blame.
+    pub misses: MissTally,
     /// Events within the window.
     pub events: Vec<Event>,
     /// Actors that failed and came back within the window.
@@ -67,17 +75,21 @@ pub struct TierPoint {
     pub supply_reactive: FixedValue,
 }
 
-/// One value per contender.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Contest<T> {
-    /// Twinscale.
-    pub twinscale: T,
-    /// A reactive autoscaler after the Kubernetes HPA.
-    pub reactive: T,
-    /// As many VMs as the past peak needed, always.
-    pub static_peak: T,
-    /// Perfect foresight.
-    pub foresight: T,
+/// A contender at one setting of its knob, over all customers, each of which counts the same.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FrontierPoint {
+    /// Who.
+    pub contender: Contender,
+    /// The setting, which each contender has of its own; `None` = as its policy says.
+    pub knob: Option<f64>,
+    /// Whether it is the setting that the rest of the report shows.
+    pub is_shown: bool,
+    /// Mean over the customers of the cost as a multiple of perfect foresight's.
+    pub cost_ratio: f64,
+    /// Mean over the customers of the share of time in which less served than was wanted.
+    pub under_share: f64,
+    /// Mean over the customers of the share of demand that was not served.
+    pub unserved_share: f64,
 }
 
 /// An actor that failed and came back.
@@ -109,85 +121,6 @@ pub struct SourceNote {
     pub licence: String,
 }
 
-/// Sums of outcomes.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Score {
-    /// Cost of all VMs.
-    pub cost: MicroDollars,
-    /// Billed VM-hours.
-    pub billed_vm_hours: f64,
-    /// Demand in VM-hours of each tier's cheapest type.
-    pub demand_vm_hours: f64,
-    /// Unserved demand in the same.
-    pub unserved_vm_hours: f64,
-    /// Seconds with a known demand, over all tiers.
-    pub observed_seconds: u64,
-    /// Seconds of these in which less served than was wanted.
-    pub under_seconds: u64,
-    /// VMs started.
-    pub starts: u64,
-}
-
-impl<T> Contest<T> {
-    /// Makes a contest of what a function gives for each contender.
-    pub fn map<U>(&self, mut function: impl FnMut(&T) -> U) -> Contest<U> {
-        Contest {
-            twinscale: function(&self.twinscale),
-            reactive: function(&self.reactive),
-            static_peak: function(&self.static_peak),
-            foresight: function(&self.foresight),
-        }
-    }
-}
-
-impl Score {
-    /// Reads the score of one tier.
-    pub fn of(outcome: &Outcome) -> Self {
-        Self {
-            cost: outcome.cost,
-            billed_vm_hours: outcome.billed_vm_hours(),
-            demand_vm_hours: outcome.demand_vm_hours(),
-            unserved_vm_hours: outcome.unserved_vm_hours(),
-            observed_seconds: outcome.observed_seconds,
-            under_seconds: outcome.under_seconds,
-            starts: outcome.starts,
-        }
-    }
-
-    /// Adds another score.
-    #[must_use]
-    pub fn plus(&self, other: &Self) -> Self {
-        Self {
-            cost: self.cost.plus(other.cost),
-            billed_vm_hours: self.billed_vm_hours + other.billed_vm_hours,
-            demand_vm_hours: self.demand_vm_hours + other.demand_vm_hours,
-            unserved_vm_hours: self.unserved_vm_hours + other.unserved_vm_hours,
-            observed_seconds: self.observed_seconds.saturating_add(other.observed_seconds),
-            under_seconds: self.under_seconds.saturating_add(other.under_seconds),
-            starts: self.starts.saturating_add(other.starts),
-        }
-    }
-
-    /// Share of demand that was not served.
-    pub fn unserved_share(&self) -> f64 {
-        ratio(self.unserved_vm_hours, self.demand_vm_hours)
-    }
-
-    /// Share of time in which less served than was wanted.
-    pub fn under_share(&self) -> f64 {
-        ratio(self.under_seconds as f64, self.observed_seconds as f64)
-    }
-
-    /// Cost relative to another score's; `None` when that one is free.
-    pub fn cost_ratio(&self, other: &Self) -> Option<f64> {
-        (other.cost.0 > 0).then(|| self.cost.0 as f64 / other.cost.0 as f64)
-    }
-}
-
-fn ratio(part: f64, whole: f64) -> f64 {
-    if whole > 0.0 { part / whole } else { 0.0 }
-}
-
 impl TierReport {
     /// Reads the scores of all contenders.
     pub fn scores(&self) -> Contest<Score> {
@@ -196,9 +129,10 @@ impl TierReport {
 }
 
 impl CustomerReport {
-    /// Sums the scores over the tiers.
+    /// Sums the scores over the tiers, volumes and link included.
     pub fn scores(&self) -> Contest<Score> {
-        total(self.tiers.iter().map(TierReport::scores))
+        let sum = Contest::total(self.tiers.iter().map(TierReport::scores));
+        Contest::of(|contender| sum.get(contender).with_extras(*self.extras.get(contender)))
     }
 
     /// End of the replayed window.
@@ -212,7 +146,13 @@ impl CustomerReport {
 impl ReportInput {
     /// Sums the scores over the customers.
     pub fn scores(&self) -> Contest<Score> {
-        total(self.customers.iter().map(CustomerReport::scores))
+        Contest::total(self.customers.iter().map(CustomerReport::scores))
+    }
+
+    /// Adds up what is to blame over the customers.
+    pub fn blame(&self) -> Blame {
+        let customers = self.customers.iter();
+        customers.fold(Blame::default(), |sum, one| sum.plus(&one.misses.blame()))
     }
 
     /// Lists the assumed prices of all customers, each once.
@@ -226,13 +166,4 @@ impl ReportInput {
         prices.dedup();
         prices
     }
-}
-
-fn total(scores: impl Iterator<Item = Contest<Score>>) -> Contest<Score> {
-    scores.fold(Contest::default(), |sum, score| Contest {
-        twinscale: sum.twinscale.plus(&score.twinscale),
-        reactive: sum.reactive.plus(&score.reactive),
-        static_peak: sum.static_peak.plus(&score.static_peak),
-        foresight: sum.foresight.plus(&score.foresight),
-    })
 }

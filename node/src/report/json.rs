@@ -1,10 +1,14 @@
 //! The report for programs: versioned, and the same bytes for the same run.
 
-use super::input::{Contest, CustomerReport, ReportInput, Score, TierReport};
+use super::contest::{Contender, Contest, Score};
+use super::input::{CustomerReport, FrontierPoint, ReportInput, TierReport};
+use super::tally::{Blame, MissTally, reason};
 use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+use twinscale_protocol::twin::{ByCause, Miss, MissCause, Unserved};
 
 /// Name and version of the format.
-pub const REPORT_FORMAT: &str = "twinscale-report/1";
+pub const REPORT_FORMAT: &str = "twinscale-report/2";
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -12,6 +16,8 @@ struct Report<'a> {
     title: &'a str,
     seed: u64,
     total: Scores,
+    misses: Misses<'a>,
+    frontier: Vec<Point>,
     customers: Vec<CustomerEntry<'a>>,
     assumed_prices: Vec<Price<'a>>,
     sources: Vec<Source<'a>>,
@@ -25,6 +31,7 @@ struct CustomerEntry<'a> {
     interval_s: u32,
     steps: usize,
     total: Scores,
+    misses: Misses<'a>,
     tiers: Vec<TierEntry<'a>>,
     events: usize,
     restarts: Vec<RestartRow<'a>>,
@@ -38,18 +45,68 @@ struct TierEntry<'a> {
     scores: Scores,
 }
 
+/// One row per contender, under its key.
+struct Scores(Contest<Row>);
+
+impl Serialize for Scores {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(Contender::ALL.len()))?;
+        for contender in Contender::ALL {
+            map.serialize_entry(contender.key(), self.0.get(contender))?;
+        }
+        map.end()
+    }
+}
+
+/// What Twinscale left unserved, by cause.
 #[derive(Serialize)]
-struct Scores {
-    twinscale: Row,
-    reactive: Row,
-    static_peak: Row,
-    perfect_foresight: Row,
+struct Misses<'a> {
+    missed_steps: u64,
+    unserved_vm_hours: f64,
+    money_micro_dollars: i64,
+    causes: ByCause<CauseRow>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    largest: Vec<MissRow<'a>>,
+}
+
+#[derive(Serialize)]
+struct CauseRow {
+    unserved_vm_hours: f64,
+    money_micro_dollars: i64,
+    /// Missed steps in which it has the largest part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct MissRow<'a> {
+    tier: &'a str,
+    step_at: i64,
+    demand: f64,
+    served: f64,
+    short_seconds: u32,
+    unserved_vm_hours: f64,
+    money_micro_dollars: i64,
+    causes: ByCause<CauseRow>,
+    reason: String,
+}
+
+/// A setting of a contender's knob.
+#[derive(Serialize)]
+struct Point {
+    contender: &'static str,
+    knob: Option<f64>,
+    shown: bool,
+    cost_ratio: f64,
+    under_share: f64,
+    unserved_share: f64,
 }
 
 /// Money and time are whole numbers; shares and VM-hours are rounded to millionths.
 #[derive(Serialize)]
 struct Row {
     cost_micro_dollars: i64,
+    storage_and_link_micro_dollars: i64,
     billed_vm_hours: f64,
     demand_vm_hours: f64,
     unserved_vm_hours: f64,
@@ -89,6 +146,8 @@ pub fn report_json(input: &ReportInput) -> Result<String, serde_json::Error> {
         title: &input.title,
         seed: input.seed,
         total: scores(&input.scores()),
+        misses: sums(&input.blame(), Vec::new()),
+        frontier: input.frontier.iter().map(point).collect(),
         customers: input.customers.iter().map(customer).collect(),
         assumed_prices: input
             .assumed_prices()
@@ -126,6 +185,7 @@ fn customer(customer: &CustomerReport) -> CustomerEntry<'_> {
             .max()
             .unwrap_or_default(),
         total: scores(&customer.scores()),
+        misses: misses(&customer.misses),
         tiers: customer.tiers.iter().map(tier).collect(),
         events: customer.events.len(),
         restarts: customer
@@ -149,17 +209,13 @@ fn tier(tier: &TierReport) -> TierEntry<'_> {
 }
 
 fn scores(contest: &Contest<Score>) -> Scores {
-    Scores {
-        twinscale: row(&contest.twinscale),
-        reactive: row(&contest.reactive),
-        static_peak: row(&contest.static_peak),
-        perfect_foresight: row(&contest.foresight),
-    }
+    Scores(contest.map(row))
 }
 
 fn row(score: &Score) -> Row {
     Row {
         cost_micro_dollars: score.cost.0,
+        storage_and_link_micro_dollars: score.storage_and_link.0,
         billed_vm_hours: rounded(score.billed_vm_hours),
         demand_vm_hours: rounded(score.demand_vm_hours),
         unserved_vm_hours: rounded(score.unserved_vm_hours),
@@ -168,6 +224,60 @@ fn row(score: &Score) -> Row {
         under_seconds: score.under_seconds,
         under_share: rounded(score.under_share()),
         starts: score.starts,
+    }
+}
+
+fn misses(tally: &MissTally) -> Misses<'_> {
+    let largest = tally.largest().into_iter().map(miss).collect();
+    sums(&tally.blame(), largest)
+}
+
+fn sums<'a>(blame: &Blame, largest: Vec<MissRow<'a>>) -> Misses<'a> {
+    let total = blame.causes.total();
+    Misses {
+        missed_steps: blame.missed_steps,
+        unserved_vm_hours: vm_hours(total),
+        money_micro_dollars: total.money.0,
+        causes: rows(&blame.causes, |cause| Some(*blame.steps.get(cause))),
+        largest,
+    }
+}
+
+fn rows(causes: &ByCause<Unserved>, steps: impl Fn(MissCause) -> Option<u64>) -> ByCause<CauseRow> {
+    ByCause::of(|cause| CauseRow {
+        unserved_vm_hours: vm_hours(*causes.get(cause)),
+        money_micro_dollars: causes.get(cause).money.0,
+        steps: steps(cause),
+    })
+}
+
+fn miss(miss: &Miss) -> MissRow<'_> {
+    let total = miss.causes.total();
+    MissRow {
+        tier: miss.tier.as_str(),
+        step_at: miss.step_at.0,
+        demand: miss.demand.units(),
+        served: miss.served.units(),
+        short_seconds: miss.short.0,
+        unserved_vm_hours: vm_hours(total),
+        money_micro_dollars: total.money.0,
+        causes: rows(&miss.causes, |_| None),
+        reason: reason(miss),
+    }
+}
+
+fn vm_hours(part: Unserved) -> f64 {
+    rounded(part.vm_seconds.units() / 3_600.0)
+}
+
+fn point(point: &FrontierPoint) -> Point {
+    Point {
+        contender: point.contender.key(),
+        knob: point.knob,
+        shown: point.is_shown,
+        cost_ratio: rounded(point.cost_ratio),
+        under_share: rounded(point.under_share),
+        unserved_share: rounded(point.unserved_share),
     }
 }
 

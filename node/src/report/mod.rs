@@ -3,30 +3,37 @@
 //! Input is plain data ([`ReportInput`]); everything here is a pure function of it, so the same run gives
 //! the same bytes. Nothing here measures time, reads files or decides anything.
 
+mod blame;
 mod chart;
 mod compare;
+mod contest;
 mod csv_out;
+mod customer;
 #[cfg(test)]
 mod example;
 mod format;
+mod frontier;
 mod html;
 mod input;
 mod json;
 mod picture;
 mod svg;
 mod table;
+mod tally;
 #[cfg(test)]
 mod tests;
 
+pub use contest::{Contender, Contest, Score};
 pub use csv_out::{
     DecisionRow, ForecastRow, write_decisions, write_decisions_header, write_forecasts,
     write_forecasts_header,
 };
-pub use html::report_html;
+pub use html::{Page, report_html, report_pages};
 pub use input::{
-    AssumedPrice, Contest, CustomerReport, ReportInput, Restart, Score, SourceNote, TierPoint,
+    AssumedPrice, CustomerReport, FrontierPoint, ReportInput, Restart, SourceNote, TierPoint,
     TierReport,
 };
 pub use json::{REPORT_FORMAT, report_json};
 pub use picture::{Theme, picture_svg};
 pub use table::report_table;
+pub use tally::{Blame, MISSES_TOLD, MissTally, reason};

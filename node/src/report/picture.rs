@@ -1,7 +1,7 @@
 //! One static picture of a run, for a README: a customer's demand above, the contenders' cost below.
 
 use super::chart::{Plot, PlotSize};
-use super::compare::cost_bars;
+use super::compare::{BARS_HEIGHT, cost_bars};
 use super::html::verdict;
 use super::input::{CustomerReport, ReportInput, TierReport};
 use super::svg::{escaped, put};
@@ -20,6 +20,8 @@ pub enum Theme {
 const STEPS_SHOWN: usize = 240;
 
 const WIDTH: f64 = 980.0;
+
+const HEIGHT: f64 = 740.0;
 
 const SIZE: PlotSize = PlotSize {
     width: WIDTH,
@@ -45,7 +47,7 @@ pub fn picture_svg(input: &ReportInput, customer: &CustomerId, theme: Theme) -> 
     let mut page = String::new();
     put!(
         &mut page,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH:.0} 660\" font-family=\"system-ui,-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif\"><style>{}</style>",
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH:.0} {HEIGHT:.0}\" font-family=\"system-ui,-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif\"><style>{}</style>",
         style(theme)
     );
     page.push_str("<rect class=\"back\" width=\"100%\" height=\"100%\" rx=\"10\"/>");
@@ -70,7 +72,8 @@ pub fn picture_svg(input: &ReportInput, customer: &CustomerId, theme: Theme) -> 
     let mut bars = String::new();
     cost_bars(&mut bars, &input.scores(), 940.0);
     // Nested pictures need a size of their own.
-    page.push_str(&bars.replacen("<svg ", "<svg width=\"940\" height=\"196\" ", 1));
+    let sized = format!("<svg width=\"940\" height=\"{BARS_HEIGHT:.0}\" ");
+    page.push_str(&bars.replacen("<svg ", &sized, 1));
     page.push_str("</g></svg>\n");
     Some(page)
 }
@@ -138,6 +141,6 @@ fn style(theme: Theme) -> String {
         ],
     };
     format!(
-        "text{{fill:{ink};font-size:12px}}.back{{fill:{back}}}.head{{font-size:20px;font-weight:650}}.tick,.unit,.label{{fill:{soft};font-size:11.5px}}.name{{font-size:13px}}.value{{font-weight:600;font-size:13px}}.grid,.tickline{{stroke:{line}}}path{{fill:none}}.demand{{stroke:{ink};stroke-width:1.3}}.own{{stroke:{own};stroke-width:2}}.reactive{{stroke:{reactive};stroke-width:1.3}}.band{{fill:{band};opacity:.35}}.short,.own-short{{fill:{short}}}.reactive-short{{fill:{reactive}}}.event{{fill:{event};opacity:.65}}.restart line{{stroke:#8a3ffc;stroke-dasharray:3 3}}.restart circle{{fill:#8a3ffc}}.bar{{stroke:none}}.bar.own{{fill:{own}}}.bar.reactive{{fill:{reactive}}}.bar.static{{fill:#8b8f98}}.bar.foresight{{fill:{foresight}}}"
+        "text{{fill:{ink};font-size:12px}}.back{{fill:{back}}}.head{{font-size:20px;font-weight:650}}.tick,.unit,.label{{fill:{soft};font-size:11.5px}}.name{{font-size:13px}}.value{{font-weight:600;font-size:13px}}.grid,.tickline{{stroke:{line}}}path{{fill:none}}.demand{{stroke:{ink};stroke-width:1.3}}.own{{stroke:{own};stroke-width:2}}.reactive{{stroke:{reactive};stroke-width:1.3}}.band{{fill:{band};opacity:.35}}.short,.own-short{{fill:{short}}}.reactive-short{{fill:{reactive}}}.event{{fill:{event};opacity:.65}}.restart line{{stroke:#8a3ffc;stroke-dasharray:3 3}}.restart circle{{fill:#8a3ffc}}.bar{{stroke:none}}.bar.own{{fill:{own}}}.bar.reactive{{fill:{reactive}}}.bar.static{{fill:#8b8f98}}.bar.predictive{{fill:{reactive};opacity:.65}}.bar.autopilot{{fill:#8b8f98;opacity:.7}}.bar.foresight{{fill:{foresight}}}"
     )
 }

@@ -1,7 +1,9 @@
 //! The table that ends a run on the terminal.
 
+use super::contest::{Contender, Contest, Score};
 use super::format::{dollars, grouped, over, percent};
-use super::input::{Contest, ReportInput, Score};
+use super::input::ReportInput;
+use super::tally::Blame;
 
 const COLUMNS: usize = 10;
 
@@ -65,7 +67,55 @@ pub fn report_table(input: &ReportInput) -> String {
         }
         push_row(&mut text, cells, &widths);
     }
+    push_contenders(&mut text, &input.scores());
+    push_causes(&mut text, input);
     text
+}
+
+/// All contenders in total: the columns above have room for some of them only.
+fn push_contenders(text: &mut String, scores: &Contest<Score>) {
+    push_line(
+        text,
+        "\nin total                          cost  over foresight  unserved  time short",
+    );
+    for contender in Contender::ALL {
+        let score = scores.get(contender);
+        push_line(
+            text,
+            &format!(
+                "{:<26}  {:>11}  {:>14}  {:>8}  {:>10}",
+                contender.name(),
+                dollars(score.cost),
+                over(score, &scores.foresight),
+                percent(score.unserved_share()),
+                percent(score.under_share())
+            ),
+        );
+    }
+}
+
+/// What is to blame for what Twinscale left unserved.
+fn push_causes(text: &mut String, input: &ReportInput) {
+    let Blame { causes, steps, .. } = input.blame();
+    let total = causes.total();
+    push_line(
+        text,
+        "\nunserved because of         VM-hours   share  steps  by the policy's price",
+    );
+    for (cause, part) in causes.iter() {
+        let share = part.vm_seconds.units() / total.vm_seconds.units().max(1e-9);
+        push_line(
+            text,
+            &format!(
+                "{:<26}  {:>8}  {:>6}  {:>5}  {:>21}",
+                cause.name(),
+                grouped(part.vm_seconds.units() / 3_600.0),
+                percent(share),
+                steps.get(cause),
+                dollars(part.money)
+            ),
+        );
+    }
 }
 
 fn row(name: &str, scores: &Contest<Score>) -> Row {
@@ -74,6 +124,7 @@ fn row(name: &str, scores: &Contest<Score>) -> Row {
         reactive,
         static_peak,
         foresight,
+        ..
     } = scores;
     [
         name.to_owned(),

@@ -15,11 +15,9 @@ fn input() -> &'static ReportInput {
 fn the_table_has_a_row_per_customer_and_totals_that_add_up() {
     let table = report_table(input());
     let lines: Vec<&str> = table.lines().collect();
-    assert_eq!(lines.len(), 2 + 1 + 12 + 1 + 1, "{table}");
-    assert!(
-        lines.last().is_some_and(|line| line.starts_with("total")),
-        "{table}"
-    );
+    // Heads, customers and totals; then all contenders; then the causes.
+    assert_eq!(lines.len(), 2 + 1 + 12 + 1 + 1 + 2 + 6 + 2 + 5, "{table}");
+    assert!(lines[16].starts_with("total"), "{table}");
     let sum: i64 = input()
         .customers
         .iter()
@@ -59,7 +57,7 @@ fn the_json_is_versioned_complete_and_the_same_twice() {
     let text = report_json(input()).expect("JSON");
     assert_eq!(text, report_json(&example()).expect("JSON"));
     let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    assert_eq!(value["format"], "twinscale-report/1");
+    assert_eq!(value["format"], "twinscale-report/2");
     assert_eq!(value["customers"].as_array().map(Vec::len), Some(12));
     let total = &value["total"]["twinscale"];
     assert_eq!(
@@ -73,6 +71,23 @@ fn the_json_is_versioned_complete_and_the_same_twice() {
     );
     let tier = &value["customers"][0]["tiers"][0];
     assert!(tier["scores"]["reactive"]["unserved_share"].is_number());
+    assert!(tier["scores"]["predictive"]["cost_micro_dollars"].is_number());
+    let misses = &value["customers"][0]["misses"];
+    assert_eq!(misses["missed_steps"], 40);
+    assert_eq!(
+        misses["largest"].as_array().map(Vec::len),
+        Some(MISSES_TOLD)
+    );
+    let parts: f64 = ["forecast", "plan", "guardrail", "provider", "start_up"]
+        .iter()
+        .map(|cause| {
+            misses["causes"][cause]["unserved_vm_hours"]
+                .as_f64()
+                .expect("a number")
+        })
+        .sum();
+    assert!((parts - misses["unserved_vm_hours"].as_f64().expect("a number")).abs() < 1e-6);
+    assert_eq!(value["frontier"].as_array().map(Vec::len), Some(29));
 }
 
 #[test]
@@ -102,6 +117,35 @@ fn the_page_is_one_file_with_everything_named() {
     assert!(!page.contains("NaN") && !page.contains("inf "));
     assert!(page.len() < 3_000_000, "{} bytes", page.len());
     assert_eq!(page, report_html(&example()));
+}
+
+#[test]
+fn many_customers_have_pages_of_their_own() {
+    assert_eq!(report_pages(input()).len(), 1);
+    let mut many = input().clone();
+    let first = many.customers[0].clone();
+    for number in 0..10 {
+        let mut one = first.clone();
+        one.customer = CustomerId::new(format!("copy-{number}")).expect("an id");
+        many.customers.push(one);
+    }
+    let pages = report_pages(&many);
+    assert_eq!(pages.len(), 23);
+    assert!(pages[0].text.contains("href=\"customers/copy-3.html\""));
+    assert!(!pages[0].text.contains("class=\"plot\""));
+    let one = pages
+        .iter()
+        .find(|page| page.path == "customers/copy-3.html");
+    let one = &one.expect("a page").text;
+    assert!(one.contains("class=\"plot\"") && one.contains("href=\"../report.html\""));
+}
+
+#[test]
+fn every_miss_has_its_reason_in_words() {
+    let page = report_html(input());
+    assert!(page.contains("demand rose above the forecast&#39;s range, which ended at 11"));
+    assert!(page.contains("the step limit held it down"));
+    assert!(page.contains("VMs were still starting"));
 }
 
 #[test]

@@ -2,6 +2,9 @@
 
 use twinscale_protocol::{DomainTime, FixedValue, MicroDollars, Seconds, VmTypeId};
 
+/// Float noise that no count hangs on: demands are multiples of a millionth.
+pub(super) const NOISE: f64 = 1e-9;
+
 /// One tier over one window: everything that a rival may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TierCase {
@@ -50,13 +53,14 @@ impl TierCase {
         DomainTime(self.start.0.saturating_add(length))
     }
 
-    /// The VM type that is cheapest per unit of capacity: the one that rivals use.
+    /// The VM type that is cheapest per unit of capacity, of equal ones the smallest: the one that rivals
+    /// use.
     pub fn cheapest(&self) -> Option<(usize, &CaseOption)> {
         self.options.iter().enumerate().min_by(|(_, a), (_, b)| {
             // a.price / a.capacity < b.price / b.capacity, in whole numbers.
             let left = i128::from(a.price_per_hour.0) * i128::from(b.capacity.0);
             let right = i128::from(b.price_per_hour.0) * i128::from(a.capacity.0);
-            left.cmp(&right)
+            left.cmp(&right).then(a.capacity.cmp(&b.capacity))
         })
     }
 
@@ -77,6 +81,37 @@ impl TierCase {
             .rev()
             .find_map(|value| *value)
             .unwrap_or_default()
+    }
+
+    /// Demand per interval of history and window, in units, missing ones filled with the last known value;
+    /// what is missing before the first known value is left out of the history.
+    pub(super) fn units_carried(&self) -> Vec<f64> {
+        let unknown = self.history.iter().take_while(|value| value.is_none());
+        let mut last = FixedValue(0);
+        let all = self
+            .history
+            .iter()
+            .skip(unknown.count())
+            .chain(&self.demand);
+        all.map(|value| {
+            last = value.unwrap_or(last);
+            last.units()
+        })
+        .collect()
+    }
+
+    /// Counts the VMs of the cheapest type that cover so many units.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a count of VMs, clamped to the range"
+    )]
+    pub(super) fn covering_units(&self, units: f64) -> u32 {
+        let capacity = self
+            .cheapest()
+            .map_or(1.0, |(_, option)| option.capacity.units());
+        let count = (units / capacity.max(1e-6) - NOISE).ceil();
+        count.clamp(0.0, f64::from(u32::MAX)) as u32
     }
 
     /// Demand per interval of the window, missing ones filled with the last known value.

@@ -86,10 +86,13 @@ pub fn evaluate(case: &TierCase, lives: &[VmLife]) -> Outcome {
     let mut billed_by_option = vec![0_u64; case.options.len()];
     for life in lives {
         if let Some(billed) = billed_by_option.get_mut(life.option) {
-            *billed = billed.saturating_add(billed_seconds(case, &observed, life));
+            let seconds = billed_seconds(case, &observed, life);
+            *billed = billed.saturating_add(seconds.saturating_mul(u64::from(life.count)));
         }
         let in_window = life.requested >= case.start && life.requested < case.end();
-        outcome.starts += u64::from(in_window);
+        if in_window {
+            outcome.starts = outcome.starts.saturating_add(u64::from(life.count));
+        }
     }
     for (option, billed) in case.options.iter().zip(&billed_by_option) {
         outcome.billed_vm_seconds = outcome.billed_vm_seconds.saturating_add(*billed);
@@ -133,9 +136,10 @@ fn serve(case: &TierCase, lives: &[VmLife], outcome: &mut Outcome) {
         if life.ended.is_some_and(|ended| ended <= serving) {
             continue;
         }
-        changes.push((serving, option.capacity.0));
+        let capacity = option.capacity.0.saturating_mul(i64::from(life.count));
+        changes.push((serving, capacity));
         if let Some(ended) = life.ended {
-            changes.push((ended, option.capacity.0.saturating_neg()));
+            changes.push((ended, capacity.saturating_neg()));
         }
     }
     changes.sort_unstable_by_key(|(at, _)| *at);

@@ -1,7 +1,7 @@
 //! The two ends: a fleet for the known peak, and perfect foresight.
 
 use super::case::{CaseOption, TierCase, covering};
-use super::lifetimes::{VmLife, life, lifetimes_of_counts};
+use super::lifetimes::{VmLife, life, lifetimes_of_counts, long_before};
 use super::{evaluate, reactive};
 use std::collections::BTreeMap;
 use twinscale_protocol::{DomainTime, FixedValue};
@@ -9,16 +9,17 @@ use twinscale_protocol::{DomainTime, FixedValue};
 /// Most mixes tried per demand; past it only the cheapest type is used.
 const MIXES_MAX: usize = 20_000;
 
-/// Serves a tier with as many VMs, always, as the largest demand before the window needed.
+/// Serves a tier with as many VMs, always, as `multiple` times the largest demand before the window needed.
 ///
 /// Without any history it is told the window's own peak.
-pub fn static_peak(case: &TierCase) -> Vec<VmLife> {
-    let Some((index, option)) = case.cheapest() else {
+pub fn static_peak(case: &TierCase, multiple: f64) -> Vec<VmLife> {
+    let Some((index, _)) = case.cheapest() else {
         return Vec::new();
     };
     let known = case.history.iter().flatten().max();
     let peak = known.or_else(|| case.demand.iter().flatten().max());
-    let count = case.needed(peak.copied().unwrap_or_default(), option);
+    let peak = peak.copied().unwrap_or_default().units();
+    let count = case.bounded(case.covering_units(peak * multiple));
     lifetimes_of_counts(case, index, count, &vec![count; case.demand.len()])
 }
 
@@ -116,13 +117,6 @@ fn expired(closed: &mut BTreeMap<usize, VmLife>, horizon: DomainTime) -> Vec<VmL
     gone.iter()
         .filter_map(|layer| closed.remove(layer))
         .collect()
-}
-
-fn long_before(case: &TierCase) -> DomainTime {
-    case.start
-        .minus(case.start_up)
-        .minus(case.minimum_bill)
-        .minus(case.interval)
 }
 
 /// Finds the cheapest counts per type that cover a demand: every useful number of the other types, filled

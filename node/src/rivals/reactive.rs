@@ -4,17 +4,19 @@
 //! desired = ceil(ready * utilisation / target) outside a tolerance; VMs that do not serve yet count as
 //! idle on the way up; scale-down follows the largest recommendation of the stabilisation window.
 
-use super::case::TierCase;
+use super::case::{NOISE, TierCase};
 use super::lifetimes::{VmLife, lifetimes_of_counts};
 use std::collections::VecDeque;
 use twinscale_protocol::Seconds;
 
-/// Float noise that no recommendation hangs on: demands are multiples of a millionth.
-const NOISE: f64 = 1e-9;
+/// The utilisation that capacities are planned for: what they have left of it is taken off.
+const PLANNED_UTILISATION: f64 = 0.8;
 
 /// Behaviour of the reactive autoscaler; the default is that of Kubernetes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ReactiveSettings {
+    /// Utilisation to hold. At 0.8 it is the one that capacities are planned for.
+    pub target: f64,
     /// Relative deviation from the target that is left alone.
     pub tolerance: f64,
     /// Time between two looks at the newest sample.
@@ -28,15 +30,23 @@ pub struct ReactiveSettings {
 }
 
 impl Default for ReactiveSettings {
-    /// Tolerance 0.1, a look every 15 s, 300 s down-stabilisation, up by the larger of 4 VMs and 100 %.
+    /// The planned utilisation, tolerance 0.1, a look every 15 s, 300 s down-stabilisation, up by the larger of 4 VMs and 100 %.
     fn default() -> Self {
         Self {
+            target: PLANNED_UTILISATION,
             tolerance: 0.1,
             sync: Seconds(15),
             down_stabilisation: Seconds(300),
             up_count: 4,
             up_factor: 2.0,
         }
+    }
+}
+
+impl ReactiveSettings {
+    /// Scales a demand so that capacities as planned hold it at the target utilisation.
+    pub(super) fn scaled(&self, units: f64) -> f64 {
+        units * (PLANNED_UTILISATION / self.target.max(1e-3))
     }
 }
 
@@ -54,6 +64,15 @@ pub fn reactive(case: &TierCase, settings: &ReactiveSettings) -> Vec<VmLife> {
 
 /// Computes the wanted count per interval of the window.
 pub fn reactive_counts(case: &TierCase, settings: &ReactiveSettings) -> Vec<u32> {
+    reactive_counts_above(case, settings, &[])
+}
+
+/// Computes the wanted count per interval of the window, never below a floor of its own per interval.
+pub(super) fn reactive_counts_above(
+    case: &TierCase,
+    settings: &ReactiveSettings,
+    floors: &[u32],
+) -> Vec<u32> {
     let Some((_, option)) = case.cheapest() else {
         return Vec::new();
     };
@@ -67,15 +86,18 @@ pub fn reactive_counts(case: &TierCase, settings: &ReactiveSettings) -> Vec<u32>
     let carried = case.demand_carried();
     let seen = std::iter::once(case.demand_before()).chain(carried);
     let mut counts = Vec::with_capacity(case.demand.len());
-    for demand in seen.take(case.demand.len()) {
+    for (step, demand) in seen.take(case.demand.len()).enumerate() {
+        let floor = floors.get(step).copied().unwrap_or_default();
         let ready = history.iter().copied().fold(f64::INFINITY, f64::min);
         let mut tier = Tier {
-            load: demand.0.max(0) as f64 / option.capacity.0.max(1) as f64,
+            load: settings.scaled(demand.0.max(0) as f64) / option.capacity.0.max(1) as f64,
             ready: ready.max(1.0),
             current,
         };
         let past = recommendations.iter().copied().fold(0.0, f64::max);
-        let best = tier.settle(settings, looks, past, |count| bounded(case, count));
+        let best = tier.settle(settings, looks, past, |count| {
+            bounded(case, count.max(f64::from(floor)))
+        });
         current = tier.current;
         if remembered > 0 {
             recommendations.push_back(best);

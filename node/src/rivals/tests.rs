@@ -172,6 +172,7 @@ fn a_short_life_pays_the_minimum_and_a_missing_interval_nothing() {
         requested: DomainTime(1_000_100),
         serving: None,
         ended: Some(DomainTime(1_000_110)),
+        count: 1,
     };
     let outcome = evaluate(&case, std::slice::from_ref(&life));
     assert_eq!(outcome.billed_vm_seconds, 60);
@@ -188,6 +189,7 @@ fn a_short_life_pays_the_minimum_and_a_missing_interval_nothing() {
         requested: DomainTime(0),
         serving: Some(DomainTime(300)),
         ended: Some(DomainTime(600)),
+        count: 1,
     };
     assert_eq!(evaluate(&case, &[outside]).billed_vm_seconds, 0);
 }
@@ -245,12 +247,12 @@ fn perfect_foresight_takes_larger_types_where_the_ceiling_binds() {
 fn the_static_rival_knows_the_past_peak_only() {
     let mut case = case(&[1, 9, 1]);
     case.history = vec![Some(FixedValue(4_000_000)), None];
-    let outcome = evaluate(&case, &static_peak(&case));
+    let outcome = evaluate(&case, &static_peak(&case, 1.0));
     assert_eq!(outcome.billed_vm_seconds, 3 * 4 * 3_600);
     assert!((outcome.unserved_vm_hours() - 5.0).abs() < 1e-12);
     assert_eq!(outcome.under_seconds, 3_600);
     case.history.clear();
-    let outcome = evaluate(&case, &static_peak(&case));
+    let outcome = evaluate(&case, &static_peak(&case, 1.0));
     assert_eq!(outcome.billed_vm_seconds, 3 * 9 * 3_600);
 }
 
@@ -261,7 +263,7 @@ fn floor_and_ceiling_hold_for_every_rival() {
     case.ceiling = 8;
     for lives in [
         reactive(&case, &ReactiveSettings::default()),
-        static_peak(&case),
+        static_peak(&case, 1.0),
         perfect_foresight(&case),
     ] {
         let outcome = evaluate(&case, &lives);

@@ -161,11 +161,16 @@ impl Decision<'_> {
     }
 }
 
-/// The highest quantile of the step that begins at `at`; of the last one behind the end.
+/// The highest quantile of the step that begins at `at`, of the last one behind the end; within the steps
+/// of the peak that of the peak, where it is higher.
 fn highest(forecast: &SeriesForecast, at: DomainTime) -> Option<FixedValue> {
     let steps = forecast.quantiles.len();
     let step = place(forecast.first_step_at, forecast.interval, at, steps);
-    forecast.quantiles.get(step)?.last().copied()
+    let of_step = forecast.quantiles.get(step)?.last().copied()?;
+    let peak = forecast.peak.as_ref();
+    let peak = peak.filter(|peak| step < usize::from(peak.steps));
+    let of_peak = peak.and_then(|peak| peak.quantiles.last().copied());
+    Some(of_peak.map_or(of_step, |of_peak| of_step.max(of_peak)))
 }
 
 fn step_of(plan: &Plan, at: DomainTime) -> usize {
