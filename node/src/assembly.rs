@@ -4,6 +4,7 @@
 
 use crate::clients::{ForecasterClient, OptimizerClient, ProvisionerClient};
 use crate::error::ExpectedError;
+use crate::recorded_cloud::RecordedCloud;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use twinscale_optimizer::actor::{
     JOB_LIMIT as PLAN_LIMIT, Optimizer, OptimizerArguments, OptimizerRequest, WorkerPolicy,
 };
 use twinscale_protocol::{CustomerId, DomainTime, Generation, WireError, WireErrorCode};
+use twinscale_provisioner::driver::ProviderDriver;
 use twinscale_provisioner::memory::SharedMemory;
 use twinscale_provisioner::{
     Provisioner, ProvisionerArguments, ProvisionerRequest, RetryPolicy, SimCloudConfig,
@@ -158,7 +160,7 @@ impl Default for WatchLimits {
 #[derive(Debug)]
 pub struct Node {
     host: Arc<TwinHost>,
-    cloud: Arc<SimCloudDriver>,
+    cloud: SimCloudDriver,
     forecaster: Supervised<ForecasterRequest>,
     optimizer: Supervised<OptimizerRequest>,
     provisioner: Supervised<ProvisionerRequest>,
@@ -185,26 +187,48 @@ impl Node {
     /// When the folder cannot be used, log or store do not open, or an actor cannot be started.
     pub async fn start(options: NodeOptions) -> anyhow::Result<(Self, HostOpenReport)> {
         let (host, report) = open_host(&options.directory)?;
+        let cloud = SimCloudDriver::new(options.cloud.clone());
+        let driver = Arc::new(cloud.clone());
+        let node = Self::build(options, host, (cloud, driver)).await?;
+        Ok((node, report))
+    }
+
+    /// As [`Node::start`], with a provider that is the same after a restart: it has a log in the folder.
+    ///
+    /// # Errors
+    /// As [`Node::start`], and when the provider's log does not open.
+    pub async fn start_recorded(options: NodeOptions) -> anyhow::Result<(Self, HostOpenReport)> {
+        let (host, report) = open_host(&options.directory)?;
+        let place = options.directory.join("cloud");
+        let recorded = RecordedCloud::open(&place, options.cloud.clone()).await?;
+        let (cloud, driver) = (recorded.cloud().clone(), Arc::new(recorded));
+        let node = Self::build(options, host, (cloud, driver)).await?;
+        Ok((node, report))
+    }
+
+    async fn build(
+        options: NodeOptions,
+        host: TwinHost,
+        (cloud, driver): (SimCloudDriver, Arc<dyn ProviderDriver>),
+    ) -> anyhow::Result<Self> {
         // Shared actors answer in system time; whoever waits for them holds the domain time of its twin.
         let clock = DomainClock::starting_at(DomainTime(0));
-        let cloud = Arc::new(SimCloudDriver::new(options.cloud));
         let health = Health::with_abandoned_max(options.watch.abandoned_threads_max);
         let start = SharedStart {
             clock: &clock,
             health: &health,
             watch: options.watch,
         };
-        let node = Self {
+        Ok(Self {
             host: Arc::new(host),
             forecaster: start.forecaster(&options.weights).await?,
             optimizer: start.optimizer(options.optimizer_threads).await?,
-            provisioner: start.provisioner(Arc::clone(&cloud)).await?,
+            provisioner: start.provisioner(driver).await?,
             cloud,
             seed: options.seed,
             health,
             watch: options.watch,
-        };
-        Ok((node, report))
+        })
     }
 
     /// Starts the actor of a twin at a moment of its domain time.
@@ -367,7 +391,7 @@ impl SharedStart<'_> {
 
     async fn provisioner(
         &self,
-        driver: Arc<SimCloudDriver>,
+        driver: Arc<dyn ProviderDriver>,
     ) -> anyhow::Result<Supervised<ProvisionerRequest>> {
         let arguments = ProvisionerArguments {
             driver,

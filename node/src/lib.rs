@@ -14,6 +14,7 @@ pub mod error;
 pub mod load;
 pub mod micro;
 pub mod progress;
+pub mod recorded_cloud;
 pub mod replay;
 pub mod report;
 pub mod rivals;

@@ -72,7 +72,7 @@ pub async fn run(
         weights,
         wall,
     } = options;
-    let (node, host) = Node::start(node_options(&settings, weights)).await?;
+    let (node, host) = Node::start_recorded(node_options(&settings, weights)).await?;
     let node = Arc::new(node);
     let keeper = Keeper::new(Arc::clone(&node), Arc::clone(&wall), settings.turns_at_once);
     let listener = listen(settings.listen).await?;
