@@ -3,6 +3,7 @@
 mod system {
     mod disk;
     mod faults;
+    mod misses;
     mod replays;
     mod weights;
 }

@@ -5,8 +5,8 @@
 
 mod request;
 
-pub(crate) use request::unserved_price;
 pub use request::{PlanBasis, plan_request, plan_request_under, plan_seed};
+pub(crate) use request::{prices_peak, unserved_price};
 
 use twinscale_protocol::metric::{self, MetricRole, UnknownMetricError, VmDemand};
 use twinscale_protocol::policy::Policy;

@@ -95,7 +95,7 @@ pub(super) fn cause_table(page: &mut String, causes: &ByCause<Unserved>, steps: 
 
 /// Writes the largest misses of a customer, each with its reason.
 pub(super) fn miss_table(page: &mut String, customer: &CustomerReport) {
-    page.push_str("<table class=\"plain\"><caption>The largest misses</caption><thead><tr><th scope=\"col\">when (UTC)</th><th scope=\"col\" class=\"words\">tier</th><th scope=\"col\">wanted</th><th scope=\"col\">served</th><th scope=\"col\">VM-hours</th><th scope=\"col\">price</th><th scope=\"col\" class=\"words\">why</th></tr></thead><tbody>");
+    page.push_str("<table class=\"plain\"><caption>The largest misses</caption><thead><tr><th scope=\"col\">when (UTC)</th><th scope=\"col\" class=\"words\">tier</th><th scope=\"col\">wanted</th><th scope=\"col\">served,<br>mean</th><th scope=\"col\">VM-hours</th><th scope=\"col\">price</th><th scope=\"col\" class=\"words\">why</th></tr></thead><tbody>");
     for miss in customer.misses.largest() {
         let total = miss.causes.total();
         let key = miss.causes.largest().map_or("", class);

@@ -98,7 +98,7 @@ pub(super) fn span(length: Seconds) -> String {
     let seconds = f64::from(length.0);
     match length.0 {
         0..120 => format!("{} s", length.0),
-        120..7_200 => format!("{} min", quantity((seconds / 60.0).round())),
+        120..7_200 => format!("{:.0} min", seconds / 60.0),
         _ => format!("{} h", quantity(seconds / 3_600.0)),
     }
 }
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(percent(0.000_001), "<0.01 %");
         assert_eq!(signed_percent(0.123), "+12.3 %");
         assert_eq!(span(Seconds(119)), "119 s");
-        assert_eq!(span(Seconds(180)), "3 min");
+        assert_eq!(span(Seconds(3_360)), "56 min");
         assert_eq!(span(Seconds(9_000)), "2.5 h");
         assert_eq!(
             moment(DomainTime(1_700_000_000), "%Y-%m-%d %H:%M"),

@@ -104,14 +104,13 @@ fn line(
         .frontier
         .iter()
         .filter(|point| point.contender == contender && point.cost_ratio <= x.to)
+        // Riskier ones lie above the chart.
+        .filter(|point| risk.of_point(point).max(0.0).sqrt() <= y.to)
         .collect();
     points.sort_by(|one, other| one.cost_ratio.total_cmp(&other.cost_ratio));
     let place = |point: &FrontierPoint| {
         let share = risk.of_point(point).max(0.0);
-        (
-            x.at(point.cost_ratio.max(x.from)),
-            y.at(share.sqrt().min(y.to)),
-        )
+        (x.at(point.cost_ratio.max(x.from)), y.at(share.sqrt()))
     };
     let mut path = Path::default();
     for point in &points {

@@ -12,6 +12,8 @@ pub mod extras;
 mod foresight;
 mod lifetimes;
 mod moving_window;
+#[cfg(test)]
+mod peers;
 mod predictive;
 mod reactive;
 mod sweep;

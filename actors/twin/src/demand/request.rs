@@ -216,12 +216,8 @@ impl Builder<'_> {
     }
 
     fn has_priced_peak(&self, tier: &Tier) -> Result<bool, DemandError> {
-        let sla = &self.config.policy.sla;
         let forecast = self.forecast(tier.name.as_str(), &tier.demand)?;
-        // The search knows no peak: it is for several types, whose plans hold for hours.
-        Ok(tier.vm_types.len() == 1
-            && sla.under_provisioned_step_price_ratio.0 > 0
-            && forecast.peak.is_some())
+        Ok(prices_peak(&self.config.policy, tier) && forecast.peak.is_some())
     }
 
     /// The peak until a next plan can change anything, with the price of missing it.
@@ -372,6 +368,12 @@ pub(crate) fn unserved_price(
         whole.div_euclid(capacity) + i128::from(whole.rem_euclid(capacity) > 0)
     };
     options.map(per_unit).min().map(money)
+}
+
+/// Whether a tier is planned for the peak until a start serves. The search knows no peak: it is for several
+/// types, whose plans hold for hours.
+pub(crate) fn prices_peak(policy: &Policy, tier: &Tier) -> bool {
+    tier.vm_types.len() == 1 && policy.sla.under_provisioned_step_price_ratio.0 > 0
 }
 
 /// The price of an under-provisioned step: the policy's multiple of what the VMs for the mean demand, at

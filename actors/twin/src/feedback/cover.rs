@@ -1,7 +1,7 @@
 //! What a decision, a forecast with the plan made of it, covers of a tier's steps.
 
 use super::lead_of;
-use crate::demand::vm_capacity;
+use crate::demand::{self, vm_capacity};
 use crate::limits::COVER_STEPS_MAX;
 use crate::state::TwinState;
 use crate::stored::v1::{Cover, CoverRecord, TwinConfig};
@@ -69,7 +69,7 @@ impl Decision<'_> {
         let forecast = forecasts
             .into_iter()
             .find(|one| one.key == self.tier.demand);
-        let high = forecast.and_then(|forecast| highest(forecast, step_at));
+        let high = forecast.and_then(|forecast| self.highest(forecast, step_at));
         let plan = self.state.target_plan();
         let place = plan.map(|plan| (plan, step_of(plan, step_at)));
         Cover {
@@ -77,6 +77,19 @@ impl Decision<'_> {
             planned: place.map(|(plan, step)| self.planned(plan, step)),
             bound: place.and_then(|(plan, step)| self.bound(plan, step)),
         }
+    }
+
+    /// The highest quantile of the step that begins at `at`, of the last one behind the end; within the
+    /// steps of a peak that the plan is made for that of the peak, where it is higher.
+    fn highest(&self, forecast: &SeriesForecast, at: DomainTime) -> Option<FixedValue> {
+        let steps = forecast.quantiles.len();
+        let step = place(forecast.first_step_at, forecast.interval, at, steps);
+        let of_step = forecast.quantiles.get(step)?.last().copied()?;
+        let is_priced = demand::prices_peak(&self.config.policy, self.tier);
+        let peak = forecast.peak.as_ref().filter(|_| is_priced);
+        let peak = peak.filter(|peak| step < usize::from(peak.steps));
+        let of_peak = peak.and_then(|peak| peak.quantiles.last().copied());
+        Some(of_peak.map_or(of_step, |of_peak| of_step.max(of_peak)))
     }
 
     /// What the plan has serving in a step. Where a start takes longer than a step, what it counts in a
@@ -159,18 +172,6 @@ impl Decision<'_> {
         let vms = plan.allocation.vms.iter();
         vms.filter(|one| one.tier == self.tier.name)
     }
-}
-
-/// The highest quantile of the step that begins at `at`, of the last one behind the end; within the steps
-/// of the peak that of the peak, where it is higher.
-fn highest(forecast: &SeriesForecast, at: DomainTime) -> Option<FixedValue> {
-    let steps = forecast.quantiles.len();
-    let step = place(forecast.first_step_at, forecast.interval, at, steps);
-    let of_step = forecast.quantiles.get(step)?.last().copied()?;
-    let peak = forecast.peak.as_ref();
-    let peak = peak.filter(|peak| step < usize::from(peak.steps));
-    let of_peak = peak.and_then(|peak| peak.quantiles.last().copied());
-    Some(of_peak.map_or(of_step, |of_peak| of_step.max(of_peak)))
 }
 
 fn step_of(plan: &Plan, at: DomainTime) -> usize {
