@@ -6,7 +6,7 @@ use twinscale_chaos::{ReplayCase, short_samples};
 const CAUSES: [&str; 5] = ["forecast", "plan", "guardrail", "provider", "start_up"];
 
 fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value}"))
+    value.as_f64().expect("a number")
 }
 
 #[test]
