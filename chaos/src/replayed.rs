@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 
 use tokio::runtime::Builder;
 use twinscale::assembly::{ForecastWeights, NodeOptions, WatchLimits};
+use twinscale::observe::Instruments;
 use twinscale::progress::Progress;
 use twinscale::replay::{ReplayOptions, Replayed, replay};
 use twinscale::report::report_json;
@@ -76,6 +77,7 @@ impl ReplayCase {
                 weights: self.weights.clone(),
                 cloud,
                 watch: WatchLimits::default(),
+                instruments: Instruments::default(),
             },
             kill_forecaster_at: self.kill_forecaster_at,
         };

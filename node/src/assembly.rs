@@ -4,6 +4,9 @@
 
 use crate::clients::{ForecasterClient, OptimizerClient, ProvisionerClient};
 use crate::error::ExpectedError;
+use crate::observe::Instruments;
+use crate::observe::log::ObservedLog;
+use crate::observe::provider::ObservedDriver;
 use crate::recorded_cloud::RecordedCloud;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -22,11 +25,10 @@ use twinscale_optimizer::actor::{
     JOB_LIMIT as PLAN_LIMIT, Optimizer, OptimizerArguments, OptimizerRequest, WorkerPolicy,
 };
 use twinscale_protocol::{CustomerId, DomainTime, Generation, WireError, WireErrorCode};
-use twinscale_provisioner::driver::ProviderDriver;
 use twinscale_provisioner::memory::SharedMemory;
 use twinscale_provisioner::{
-    Provisioner, ProvisionerArguments, ProvisionerRequest, RetryPolicy, SimCloudConfig,
-    SimCloudDriver,
+    ProviderDriver, Provisioner, ProvisionerArguments, ProvisionerRequest, RetryPolicy,
+    SimCloudConfig, SimCloudDriver,
 };
 use twinscale_store::StoreOptions;
 use twinscale_supervision::health::ABANDONED_THREADS_MAX;
@@ -126,6 +128,8 @@ pub struct NodeOptions {
     pub cloud: SimCloudConfig,
     /// How long work may take before it counts as hung.
     pub watch: WatchLimits,
+    /// Who is told what goes on; off where nobody asks.
+    pub instruments: Instruments,
 }
 
 /// How long work may take before it counts as hung, in system time, and how much of it a node survives.
@@ -167,6 +171,7 @@ pub struct Node {
     seed: u64,
     health: Health,
     watch: WatchLimits,
+    instruments: Instruments,
 }
 
 /// One supervised twin with its domain time.
@@ -186,7 +191,7 @@ impl Node {
     /// # Errors
     /// When the folder cannot be used, log or store do not open, or an actor cannot be started.
     pub async fn start(options: NodeOptions) -> anyhow::Result<(Self, HostOpenReport)> {
-        let (host, report) = open_host(&options.directory)?;
+        let (host, report) = open_observed_host(&options.directory, &options.instruments)?;
         let cloud = SimCloudDriver::new(options.cloud.clone());
         let driver = Arc::new(cloud.clone());
         let node = Self::build(options, host, (cloud, driver)).await?;
@@ -198,7 +203,7 @@ impl Node {
     /// # Errors
     /// As [`Node::start`], and when the provider's log does not open.
     pub async fn start_recorded(options: NodeOptions) -> anyhow::Result<(Self, HostOpenReport)> {
-        let (host, report) = open_host(&options.directory)?;
+        let (host, report) = open_observed_host(&options.directory, &options.instruments)?;
         let place = options.directory.join("cloud");
         let recorded = RecordedCloud::open(&place, options.cloud.clone()).await?;
         let (cloud, driver) = (recorded.cloud().clone(), Arc::new(recorded));
@@ -211,6 +216,7 @@ impl Node {
         host: TwinHost,
         (cloud, driver): (SimCloudDriver, Arc<dyn ProviderDriver>),
     ) -> anyhow::Result<Self> {
+        let instruments = options.instruments;
         // Shared actors answer in system time; whoever waits for them holds the domain time of its twin.
         let clock = DomainClock::starting_at(DomainTime(0));
         let health = Health::with_abandoned_max(options.watch.abandoned_threads_max);
@@ -223,11 +229,12 @@ impl Node {
             host: Arc::new(host),
             forecaster: start.forecaster(&options.weights).await?,
             optimizer: start.optimizer(options.optimizer_threads).await?,
-            provisioner: start.provisioner(driver).await?,
+            provisioner: start.provisioner(observed(driver, &instruments)).await?,
             cloud,
             seed: options.seed,
             health,
             watch: options.watch,
+            instruments,
         })
     }
 
@@ -243,8 +250,14 @@ impl Node {
         let clock = DomainClock::starting_at(now);
         let dependencies = TwinDependencies {
             host: Arc::clone(&self.host),
-            forecaster: Arc::new(ForecasterClient(self.forecaster.address().clone())),
-            optimizer: Arc::new(OptimizerClient(self.optimizer.address().clone())),
+            forecaster: Arc::new(ForecasterClient {
+                address: self.forecaster.address().clone(),
+                instruments: self.instruments.clone(),
+            }),
+            optimizer: Arc::new(OptimizerClient {
+                address: self.optimizer.address().clone(),
+                instruments: self.instruments.clone(),
+            }),
             provisioner: Arc::new(ProvisionerClient(self.provisioner.address().clone())),
             clock: clock.clone(),
             settings: CycleSettings {
@@ -305,6 +318,11 @@ impl Node {
         &self.provisioner
     }
 
+    /// Who is told what goes on.
+    pub fn instruments(&self) -> &Instruments {
+        &self.instruments
+    }
+
     /// How the node is: what its supervisors and compute threads report, and whether it must end.
     pub fn health(&self) -> &Health {
         &self.health
@@ -318,18 +336,34 @@ impl Node {
     }
 }
 
+/// The provider as the provisioner calls it.
+fn observed(driver: Arc<dyn ProviderDriver>, instruments: &Instruments) -> Arc<dyn ProviderDriver> {
+    Arc::new(ObservedDriver::new(driver, instruments.clone()))
+}
+
 /// Opens the twins of a folder: their log, and the store of what was applied.
 ///
 /// # Errors
 /// When the folder cannot be used, or log or store do not open.
 pub fn open_host(directory: &Path) -> anyhow::Result<(TwinHost, HostOpenReport)> {
+    open_observed_host(directory, &Instruments::default())
+}
+
+fn open_observed_host(
+    directory: &Path,
+    instruments: &Instruments,
+) -> anyhow::Result<(TwinHost, HostOpenReport)> {
     std::fs::create_dir_all(directory)
         .map_err(|source| ExpectedError::file("create", directory, source))?;
     let place = directory.display();
-    let (log, _report) =
-        FileLog::open(&directory.join("log"), LogOptions::default()).map_err(|error| {
-            ExpectedError::input(format!("the log in {place} does not open"), error)
-        })?;
+    let refused = |error| ExpectedError::input(format!("the log in {place} does not open"), error);
+    let observer = ObservedLog(instruments.clone());
+    let (log, _report) = FileLog::open_observed(
+        &directory.join("log"),
+        LogOptions::default(),
+        Arc::new(observer),
+    )
+    .map_err(refused)?;
     let log: Arc<dyn CommandLog> = Arc::new(log);
     let store = directory.join("store");
     TwinHost::open_at(log, &store, StoreOptions::default(), HostOptions::default()).map_err(

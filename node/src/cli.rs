@@ -11,6 +11,7 @@ mod train;
 
 use crate::console;
 use crate::error::{EXIT_CODES, render};
+use crate::observe::logging::{self, LogArguments};
 use crate::service::api::openapi_json;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use std::process::ExitCode;
@@ -25,6 +26,8 @@ struct Arguments {
     /// Log more on standard error: -v for progress of the actors, -vv for each message.
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
+    #[command(flatten)]
+    log: LogArguments,
     #[command(subcommand)]
     command: Command,
 }
@@ -71,7 +74,7 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
     let quiet = arguments.quiet;
-    log_to_stderr(quiet, arguments.verbose);
+    logging::start(&arguments.log, quiet, arguments.verbose)?;
     match arguments.command {
         Command::Demo(arguments) => demo::run(&arguments, quiet)?,
         Command::Backtest(arguments) => backtest::run(&arguments, quiet)?,
@@ -97,19 +100,4 @@ fn runtime(threads: usize) -> anyhow::Result<tokio::runtime::Runtime> {
         .thread_name("node")
         .enable_all()
         .build()?)
-}
-
-/// Sends the log to standard error; what fails on the way is logged by who handles it.
-fn log_to_stderr(quiet: bool, verbose: u8) {
-    let level = match (quiet, verbose) {
-        (true, _) => tracing::Level::ERROR,
-        (false, 0) => tracing::Level::WARN,
-        (false, 1) => tracing::Level::INFO,
-        (false, _) => tracing::Level::DEBUG,
-    };
-    let format = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(std::io::stderr);
-    // A second call in one process keeps the first one's choice.
-    drop(format.with_target(false).try_init());
 }

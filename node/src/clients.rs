@@ -2,11 +2,16 @@
 //!
 //! Each adapter asks through an address, so that a restarted actor is asked again within the limit.
 
+use crate::observe::Instruments;
+use crate::observe::catalogue::{FORECAST_SECONDS, Metric, PLAN_SECONDS};
 use std::future::Future;
 use std::time::Duration;
+use tokio::time::Instant;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 use twinscale_forecaster::actor::ForecasterRequest;
 use twinscale_optimizer::actor::OptimizerRequest;
-use twinscale_protocol::forecaster::{ForecastReply, ForecastRequest};
+use twinscale_protocol::forecaster::{ForecastReply, ForecastRequest, ForecastSource};
 use twinscale_protocol::optimizer::{Plan, PlanRequest};
 use twinscale_protocol::provisioner::{
     ExecuteReply, ExecuteRequest, ObserveReply, ObserveRequest, ReconcileReply, ReconcileRequest,
@@ -18,11 +23,21 @@ use twinscale_twin::{Answer, ForecastClient, PlanClient, ProvisionClient};
 
 /// The forecaster.
 #[derive(Clone, Debug)]
-pub struct ForecasterClient(pub Address<ForecasterRequest>);
+pub struct ForecasterClient {
+    /// Where it is.
+    pub address: Address<ForecasterRequest>,
+    /// Who is told how long it takes.
+    pub instruments: Instruments,
+}
 
 /// The optimizer.
 #[derive(Clone, Debug)]
-pub struct OptimizerClient(pub Address<OptimizerRequest>);
+pub struct OptimizerClient {
+    /// Where it is.
+    pub address: Address<OptimizerRequest>,
+    /// Who is told how long it takes.
+    pub instruments: Instruments,
+}
 
 /// The provisioner.
 #[derive(Clone, Debug)]
@@ -48,24 +63,90 @@ async fn flat<R>(
     }
 }
 
+/// Tells how long an answer took, and what it was.
+struct Told {
+    instruments: Instruments,
+    metric: &'static Metric,
+    begun: Instant,
+    span: Span,
+}
+
+impl Told {
+    fn tell<R>(&self, answer: &Result<R, WireError>, made: impl FnOnce(&R) -> &'static str) {
+        let outcome = match answer {
+            Ok(reply) => made(reply),
+            Err(error) => error.code.as_str(),
+        };
+        self.span.record("outcome", outcome);
+        self.instruments
+            .time(self.metric, &[outcome], self.begun.elapsed());
+    }
+}
+
+/// What made the forecasts of a reply; one fallback among them counts.
+fn made_by(reply: &ForecastReply) -> &'static str {
+    let mut sources = reply.forecasts.iter().map(|forecast| &forecast.source);
+    if sources.all(|source| matches!(source, ForecastSource::Network(_))) {
+        "network"
+    } else {
+        "fallback"
+    }
+}
+
 impl ForecastClient for ForecasterClient {
     fn forecast(&self, request: ForecastRequest, limit: Duration) -> Answer<ForecastReply> {
-        let address = self.0.clone();
-        Box::pin(async move {
+        let span = tracing::info_span!(
+            "forecast",
+            customer = %request.customer,
+            series = request.series.len(),
+            outcome = Empty
+        );
+        let Self {
+            address,
+            instruments,
+        } = self.clone();
+        let told = Told {
+            instruments,
+            metric: &FORECAST_SECONDS,
+            begun: Instant::now(),
+            span: span.clone(),
+        };
+        let asked = async move {
             let message =
                 |reply_to| ForecasterRequest::Forecast(Box::new(request.clone()), reply_to);
-            flat(address.ask(limit, message)).await
-        })
+            let answer = flat(address.ask(limit, message)).await;
+            told.tell(&answer, made_by);
+            answer
+        };
+        Box::pin(asked.instrument(span))
     }
 }
 
 impl PlanClient for OptimizerClient {
     fn plan(&self, request: PlanRequest, limit: Duration) -> Answer<Plan> {
-        let address = self.0.clone();
-        Box::pin(async move {
+        let span = tracing::info_span!(
+            "plan",
+            customer = %request.customer,
+            number = request.number.0,
+            outcome = Empty
+        );
+        let Self {
+            address,
+            instruments,
+        } = self.clone();
+        let told = Told {
+            instruments,
+            metric: &PLAN_SECONDS,
+            begun: Instant::now(),
+            span: span.clone(),
+        };
+        let asked = async move {
             let message = |reply_to| OptimizerRequest::Plan(Box::new(request.clone()), reply_to);
-            flat(address.ask(limit, message)).await
-        })
+            let answer = flat(address.ask(limit, message)).await;
+            told.tell(&answer, |_plan| "planned");
+            answer
+        };
+        Box::pin(asked.instrument(span))
     }
 }
 

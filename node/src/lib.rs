@@ -13,6 +13,7 @@ pub mod elasticity;
 pub mod error;
 pub mod load;
 pub mod micro;
+pub mod observe;
 pub mod progress;
 pub mod recorded_cloud;
 pub mod replay;

@@ -8,6 +8,7 @@ mod machine;
 pub use machine::Machine;
 
 use crate::assembly::{ForecastWeights, NodeOptions, WatchLimits};
+use crate::observe::Instruments;
 use crate::progress::Progress;
 use crate::replay::{ReplayOptions, replay};
 use crate::summary::FirstSteps;
@@ -129,6 +130,7 @@ fn memory(runtime: &tokio::runtime::Runtime, folder: &Path) -> anyhow::Result<Fi
             weights,
             cloud: SimCloudConfig::with_seed(1),
             watch: WatchLimits::default(),
+            instruments: Instruments::default(),
         },
         kill_forecaster_at: None,
     };

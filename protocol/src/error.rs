@@ -51,9 +51,10 @@ impl WireError {
     }
 }
 
-impl fmt::Display for WireErrorCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl WireErrorCode {
+    /// Its name, as programs and labels have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::Invalid => "invalid",
             Self::NotFound => "not-found",
             Self::Conflict => "conflict",
@@ -65,6 +66,12 @@ impl fmt::Display for WireErrorCode {
             Self::Overloaded => "overloaded",
             Self::Internal => "internal",
             Self::OutcomeUnknown => "outcome-unknown",
-        })
+        }
+    }
+}
+
+impl fmt::Display for WireErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }

@@ -35,6 +35,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
 use twinscale_log::{
@@ -85,6 +86,8 @@ pub struct HostMetrics {
     pub batches: u64,
     /// Proposals that were refused because the queue was full.
     pub overloaded: u64,
+    /// Time spent on writing what changed into the store.
+    pub store_time: Duration,
 }
 
 /// The one writer of all twins of a node. Dropping it finishes what waits and ends its thread.
@@ -106,6 +109,7 @@ struct Shared {
     commands: AtomicU64,
     batches: AtomicU64,
     overloaded: AtomicU64,
+    store_us: AtomicU64,
 }
 
 impl Shared {
@@ -237,6 +241,7 @@ impl TwinHost {
             commands: AtomicU64::new(0),
             batches: AtomicU64::new(0),
             overloaded: AtomicU64::new(0),
+            store_us: AtomicU64::new(0),
         });
         let (queue, waiting) = sync_channel(options.queue_commands_max.max(1));
         let writer = Writer {
@@ -306,6 +311,7 @@ impl TwinHost {
             commands: self.shared.commands.load(Ordering::Relaxed),
             batches: self.shared.batches.load(Ordering::Relaxed),
             overloaded: self.shared.overloaded.load(Ordering::Relaxed),
+            store_time: Duration::from_micros(self.shared.store_us.load(Ordering::Relaxed)),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::assembly::{ForecastWeights, NodeOptions, WatchLimits};
 use crate::error::ExpectedError;
+use crate::observe::Instruments;
 use crate::progress::Progress;
 use crate::replay::{ReplayOptions, Replayed, StepSink, Unwatched, replay};
 use crate::report::{ReportInput, Theme, picture_svg, report_pages};
@@ -87,6 +88,7 @@ pub(super) fn run_replay(
             weights: run.weights,
             cloud,
             watch: WatchLimits::default(),
+            instruments: Instruments::default(),
         },
         kill_forecaster_at: run.killed_at,
     };

@@ -3,6 +3,7 @@
 use super::suite::{Suite, SuiteTrace};
 use crate::assembly::{ForecastWeights, Node, NodeOptions, NodeTwin, WatchLimits};
 use crate::error::ExpectedError;
+use crate::observe::Instruments;
 use futures::future::try_join_all;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -75,6 +76,7 @@ pub async fn decide(
         weights: options.weights.clone(),
         cloud: SimCloudConfig::with_seed(options.seed),
         watch: WatchLimits::default(),
+        instruments: Instruments::default(),
     })
     .await?;
     let count = AtomicU64::new(0);

@@ -12,6 +12,7 @@ use super::state::Service;
 use super::wall_clock::WallClock;
 use crate::assembly::{ForecastWeights, Node, NodeOptions, WatchLimits};
 use crate::error::ExpectedError;
+use crate::observe::Instruments;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -72,7 +73,8 @@ pub async fn run(
         weights,
         wall,
     } = options;
-    let (node, host) = Node::start_recorded(node_options(&settings, weights)).await?;
+    let options = node_options(&settings, weights, Instruments::on()?);
+    let (node, host) = Node::start_recorded(options).await?;
     let node = Arc::new(node);
     let keeper = Keeper::new(Arc::clone(&node), Arc::clone(&wall), settings.turns_at_once);
     let listener = listen(settings.listen).await?;
@@ -127,6 +129,7 @@ async fn failed(service: &Service) -> String {
 async fn recount(service: &Service) -> Infallible {
     loop {
         tokio::time::sleep(RECOUNT_PERIOD).await;
+        service.node().instruments().upkeep();
         service.admission().recount(service.host());
     }
 }
@@ -142,7 +145,11 @@ async fn end(service: Arc<Service>) {
     }
 }
 
-fn node_options(settings: &NodeSettings, weights: ForecastWeights) -> NodeOptions {
+fn node_options(
+    settings: &NodeSettings,
+    weights: ForecastWeights,
+    instruments: Instruments,
+) -> NodeOptions {
     let threads = usize::try_from(settings.compute_threads).unwrap_or(0);
     let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     NodeOptions {
@@ -152,6 +159,7 @@ fn node_options(settings: &NodeSettings, weights: ForecastWeights) -> NodeOption
         weights,
         cloud: SimCloudConfig::with_seed(settings.seed),
         watch: WatchLimits::default(),
+        instruments,
     }
 }
 

@@ -9,6 +9,8 @@ use super::limits::{LOOK_AGAIN, TURN_LIMIT};
 use super::schedule;
 use super::wall_clock::WallClock;
 use crate::assembly::{Node, NodeTwin};
+use crate::observe::accuracy;
+use crate::observe::catalogue::{FORECAST_ERROR, FORECAST_SCORED, FORECAST_WITHIN, TURN_SECONDS};
 use futures::future::join_all;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +19,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 use twinscale_protocol::twin::TickRequest;
 use twinscale_protocol::{CustomerId, DomainTime, Seconds};
 use twinscale_supervision::ChildState;
@@ -329,10 +332,15 @@ async fn turn(shared: &Shared, kept: &KeptTwin, look: Look) {
         counters.late.fetch_add(1, Ordering::Relaxed);
     }
     let begun = Instant::now();
+    let instruments = shared.node.instruments();
+    if instruments.is_on() {
+        score(shared, &kept.twin.customer, now);
+    }
+    let span = tracing::info_span!("turn", customer = %kept.twin.customer, %now);
     let asked = kept.twin.actor.address().ask(TURN_LIMIT, |reply_to| {
         TwinMessage::Tick(TickRequest { now }, reply_to)
     });
-    let outcome = match asked.await {
+    let outcome = match asked.instrument(span).await {
         Ok(Ok(summary)) => {
             counters.done.fetch_add(1, Ordering::Relaxed);
             if summary.stale {
@@ -347,11 +355,29 @@ async fn turn(shared: &Shared, kept: &KeptTwin, look: Look) {
         counters.failed.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(customer = %kept.twin.customer, error, "turn failed");
     }
+    instruments.time(&TURN_SECONDS, &[], begun.elapsed());
     *lock(&kept.last_turn) = Some(LastTurn {
         at: now,
         took: begun.elapsed(),
         outcome,
     });
+}
+
+/// Tells how the forecast did that this turn will replace.
+fn score(shared: &Shared, customer: &CustomerId, now: DomainTime) {
+    let instruments = shared.node.instruments();
+    let scored = shared
+        .node
+        .host()
+        .read(customer, |state| accuracy::score(state, now));
+    let names = accuracy::level_names();
+    for step in scored.unwrap_or_default() {
+        instruments.add(&FORECAST_SCORED, &[], 1);
+        instruments.observe(&FORECAST_ERROR, &[], step.error);
+        for (name, within) in names.iter().zip(step.within) {
+            instruments.add(&FORECAST_WITHIN, &[name], u64::from(within));
+        }
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

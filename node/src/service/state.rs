@@ -6,6 +6,7 @@ use super::keeper::Keeper;
 use super::limits::{INGESTS_AT_ONCE, READS_AT_ONCE};
 use super::wall_clock::WallClock;
 use crate::assembly::Node;
+use crate::observe::collect::Collector;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,6 +25,7 @@ pub struct Service {
     settings: NodeSettings,
     admission: Admission,
     counters: ServiceCounters,
+    collector: Collector,
     ingests: Semaphore,
     reads: Semaphore,
     is_stopping: AtomicBool,
@@ -60,6 +62,7 @@ impl Service {
         let admission = Admission::new(settings.series_max, settings.unconfigured_max, node.host());
         Self {
             started_at: wall.now(),
+            collector: Collector::new(node.instruments().clone()),
             node,
             keeper,
             wall,
@@ -113,6 +116,11 @@ impl Service {
     /// Counts since the start.
     pub fn counters(&self) -> &ServiceCounters {
         &self.counters
+    }
+
+    /// Who reads all of it into the metrics.
+    pub fn collector(&self) -> &Collector {
+        &self.collector
     }
 
     /// When it started.

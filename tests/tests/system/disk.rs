@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use tokio::runtime::Builder;
 use twinscale::assembly::{ForecastWeights, Node, NodeOptions, WatchLimits, open_host};
 use twinscale::error::render;
+use twinscale::observe::Instruments;
 use twinscale::workload::ReplayCustomer;
 use twinscale_chaos::short_samples;
 use twinscale_protocol::twin::{ConfigureRequest, IngestRequest, SAMPLES_PER_REQUEST_MAX};
@@ -31,6 +32,7 @@ fn fill(folder: &Path) -> Vec<ReplayCustomer> {
         weights: ForecastWeights::load(None).expect("the weights load"),
         cloud: SimCloudConfig::with_seed(1),
         watch: WatchLimits::default(),
+        instruments: Instruments::default(),
     };
     runtime.block_on(async {
         let (node, _report) = Node::start(options).await.expect("the node starts");

@@ -66,12 +66,24 @@ impl FileLog {
     /// # Cost
     /// Reads and checks every byte of the log.
     pub fn open(directory: &Path, options: LogOptions) -> Result<(Self, OpenReport), LogError> {
+        Self::open_observed(directory, options, Arc::new(NoObserver))
+    }
+
+    /// Opens the log in a directory of the file system, with an observer.
+    ///
+    /// # Errors
+    /// Those of [`FileLog::open`].
+    pub fn open_observed(
+        directory: &Path,
+        options: LogOptions,
+        observer: Arc<dyn LogObserver>,
+    ) -> Result<(Self, OpenReport), LogError> {
         let disk = FsDisk::at(directory)
             .map_err(|error| refused_directory("create log directory", directory, error))?;
         Self::open_on(
             Arc::new(disk),
             options,
-            Arc::new(NoObserver),
+            observer,
             Arc::new(SystemMonotonicClock::start()),
         )
     }

@@ -165,7 +165,7 @@ impl Gate {
         self.surroundings.room.room().ok()
     }
 
-    fn now(&self) -> Duration {
+    pub(super) fn now(&self) -> Duration {
         self.surroundings.clock.elapsed()
     }
 }

@@ -234,7 +234,12 @@ impl Writer {
             .commands
             .fetch_add(replies.len() as u64, Ordering::Relaxed);
         self.shared.batches.fetch_add(1, Ordering::Relaxed);
-        if let Err(reason) = self.store_changes(touched, committed.last_index) {
+        let begun = self.gate.now();
+        let stored = self.store_changes(touched, committed.last_index);
+        let took = self.gate.now().saturating_sub(begun).as_micros();
+        let took = u64::try_from(took).unwrap_or(u64::MAX);
+        self.shared.store_us.fetch_add(took, Ordering::Relaxed);
+        if let Err(reason) = stored {
             self.set_store_aside(reason);
         }
         // Fsynced and applied: acknowledged, also where the store failed, since the log rebuilds it.

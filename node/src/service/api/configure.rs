@@ -317,7 +317,10 @@ async fn plan(service: &Service, state: &TwinState) -> Result<Plan, String> {
         root_seed: service.settings().seed,
     };
     let request = plan_request(state, basis).map_err(|error| error.to_string())?;
-    let optimizer = OptimizerClient(service.node().optimizer().address().clone());
+    let optimizer = OptimizerClient {
+        address: service.node().optimizer().address().clone(),
+        instruments: service.node().instruments().clone(),
+    };
     let planned = optimizer.plan(request, ANSWER_LIMIT).await;
     planned.map_err(|error| error.to_string())
 }

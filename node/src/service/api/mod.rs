@@ -22,6 +22,7 @@ pub use documents::Change;
 pub use error::{ApiError, ErrorBody, ErrorCode, ErrorReply};
 pub use events::{EventLine, EventsReply};
 pub use lines::{Line, LineSplitter};
+pub(crate) use node::readiness;
 pub use node::{
     ActorView, CustomerCounts, HealthReply, IngestCounts, NodeReply, NotReady, ReadyReply,
     TurnCounts, TwinActorCounts, WriterCounts,

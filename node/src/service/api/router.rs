@@ -4,13 +4,17 @@ use super::error::{ApiError, ErrorCode};
 use super::{configure, customers, events, node, telemetry};
 use crate::service::state::Service;
 use axum::Router;
+use axum::extract::State;
 use axum::http::header;
-use axum::response::IntoResponse as _;
+use axum::response::IntoResponse;
 use axum::routing::get;
 use std::sync::Arc;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+
+/// Prometheus' text format.
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 #[derive(OpenApi)]
 #[openapi(
@@ -46,6 +50,13 @@ fn described() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(node::node))
 }
 
+/// All metrics, for Prometheus.
+async fn metrics(State(service): State<Arc<Service>>) -> Result<impl IntoResponse, ApiError> {
+    let _permit = service.begin_read()?;
+    let text = service.collector().scrape(&service).await;
+    Ok(([(header::CONTENT_TYPE, METRICS_TYPE)], text))
+}
+
 /// The API over a service.
 pub fn router(service: Arc<Service>) -> Router {
     let (router, _openapi) = described().split_for_parts();
@@ -55,6 +66,8 @@ pub fn router(service: Arc<Service>) -> Router {
             "/v1/openapi.json",
             get(move || async move { ([(header::CONTENT_TYPE, "application/json")], document) }),
         )
+        // Text for Prometheus, whose format is not ours to describe: no part of the document.
+        .route("/metrics", get(metrics))
         .fallback(|| async {
             ApiError::new(
                 ErrorCode::NotFound,

@@ -6,6 +6,7 @@ use super::error::{ApiError, ErrorCode, ErrorReply};
 use super::lines::LineSplitter;
 use super::refusal::{RefusalCode, Refusals};
 use super::sample_line::SampleLine;
+use crate::observe::catalogue::INGEST_SECONDS;
 use crate::service::limits::{ANSWER_LIMIT, CUSTOMERS_AT_ONCE, LINES_MAX};
 use crate::service::state::Service;
 use axum::Json;
@@ -14,6 +15,8 @@ use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use tokio::time::Instant;
+use tracing::Instrument as _;
 use twinscale_protocol::twin::{IngestReply, IngestRequest};
 use twinscale_protocol::{CustomerId, DomainTime};
 use twinscale_twin::HostError;
@@ -57,10 +60,24 @@ pub(crate) async fn telemetry(
 ) -> Result<Json<TelemetryReply>, ApiError> {
     let counters = service.counters();
     counters.telemetry_requests.fetch_add(1, Ordering::Relaxed);
+    let begun = Instant::now();
+    let reply = take_samples(&service, request).await;
+    let outcome = match &reply {
+        Ok(_) => "durable",
+        Err(error) if error.code() == ErrorCode::Overloaded => "overloaded",
+        Err(_) => "failed",
+    };
+    let instruments = service.node().instruments();
+    instruments.time(&INGEST_SECONDS, &[outcome], begun.elapsed());
+    reply.map(Json)
+}
+
+async fn take_samples(service: &Service, request: Request) -> Result<TelemetryReply, ApiError> {
+    let counters = service.counters();
     let _permit = service.begin_ingest()?;
     let now = service.now();
-    let batch = read_batch(&service, request, now).await?;
-    let stored = tokio::time::timeout(ANSWER_LIMIT, store(&service, now, batch)).await;
+    let batch = read_batch(service, request, now).await?;
+    let stored = tokio::time::timeout(ANSWER_LIMIT, store(service, now, batch)).await;
     let reply = stored.unwrap_or_else(|_late| {
         Err(ApiError::new(
             ErrorCode::OutcomeUnknown,
@@ -74,7 +91,7 @@ pub(crate) async fn telemetry(
     {
         counters.overloaded.fetch_add(1, Ordering::Relaxed);
     }
-    reply.map(Json)
+    reply
 }
 
 async fn read_batch(
@@ -203,7 +220,26 @@ async fn ingest(
         samples,
     };
     let mut refusals = Refusals::default();
-    match service.host().ingest(request).await {
+    let span = tracing::info_span!(
+        "samples",
+        customer = %request.customer,
+        count = request.samples.len(),
+        outcome = tracing::field::Empty
+    );
+    let ingested = service
+        .host()
+        .ingest(request)
+        .instrument(span.clone())
+        .await;
+    span.record(
+        "outcome",
+        if ingested.is_ok() {
+            "durable"
+        } else {
+            "failed"
+        },
+    );
+    match ingested {
         Ok(reply) => {
             places.note(&reply, &mut refusals);
             Ok((reply, refusals))

@@ -1,0 +1,5 @@
+//! Writes docs/reference/metrics.md to standard output.
+
+fn main() -> std::io::Result<()> {
+    twinscale::console::print(&twinscale::observe::reference::markdown())
+}
