@@ -9,6 +9,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use twinscale_optimizer::actor::OptimizerRequest;
 use twinscale_protocol::optimizer::{Plan, PlanRequest, PlanTrigger};
 use twinscale_protocol::policy::{Limits, Mode, Policy, Retention, Sla};
@@ -32,6 +33,10 @@ const VM_PRICE_PER_HOUR: MicroDollars = MicroDollars(3_600_000);
 const VMS_MAX: VmCount = VmCount(1_000_000);
 /// Observations are kept this long: no trace is longer.
 const RETENTION: Seconds = Seconds(20 * 365 * 86_400);
+
+/// Turns and plans that wait at once, over all traces: half of what a shared actor's mailbox takes, so
+/// that no number of traces and knobs overloads it.
+const ASKED_MAX: usize = 512;
 
 /// How to run.
 #[derive(Clone, Debug)]
@@ -80,13 +85,14 @@ pub async fn decide(
     })
     .await?;
     let count = AtomicU64::new(0);
+    let asked = Semaphore::new(ASKED_MAX);
     let tell = || done(count.fetch_add(1, Ordering::Relaxed) + 1);
     let of_suite = |(number, suite)| {
         let traces = traces(suite);
         let node = &node;
-        let tell = &tell;
+        let (tell, asked) = (&tell, &asked);
         try_join_all(traces.map(move |trace| async move {
-            Run::new(node, (number, suite), trace, options)?
+            Run::new((node, asked), (number, suite), trace, options)?
                 .decide(tell)
                 .await
         }))
@@ -103,6 +109,7 @@ fn traces(suite: &Suite) -> impl Iterator<Item = (usize, &SuiteTrace)> {
 /// One trace on its way.
 struct Run<'a> {
     node: &'a Node,
+    asked: &'a Semaphore,
     suite: &'a Suite,
     trace: &'a SuiteTrace,
     customer: CustomerId,
@@ -114,13 +121,14 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(
-        node: &'a Node,
+        (node, asked): (&'a Node, &'a Semaphore),
         (suite_number, suite): (usize, &'a Suite),
         (number, trace): (usize, &'a SuiteTrace),
         options: &ElasticityOptions,
     ) -> anyhow::Result<Self> {
         Ok(Self {
             node,
+            asked,
             suite,
             trace,
             customer: CustomerId::new(format!("suite-{suite_number}-trace-{number}"))?,
@@ -186,6 +194,7 @@ impl<'a> Run<'a> {
     /// Has the twin forecast.
     async fn turn(&self, twin: &NodeTwin, step: usize) -> anyhow::Result<()> {
         let now = self.at(step);
+        let _permit = self.asked.acquire().await?;
         let asked = twin.actor.address().ask(ASK_LIMIT, |reply_to| {
             TwinMessage::Tick(TickRequest { now }, reply_to)
         });
@@ -253,6 +262,7 @@ impl<'a> Run<'a> {
     }
 
     async fn plan(&self, request: PlanRequest) -> anyhow::Result<Plan> {
+        let _permit = self.asked.acquire().await?;
         let address = self.node.optimizer().address();
         let asked = address.ask(ASK_LIMIT, |reply_to| {
             OptimizerRequest::Plan(Box::new(request.clone()), reply_to)

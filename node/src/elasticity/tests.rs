@@ -48,13 +48,22 @@ fn decided(suite: &Suite, threads: usize) -> Vec<TraceDecisions> {
 }
 
 fn decided_with(suite: &Suite, threads: usize, weights: ForecastWeights) -> Vec<TraceDecisions> {
+    decided_at(suite, threads, weights, vec![0.5, 8.0, 128.0, 2_048.0])
+}
+
+fn decided_at(
+    suite: &Suite,
+    threads: usize,
+    weights: ForecastWeights,
+    knobs: Vec<f64>,
+) -> Vec<TraceDecisions> {
     let folder = tempfile::tempdir().expect("a folder");
     let options = ElasticityOptions {
         directory: folder.path().to_owned(),
         seed: 1,
         threads: NonZeroUsize::new(threads).expect("not zero"),
         weights,
-        knobs: vec![0.5, 8.0, 128.0, 2_048.0],
+        knobs,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
@@ -86,6 +95,22 @@ fn a_decision_sees_what_came_before_it_alone_on_any_threads() {
     assert_ne!(changed[0].desired[22..], decisions[0].desired[22..]);
     // The other trace does not notice.
     assert_eq!(changed[1], decisions[1]);
+}
+
+#[test]
+fn more_plans_than_the_optimizer_takes_at_once_wait_for_their_turn() {
+    let mut short = suite();
+    for trace in &mut short.traces {
+        trace.load.truncate(SCORED_FROM + 2);
+    }
+    let weights = ForecastWeights::load(None).expect("the shipped weights load");
+    let knobs: Vec<f64> = (1..=700).map(f64::from).collect();
+    let decisions = decided_at(&short, 2, weights, knobs);
+    assert_eq!(decisions.len(), 2);
+    for trace in decisions {
+        assert_eq!(trace.desired.len(), 2);
+        assert!(trace.desired.iter().all(|counts| counts.len() == 700));
+    }
 }
 
 #[test]
