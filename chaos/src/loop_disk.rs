@@ -33,9 +33,17 @@ impl LoopDisk {
     pub(crate) fn create() -> Result<Self, ChaosError> {
         let scratch = tempfile::tempdir()
             .map_err(|error| ChaosError::io("create", "a scratch directory", error))?;
+        Self::create_in(scratch, IMAGE_BYTES)
+    }
+
+    /// Makes an image of a size in a directory, attaches and mounts it.
+    pub(crate) fn create_in(
+        scratch: tempfile::TempDir,
+        image_bytes: u64,
+    ) -> Result<Self, ChaosError> {
         let image = scratch.path().join("disk.ext4");
         File::create(&image)
-            .and_then(|file| file.set_len(IMAGE_BYTES))
+            .and_then(|file| file.set_len(image_bytes))
             .map_err(|error| ChaosError::io("create image", &image, error))?;
         run(
             "mkfs.ext4",
@@ -137,7 +145,7 @@ fn shut_down(root: &File) -> rustix::io::Result<()> {
 }
 
 /// Runs a program of the system and returns what it printed.
-fn run(program: &str, arguments: &[&Path]) -> Result<String, ChaosError> {
+pub(crate) fn run(program: &str, arguments: &[&Path]) -> Result<String, ChaosError> {
     let failed = |reason: String| ChaosError::Command {
         command: arguments.iter().fold(program.to_owned(), |line, argument| {
             format!("{line} {}", argument.display())

@@ -1,5 +1,6 @@
 //! The command line of the chaos scenarios.
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -7,8 +8,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use twinscale_chaos::{
-    ActorKind, ActorsOptions, ChaosError, ScenarioOptions, Verdict, WorkloadKind, run_actors,
-    run_kill9, run_power_cut, run_worker, workload,
+    ActorKind, ActorsOptions, ChaosError, ScenarioOptions, ServiceFault, ServiceOptions, Verdict,
+    WorkloadKind, run_actors, run_kill9, run_power_cut, run_service, run_worker, workload,
 };
 
 /// A promise was broken.
@@ -40,6 +41,14 @@ enum ChaosCommand {
     PowerCut(ScenarioArguments),
     /// Panic or kill each kind of actor in the middle of a replay.
     Actors(ActorsArguments),
+    /// Break the daemon or its disk while clients send samples (all but kill9 need root).
+    Service(ServiceArguments),
+    /// The command line of `twinscale`, for the processes that scenarios start.
+    #[command(hide = true, disable_help_flag = true)]
+    Node {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Ingest until killed; the scenarios start this themselves.
     #[command(hide = true)]
     IngestWorker(WorkerArguments),
@@ -72,6 +81,25 @@ struct ActorsArguments {
 }
 
 #[derive(Debug, Args)]
+struct ServiceArguments {
+    /// What befalls the daemon.
+    #[arg(long, value_enum)]
+    fault: ServiceFault,
+    /// How often.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    times: u32,
+    /// Picks the moments and the content.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Customers of the load.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    customers: u32,
+    /// Samples a second of the load.
+    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rate: u32,
+}
+
+#[derive(Debug, Args)]
 struct WorkerArguments {
     #[arg(long)]
     directory: PathBuf,
@@ -91,6 +119,12 @@ fn main() -> ExitCode {
             run_actors(&ActorsOptions { rounds, seed, only })
                 .and_then(|verdict| print_verdict(&verdict, verdict.passed))
         }
+        ChaosCommand::Service(arguments) => run_service_scenario(&arguments),
+        ChaosCommand::Node { arguments } => {
+            return twinscale::cli::main_of(
+                std::iter::once(OsString::from("twinscale")).chain(arguments),
+            );
+        }
         ChaosCommand::IngestWorker(arguments) => run_worker(
             &*workload(arguments.workload, arguments.seed),
             &arguments.directory,
@@ -106,8 +140,7 @@ fn run_scenario(
     arguments: ScenarioArguments,
     scenario: fn(&ScenarioOptions) -> Result<Verdict, ChaosError>,
 ) -> Result<ExitCode, ChaosError> {
-    let worker = std::env::current_exe()
-        .map_err(|error| not_run("find", "this program's own file", error))?;
+    let worker = this_program()?;
     let verdict = scenario(&ScenarioOptions {
         times: arguments.times,
         seed: arguments.seed,
@@ -115,6 +148,23 @@ fn run_scenario(
         worker,
     })?;
     print_verdict(&verdict, verdict.passed)
+}
+
+fn run_service_scenario(arguments: &ServiceArguments) -> Result<ExitCode, ChaosError> {
+    let verdict = run_service(&ServiceOptions {
+        fault: arguments.fault,
+        times: arguments.times,
+        seed: arguments.seed,
+        customers: arguments.customers,
+        rate: arguments.rate,
+        program: this_program()?,
+    })?;
+    print_verdict(&verdict, verdict.passed)
+}
+
+/// Scenarios start this program again, as worker, daemon or load.
+fn this_program() -> Result<PathBuf, ChaosError> {
+    std::env::current_exe().map_err(|error| not_run("find", "this program's own file", error))
 }
 
 fn print_verdict(

@@ -52,6 +52,21 @@ fn acknowledged_samples_survive_power_cuts_and_the_checker_can_fail() {
 }
 
 #[test]
+fn a_daemon_under_load_keeps_what_it_acknowledged() {
+    for fault in ["kill9", "power-cut", "disk-full", "fsync-error"] {
+        let (output, verdict) = chaos(&["service", "--fault", fault, "--times", "1"]);
+        if output.status.code() == Some(77) {
+            assert!(text(&output).contains("needs root"), "{}", text(&output));
+            continue;
+        }
+        assert_eq!(output.status.code(), Some(0), "{fault}: {}", text(&output));
+        assert_eq!(verdict["passed"], true, "{fault}");
+        assert!(verdict["acknowledged"].as_u64().unwrap() > 0, "{fault}");
+        assert_eq!(verdict["acknowledged"], verdict["stored"], "{fault}");
+    }
+}
+
+#[test]
 fn a_worker_on_a_bad_directory_says_why() {
     let (output, _) = chaos(&[
         "ingest-worker",

@@ -14,6 +14,7 @@ use crate::error::{EXIT_CODES, render};
 use crate::observe::logging::{self, LogArguments};
 use crate::service::api::openapi_json;
 use clap::{CommandFactory as _, Parser, Subcommand};
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Digital twins of every customer of a cloud: forecasts demand and provisions ahead of it.
@@ -61,7 +62,13 @@ enum Command {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    main_of(std::env::args_os())
+}
+
+/// Runs a command line, the program's name first.
+#[must_use]
+pub fn main_of(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let arguments = Arguments::parse_from(arguments);
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
