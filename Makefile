@@ -2,7 +2,7 @@
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo test verify fix lint doc deny
+.PHONY: help setup demo test verify fix lint doc deny fuzz
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
@@ -25,6 +25,9 @@ fix: ## Format and apply the linter's own suggestions
 lint: ## Formatting and lints, warnings as errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+
+fuzz: ## Fuzz every reader of outside bytes, SECONDS for each (default 5)
+	bash scripts/fuzz.sh $(or $(SECONDS),5)
 
 doc: ## API documentation, warnings as errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet

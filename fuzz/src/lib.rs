@@ -1,0 +1,21 @@
+//! What each fuzz target does with its bytes.
+//!
+//! A target panics when a promise is broken: a reader that panics, that takes what it should refuse, or
+//! that does not give back what was written. Checksums are made right here, or no mutation would get
+//! past them; `envelope` and `log_recovery` get the bytes as they are.
+
+#[path = "../../node/src/trace/mod.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the node uses more of the trace reader than the fuzz target"
+)]
+mod trace;
+
+mod log;
+mod readers;
+mod twin;
+
+pub use log::log_recovery;
+pub use readers::{config_toml, envelope, trace_csv};
+pub use twin::{framed, stored_entry, stored_state, twin_apply};

@@ -1,0 +1,59 @@
+//! Readers of what comes from outside: envelopes, CSV, TOML.
+
+use crate::trace::{TraceLimits, TraceOptions, read_events_from, read_trace_from};
+use twinscale_cluster_config::{PolicyFile, StackFile};
+use twinscale_protocol::envelope::{self, EnvelopeKind};
+use twinscale_protocol::twin::IngestRequest;
+
+/// An envelope that opens is one that this program would write.
+pub fn envelope(bytes: &[u8]) {
+    let Ok(kind) = envelope::peek_kind(bytes) else {
+        assert!(envelope::open::<Vec<u8>>(EnvelopeKind(1), bytes).is_err());
+        return;
+    };
+    if let Ok(value) = envelope::open::<Vec<u8>>(kind, bytes) {
+        let sealed = envelope::seal(kind, &value).expect("it was read, so it fits");
+        let again: Vec<u8> = envelope::open(kind, &sealed).expect("it was just sealed");
+        assert_eq!(again, value);
+    }
+    if let Ok(request) = envelope::open::<IngestRequest>(kind, bytes) {
+        let sealed = envelope::seal(kind, &request).expect("it was read, so it fits");
+        let again: IngestRequest = envelope::open(kind, &sealed).expect("it was just sealed");
+        assert_eq!(again, request);
+    }
+}
+
+/// A trace that is read is in order and within its limits; the same bytes are tried as events.
+pub fn trace_csv(bytes: &[u8]) {
+    let options = TraceOptions {
+        limits: TraceLimits {
+            line_bytes: 512,
+            customers: 8,
+            series: 16,
+            samples: 500,
+        },
+        ..TraceOptions::default()
+    };
+    if let Ok(trace) = read_trace_from(bytes, "fuzz.csv", None, &options, &mut |_| {}) {
+        assert!(trace.customers.len() <= 8);
+        assert!(trace.sample_count() <= 500);
+        for customer in trace.customers.values() {
+            let samples = customer.samples_by_time();
+            assert!(samples.is_sorted_by_key(|sample| sample.at));
+        }
+    }
+    drop(read_events_from(bytes, "fuzz.csv"));
+}
+
+/// Settings are checked types or a list of what is wrong.
+pub fn config_toml(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else {
+        return;
+    };
+    if let Err(error) = PolicyFile::parse(text, "policies.toml") {
+        assert!(!error.to_string().is_empty());
+    }
+    if let Err(error) = StackFile::parse(text, "stacks.toml") {
+        assert!(!error.to_string().is_empty());
+    }
+}
