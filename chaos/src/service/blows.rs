@@ -7,10 +7,11 @@ use axum::http::Method;
 use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
 use tempfile::TempDir;
+use tokio::time::Instant;
 use twinscale::load::client::{ApiClient, Target};
 use twinscale::service::api::ReadyReply;
 
-use super::daemon::{Daemon, DaemonCommand};
+use super::daemon::{Daemon, DaemonCommand, LOOK_PAUSE, PATIENCE};
 use super::data_disk::DataDisk;
 use super::load::{Load, audit, get_status, miscounted};
 use super::verdict::ServiceVerdict;
@@ -140,7 +141,8 @@ impl Scene {
         Ok(())
     }
 
-    async fn expect_read_only(&mut self) -> Result<(), ChaosError> {
+    /// Why the daemon is not ready; nothing where it is, or does not answer.
+    async fn reasons(&self) -> Vec<String> {
         let answer = self
             .client
             .send(Method::GET, "/v1/ready", Bytes::new())
@@ -148,9 +150,13 @@ impl Scene {
         let reply = answer
             .ok()
             .and_then(|answer| serde_json::from_slice::<ReadyReply>(&answer.body).ok());
-        let codes: Vec<String> = reply
+        reply
             .map(|reply| reply.reasons.into_iter().map(|one| one.code).collect())
-            .unwrap_or_default();
+            .unwrap_or_default()
+    }
+
+    async fn expect_read_only(&mut self) -> Result<(), ChaosError> {
+        let codes = self.reasons().await;
         if !codes.iter().any(|code| code == "read-only") {
             let text = format!("is not ready for {codes:?} and not because it is read-only");
             return Err(self.daemon.failure(&text));
@@ -164,14 +170,34 @@ impl Scene {
         Ok(())
     }
 
-    /// Syncs fail: the daemon must end by itself, with an exit code that says so.
+    /// Syncs fail: the daemon must end by itself, with an exit code that says so. Where the kernel's own
+    /// sync fails first, the file system turns read-only, and so does the daemon.
     async fn fail_sync(&mut self) -> Result<(), ChaosError> {
         self.disk.starve()?;
-        let status = self.daemon.wait_for_end().await?;
-        if status.success() {
-            return Err(self.daemon.failure("ended as if nothing had failed"));
+        let begun = Instant::now();
+        let status = loop {
+            if let Some(status) = self.daemon.ended() {
+                break Some(status);
+            }
+            if self.reasons().await.iter().any(|code| code == "read-only") {
+                break None;
+            }
+            if begun.elapsed() > PATIENCE {
+                let text = "neither ended nor turned read-only";
+                return Err(self.daemon.failure(text));
+            }
+            tokio::time::sleep(LOOK_PAUSE).await;
+        };
+        match status {
+            Some(status) if status.success() => {
+                return Err(self.daemon.failure("ended as if nothing had failed"));
+            }
+            Some(_failure) => self.verdict.ended_by_itself += 1,
+            None => {
+                self.verdict.turned_read_only += 1;
+                self.daemon.kill();
+            }
         }
-        self.verdict.ended_by_itself += 1;
         self.disk.make_room()?;
         self.disk.remount()
     }

@@ -44,6 +44,8 @@ pub struct ServiceVerdict {
     pub audits: u64,
     /// How often the daemon ended by itself, with an exit code that says that it failed.
     pub ended_by_itself: u64,
+    /// Failed syncs of the kernel that the daemon met as a read-only file system.
+    pub turned_read_only: u64,
     /// Median time from its start to readiness, in milliseconds.
     pub recovery_p50_ms: u64,
     /// Longest time from its start to readiness, in milliseconds.
@@ -80,6 +82,7 @@ impl ServiceVerdict {
             unacknowledged: 0,
             audits: 0,
             ended_by_itself: 0,
+            turned_read_only: 0,
             recovery_p50_ms: 0,
             recovery_max_ms: 0,
             resumed_max_ms: 0,
@@ -167,8 +170,12 @@ impl Display for ServiceVerdict {
         write!(
             formatter,
             "  ready after a start: median {} ms, longest {} ms; after room on the disk: longest {} ms; \
-             ended by itself {} times",
-            self.recovery_p50_ms, self.recovery_max_ms, self.resumed_max_ms, self.ended_by_itself
+             ended by itself {} times, read-only {} times",
+            self.recovery_p50_ms,
+            self.recovery_max_ms,
+            self.resumed_max_ms,
+            self.ended_by_itself,
+            self.turned_read_only
         )?;
         if let Some(reason) = &self.failure {
             write!(formatter, "\n  failed: {reason}")?;
