@@ -402,7 +402,11 @@ fn reply(request: &ForecastRequest, jobs: Vec<Job>, weights: &WeightsId) -> Fore
 /// The peak in the metric's unit.
 fn peak_of(job: &Job) -> Option<PeakForecast> {
     let (series, peak) = (job.series.as_ref()?, job.peak.as_ref()?);
-    let quantiles = peak.forecast(series)?;
+    let mut quantiles = peak.forecast(series)?;
+    if series.is_whole() {
+        // Counts: what lies within half of a number is that number.
+        quantiles = quantiles.map(f64::round);
+    }
     let last = series.len().saturating_sub(1);
     let mean = series.mean(last, PEAK_MEAN_DAYS * series.steps_per_day());
     Some(PeakForecast {

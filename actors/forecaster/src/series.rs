@@ -168,6 +168,11 @@ impl Series {
         self.start_s
     }
 
+    /// Whether all that was observed are whole numbers, as counts are.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.filled.iter().all(|value| value.fract() == 0.0)
+    }
+
     /// Length of a step in seconds.
     pub fn interval_s(&self) -> i64 {
         self.interval_s

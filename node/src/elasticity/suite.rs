@@ -2,9 +2,9 @@
 
 /// Prices of an under-provisioned step that are tried unless others are asked for, as multiples of what
 /// the VMs that a customer needs on average cost in a step.
-pub const KNOBS: [f64; 16] = [
-    0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 8192.0,
-    32768.0, 131_072.0,
+pub const KNOBS: [f64; 18] = [
+    0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0,
+    8192.0, 32_768.0, 131_072.0,
 ];
 
 /// Traces with the same step.

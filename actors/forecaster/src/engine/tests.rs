@@ -221,3 +221,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn peaks_of_counts_are_counts_and_cover_no_more_than_was_there() {
+    let mut engine = engine(3);
+    let peak = |engine: &mut Engine, values: &[Option<f64>]| {
+        let reply = only(engine, &request("acme", 3600, values)).expect("a forecast");
+        reply.forecasts[0].peak.clone().expect("a long history")
+    };
+    let constant = peak(&mut engine, &vec![Some(2.0); 30 * 24]);
+    assert!(
+        constant.quantiles.iter().all(|one| one.0 == 2_000_000),
+        "{constant:?}"
+    );
+    assert_eq!((constant.steps, constant.mean.0), (2, 2_000_000));
+    let waves = wave(30 * 24, 3600, 1);
+    let counts: Vec<Option<f64>> = waves.iter().map(|one| one.map(f64::round)).collect();
+    let counted = peak(&mut engine, &counts);
+    assert!(
+        counted.quantiles.iter().all(|one| one.0 % 1_000_000 == 0),
+        "{counted:?}"
+    );
+    let measured = peak(&mut engine, &waves);
+    assert!(
+        measured.quantiles.iter().any(|one| one.0 % 1_000_000 != 0),
+        "{measured:?}"
+    );
+}
