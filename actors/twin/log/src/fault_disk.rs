@@ -32,7 +32,7 @@ pub struct FaultDisk {
     state: Arc<Mutex<State>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct State {
     random: u64,
     inodes: BTreeMap<u64, Inode>,
@@ -132,6 +132,15 @@ impl FaultDisk {
     /// Ends the process that uses the disk, as kill -9 does: what was written stays visible.
     pub fn kill(&self) {
         lock(&self.state).restart();
+    }
+
+    /// Copies the disk as it is now; what happens to the copy leaves this one alone.
+    #[must_use]
+    pub fn snapshot(&self) -> Self {
+        let state = lock(&self.state).clone();
+        Self {
+            state: Arc::new(Mutex::new(state)),
+        }
     }
 
     /// Returns the bytes that reads of a file see; `None` when there is no such file.

@@ -255,11 +255,11 @@ impl Survey<'_> {
     /// Cuts what lies behind the sound records and writes the last batch again.
     ///
     /// After a failed fdatasync the kernel may show bytes that are not on disk and call them
-    /// clean. Only the last batch can be such: writing it again makes the next fdatasync real.
+    /// clean. Only the last batch can be such: writing it again makes the next fdatasync real. The
+    /// length is set again too: of a refused batch that was cut off the disk may still have bytes, which
+    /// would come back behind later entries.
     fn renew_tail(&self, segment: &Segment) -> io::Result<()> {
-        if self.torn_tail.is_some() {
-            segment.file.set_length(segment.end_offset)?;
-        }
+        segment.file.set_length(segment.end_offset)?;
         if segment.is_empty() {
             segment
                 .file

@@ -147,3 +147,39 @@ fn bytes_shown_after_a_failed_sync_are_made_durable_by_opening() {
         "reads see the bytes after a failed sync"
     );
 }
+
+/// A cut of a refused batch whose fdatasync failed leaves bytes that only the disk has; opening must cut
+/// them again, or they stand behind the last entry when the log goes on in a new segment.
+#[test]
+fn bytes_hidden_by_a_failed_cut_are_gone_after_opening() {
+    let mut hidden = 0;
+    for seed in 0..200 {
+        let disk = FaultDisk::new(seed);
+        let mut model = Model::default();
+        let (log, _) = open_small(&disk).unwrap();
+        assert!(model.propose(&log, vec![command(1, 40)]));
+        let length = visible_bytes(&disk);
+        disk.leave_room(Some(30));
+        // The refused write and the cut pass; the sync of the cut does not.
+        disk.arm(2, Fault::Error);
+        assert!(!model.propose(&log, vec![command(2, 40)]));
+        drop(log);
+        disk.leave_room(None);
+        disk.kill();
+        assert_eq!(visible_bytes(&disk), length, "reads see the cut");
+        let untouched = disk.snapshot();
+        untouched.crash();
+        hidden += usize::from(visible_bytes(&untouched) > length);
+        let (log, _) = open_small(&disk).unwrap();
+        model.check(&log);
+        drop(log);
+        disk.crash();
+        assert_eq!(visible_bytes(&disk), length, "opening made the cut durable");
+    }
+    assert!(hidden > 20, "the disk had hidden bytes in {hidden} of 200");
+}
+
+fn visible_bytes(disk: &FaultDisk) -> usize {
+    let name = crate::format::segment_name(crate::LogIndex::ZERO.next());
+    disk.file_bytes(&name).unwrap().len()
+}
