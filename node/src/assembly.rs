@@ -97,6 +97,14 @@ impl ForecastWeights {
         &self.card
     }
 
+    /// Loads a network of its own, as the forecaster does for each of its threads.
+    ///
+    /// # Errors
+    /// When the library behind the network refuses.
+    pub fn engine(&self) -> Result<Engine, WireError> {
+        self.make_engine()()
+    }
+
     fn make_engine(&self) -> MakeEngine {
         let (bytes, zeroed) = (Arc::clone(&self.bytes), self.zeroed);
         let internal = |text: String| WireError::new(WireErrorCode::Internal, text);

@@ -3,7 +3,9 @@
 mod backtest;
 mod bench;
 mod demo;
+mod doctor;
 mod load;
+mod man;
 mod output;
 mod plan;
 mod run;
@@ -41,6 +43,11 @@ enum Command {
     Backtest(backtest::BacktestArguments),
     /// Run the daemon: the loop on real time behind an HTTP API.
     Run(run::RunArguments),
+    /// Look whether this machine can run a node, before one is started.
+    ///
+    /// Takes the settings of `twinscale run`, asks the network for a forecast, times syncs of the disk, and
+    /// changes nothing. Ends with 4 when a check fails: a node would not start, or not keep its promises.
+    Doctor(doctor::DoctorArguments),
     /// Send many customers' samples to a running node and prove that none is lost.
     Load(load::LoadArguments),
     /// Print the OpenAPI document of the daemon's HTTP API.
@@ -57,6 +64,8 @@ enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
+    /// Write the manual pages.
+    Man(man::ManArguments),
 }
 
 /// Runs the command line of this process.
@@ -86,6 +95,8 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Demo(arguments) => demo::run(&arguments, quiet)?,
         Command::Backtest(arguments) => backtest::run(&arguments, quiet)?,
         Command::Run(arguments) => run::run(&arguments, quiet)?,
+        Command::Doctor(arguments) => doctor::run(&arguments, quiet)?,
+        Command::Man(arguments) => man::run(&arguments, Arguments::command())?,
         Command::Openapi => console::print(&openapi_json())?,
         Command::Load(arguments) => load::run(&arguments, quiet)?,
         Command::Plan(arguments) => plan::run(&arguments, quiet)?,

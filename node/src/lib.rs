@@ -9,6 +9,7 @@ pub mod cli;
 pub mod clients;
 pub mod console;
 pub mod decisions;
+pub mod doctor;
 pub mod elasticity;
 pub mod error;
 pub mod load;

@@ -370,3 +370,46 @@ fn plan_gives_the_same_plan_again_and_refuses_the_impossible() {
         &["odd.json"],
     );
 }
+
+#[test]
+fn the_preflight_lists_what_it_found_and_ends_by_the_worst() {
+    let folder = TempDir::new().expect("a folder");
+    let sound = twinscale(&folder, &["doctor", "--listen", "127.0.0.1:0", "--json"]);
+    assert_eq!(sound.status.code(), Some(0), "{}", stderr(&sound));
+    let form: serde_json::Value = serde_json::from_str(&stdout(&sound)).expect("JSON");
+    assert_eq!(form["form"], "twinscale-doctor/1");
+    assert_eq!(form["checks"][0]["name"], "forecast");
+    fs::write(folder.path().join("taken"), "a file").expect("written");
+    let broken = twinscale(
+        &folder,
+        &["doctor", "--listen", "127.0.0.1:0", "--data-dir", "taken"],
+    );
+    assert_eq!(broken.status.code(), Some(4));
+    assert!(stdout(&broken).contains("[FAIL] data folder"));
+    assert!(stderr(&broken).contains("a node cannot run here: data folder"));
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let folder = TempDir::new().expect("a folder");
+    let written = twinscale(&folder, &["man", "--dir", "man"]);
+    assert_eq!(written.status.code(), Some(0), "{}", stderr(&written));
+    for page in [
+        "twinscale.1",
+        "twinscale-run.1",
+        "twinscale-doctor.1",
+        "twinscale-bench-micro.1",
+    ] {
+        let text = fs::read_to_string(folder.path().join("man").join(page)).expect(page);
+        assert!(
+            text.contains(".SH NAME") && text.contains(".SH SYNOPSIS"),
+            "{page}"
+        );
+    }
+    let first = twinscale(&folder, &["man"]);
+    assert!(
+        stdout(&first).contains(".TH twinscale 1"),
+        "{}",
+        stdout(&first)
+    );
+}

@@ -7,7 +7,7 @@ use crate::service::daemon::{DaemonOptions, Ended, Started, run as run_daemon};
 use crate::service::wall_clock::SystemWallClock;
 use clap::Args;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -16,6 +16,13 @@ use twinscale_cluster_config::{NodeSettings, load_node};
 /// Runs the loop on real time behind an HTTP API, until SIGTERM or SIGINT.
 #[derive(Debug, Args)]
 pub(super) struct RunArguments {
+    #[command(flatten)]
+    settings: SettingsArguments,
+}
+
+/// Where the settings of a node come from.
+#[derive(Debug, Args)]
+pub(super) struct SettingsArguments {
     /// Settings of the node (TOML, section [node]); every key has a default.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -41,8 +48,8 @@ const WORKERS: usize = 2;
 
 pub(super) fn run(arguments: &RunArguments, quiet: bool) -> anyhow::Result<()> {
     let options = DaemonOptions {
-        settings: settings(arguments)?,
-        weights: ForecastWeights::load(arguments.weights.as_deref())?,
+        settings: arguments.settings.read()?,
+        weights: ForecastWeights::load(arguments.settings.weights())?,
         wall: Arc::new(SystemWallClock),
     };
     let directory = options.settings.data_dir.display().to_string();
@@ -114,18 +121,27 @@ fn ended_at_once() -> ExpectedError {
     }
 }
 
-fn settings(arguments: &RunArguments) -> anyhow::Result<NodeSettings> {
-    let mut settings = match &arguments.config {
-        Some(path) => load_node(path)
-            .map_err(|error| ExpectedError::input("the node's settings cannot be used", error))?,
-        None => NodeSettings::default(),
-    };
-    if let Some(data_dir) = &arguments.data_dir {
-        settings.data_dir.clone_from(data_dir);
+impl SettingsArguments {
+    /// Reads the settings, with what the command line says before what the file says.
+    pub(super) fn read(&self) -> anyhow::Result<NodeSettings> {
+        let mut settings = match &self.config {
+            Some(path) => load_node(path).map_err(|error| {
+                ExpectedError::input("the node's settings cannot be used", error)
+            })?,
+            None => NodeSettings::default(),
+        };
+        if let Some(data_dir) = &self.data_dir {
+            settings.data_dir.clone_from(data_dir);
+        }
+        settings.listen = self.listen.unwrap_or(settings.listen);
+        settings.seed = self.seed.unwrap_or(settings.seed);
+        Ok(settings)
     }
-    settings.listen = arguments.listen.unwrap_or(settings.listen);
-    settings.seed = arguments.seed.unwrap_or(settings.seed);
-    Ok(settings)
+
+    /// The file of other weights than the shipped ones.
+    pub(super) fn weights(&self) -> Option<&Path> {
+        self.weights.as_deref()
+    }
 }
 
 /// The signals that end the daemon.

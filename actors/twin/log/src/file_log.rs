@@ -22,7 +22,8 @@ use crate::options::LogOptions;
 use crate::recovery::{OpenReport, recover};
 use crate::segment::SegmentTable;
 
-const LOCK_NAME: &str = "LOCK";
+/// Name of the file whose lock is held by the process that has the directory.
+pub const LOCK_NAME: &str = "LOCK";
 
 /// A proposal on its way to the writer.
 struct Queued {

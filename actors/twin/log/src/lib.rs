@@ -38,7 +38,7 @@ pub use command::{
     Command, CommandLog, Committed, DurablePoint, Entry, LogIndex, Proposal, ReadLimits,
 };
 pub use error::LogError;
-pub use file_log::FileLog;
+pub use file_log::{FileLog, LOCK_NAME};
 pub use format::{FORMAT_VERSION, PAYLOAD_BYTES_MAX};
 pub use metrics::{BatchCommitted, LogMetrics, LogObserver, NoObserver};
 pub use options::LogOptions;
