@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The documented exit codes.
 pub const EXIT_CODES: &str = "\
@@ -113,7 +114,9 @@ impl ExpectedError {
     /// Reads the hint, if there is one.
     pub fn hint(&self) -> Option<&str> {
         match self {
-            Self::Input { hint, .. } => hint.as_deref(),
+            Self::Input { hint, source, .. } => hint
+                .as_deref()
+                .or_else(|| io_causes(source.as_deref()?).find_map(file_hint)),
             Self::File { source, .. } => file_hint(source),
             Self::Environment { hint, .. }
             | Self::Infeasible { hint, .. }
@@ -122,20 +125,31 @@ impl ExpectedError {
     }
 }
 
-/// Says whether a file was missing, closed to us or of another kind, at the root of an error.
+/// The errors of the system at the root of an error.
+fn io_causes<'a>(
+    error: &'a (dyn std::error::Error + Send + Sync + 'static),
+) -> impl Iterator<Item = &'a std::io::Error> {
+    let first: &'a (dyn std::error::Error + 'static) = error;
+    std::iter::successors(Some(first), |error| error.source()).filter_map(|error| {
+        let shared = error.downcast_ref::<Arc<std::io::Error>>();
+        shared.map(Arc::as_ref).or_else(|| error.downcast_ref())
+    })
+}
+
+/// Says whether a file was missing, closed to us, of another kind, or its disk takes nothing.
 fn is_out_of_reach(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
-    let first: &(dyn std::error::Error + 'static) = error;
-    std::iter::successors(Some(first), |error| error.source())
-        .filter_map(|error| error.downcast_ref::<std::io::Error>())
-        .any(|error| {
-            matches!(
-                error.kind(),
-                std::io::ErrorKind::NotFound
-                    | std::io::ErrorKind::PermissionDenied
-                    | std::io::ErrorKind::IsADirectory
-                    | std::io::ErrorKind::NotADirectory
-            )
-        })
+    use std::io::ErrorKind;
+    io_causes(error).any(|error| {
+        matches!(
+            error.kind(),
+            ErrorKind::NotFound
+                | ErrorKind::PermissionDenied
+                | ErrorKind::IsADirectory
+                | ErrorKind::NotADirectory
+                | ErrorKind::ReadOnlyFilesystem
+                | ErrorKind::StorageFull
+        )
+    })
 }
 
 fn file_hint(source: &std::io::Error) -> Option<&'static str> {
@@ -143,6 +157,9 @@ fn file_hint(source: &std::io::Error) -> Option<&'static str> {
         std::io::ErrorKind::NotFound => Some("check the path; relative paths start where you are"),
         std::io::ErrorKind::PermissionDenied => Some("check who owns it and its mode"),
         std::io::ErrorKind::StorageFull => Some("free some space and run the command again"),
+        std::io::ErrorKind::ReadOnlyFilesystem => {
+            Some("mount it for writing, or choose another folder")
+        }
         _ => None,
     }
 }

@@ -323,6 +323,51 @@ fn a_second_daemon_on_the_directory_is_refused() {
     assert_eq!(daemon.get("/v1/health")["status"], "live");
 }
 
+/// Its own mounts let a test have a read-only directory even where it runs as root.
+fn run_on_a_read_only_mount(folder: &Path) -> std::process::Output {
+    let data = folder.join("data");
+    std::fs::create_dir_all(&data).expect("the folder takes one");
+    let script = "mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\" && \
+                  exec \"$0\" run --listen 127.0.0.1:0 --data-dir \"$1\"";
+    Command::new("unshare")
+        .args(["--mount", "--map-root-user", "sh", "-c", script])
+        .arg(env!("CARGO_BIN_EXE_twinscale"))
+        .arg(&data)
+        .output()
+        .expect("unshare runs")
+}
+
+/// Containers without privileges forbid mounts of one's own.
+fn may_mount() -> bool {
+    let script = "mount --bind / /mnt";
+    let tried = Command::new("unshare")
+        .args(["--mount", "--map-root-user", "sh", "-c", script])
+        .output();
+    tried.is_ok_and(|output| output.status.success())
+}
+
+#[test]
+fn a_read_only_directory_is_refused_and_keeps_what_it_has() {
+    if !may_mount() {
+        eprintln!("skipped: this machine forbids mounts of one's own");
+        return;
+    }
+    let folder = TempDir::new().expect("a folder");
+    let mut daemon = start(&folder, None);
+    assert_eq!(daemon.post(&line("acme", "web", now(), 7))["accepted"], 1);
+    daemon.signal("-TERM");
+    assert!(daemon.ended().success());
+    let output = run_on_a_read_only_mount(folder.path());
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{told}");
+    for word in ["Read-only file system", "data", "hint:"] {
+        assert!(told.contains(word), "`{word}` is not in: {told}");
+    }
+    let daemon = start(&folder, None);
+    let stored = daemon.get("/v1/customers/acme/observations?vm_type=web&metric=requests");
+    assert_eq!(stored["samples"][0][1], 7.0);
+}
+
 /// Runs the load generator while the daemon is ended by a signal and started again, twice.
 fn nothing_is_lost_over(signal: &str, is_graceful: bool) {
     let folder = TempDir::new().expect("a folder");
