@@ -296,11 +296,13 @@ fn is_due(
     turned_at: Option<DomainTime>,
 ) -> bool {
     let newest = schedule::newest_due(customer, look.interval, now);
-    let was_turned = turned_at.is_some_and(|at| at >= newest);
+    // A turn that lies ahead was taken before the clock went back: the twin refuses another one until the
+    // clock has caught up, and says so once an interval.
+    let was_turned = turned_at.is_some_and(|at| at >= newest && at <= now);
     // By a turn before the last restart.
     let was_forecast = look
         .issued_at
-        .is_some_and(|at| at >= newest.floor_to(look.interval));
+        .is_some_and(|at| at >= newest.floor_to(look.interval) && at <= now);
     !was_turned && !was_forecast
 }
 
@@ -382,4 +384,44 @@ fn score(shared: &Shared, customer: &CustomerId, now: DomainTime) {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn due(now: i64, issued_at: Option<i64>, turned_at: Option<i64>) -> bool {
+        let look = Look {
+            interval: Seconds(60),
+            issued_at: issued_at.map(DomainTime),
+            wake_up: None,
+        };
+        let customer = CustomerId::new("acme").expect("an id");
+        is_due(&customer, look, DomainTime(now), turned_at.map(DomainTime))
+    }
+
+    #[test]
+    fn a_turn_is_due_once_an_interval() {
+        assert!(due(7_259, None, None), "it never had one");
+        assert!(due(7_259, Some(7_140), Some(7_190)));
+        assert!(!due(7_259, Some(7_200), Some(7_230)));
+        assert!(!due(7_259, Some(7_200), None), "taken before a restart");
+        assert!(
+            !due(7_259, None, Some(7_230)),
+            "a failed one is not repeated"
+        );
+    }
+
+    #[test]
+    fn a_clock_that_went_back_is_told_once_an_interval() {
+        assert!(due(7_259, Some(10_800), Some(10_830)), "an hour back");
+        assert!(
+            !due(7_259, Some(10_800), Some(7_230)),
+            "told in this interval"
+        );
+        assert!(
+            due(7_319, Some(10_800), Some(7_230)),
+            "told again in the next"
+        );
+    }
 }
