@@ -503,6 +503,48 @@ pub const NODE_KEYS: &[KeySpec] = &[
         "60",
         "Time that requests under way have to end when the node is asked to stop, in seconds.",
     ),
+    key(
+        "watch.forecast_job_s",
+        whole(1, 3_600),
+        Some("120"),
+        "30",
+        "Time after which a forecast job counts as hung and loses its thread to a new one, in seconds.",
+    ),
+    key(
+        "watch.plan_job_s",
+        whole(1, 3_600),
+        Some("120"),
+        "30",
+        "Time after which a plan job counts as hung and loses its thread to a new one, in seconds.",
+    ),
+    key(
+        "watch.shared_message_s",
+        whole(1, 36_000),
+        Some("600"),
+        "120",
+        "Time after which a message of forecaster, optimizer or provisioner counts as hung and the actor is restarted, in seconds; a message may wait for several jobs.",
+    ),
+    key(
+        "watch.twin_message_s",
+        whole(1, 3_600),
+        Some("60"),
+        "10",
+        "Time after which a message of a twin counts as hung and the twin is restarted, in seconds.",
+    ),
+    key(
+        "watch.abandoned_threads_max",
+        whole(1, 1_024),
+        Some("3"),
+        "2",
+        "Threads lost to hung jobs at which the node ends: each keeps its core and its memory.",
+    ),
+    key(
+        "watch.farewell_s",
+        whole(0, 600),
+        Some("2"),
+        "10",
+        "Time for which a node that cannot go on still answers, with 503 and the reason at `/v1/ready`, before it ends, in seconds.",
+    ),
 ];
 
 /// Finds a key of a table by its path pattern.

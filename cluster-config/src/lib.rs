@@ -25,7 +25,7 @@ mod tests;
 pub use check::{TARGET_UTILISATION, check_customer, planned_capacity};
 pub use document::{policy_table, stack_table};
 pub use load::{FILE_BYTES_MAX, load_node, load_policies, load_stacks};
-pub use node::NodeSettings;
+pub use node::{NodeSettings, WatchSettings};
 pub use policy::PolicyFile;
 pub use reference::reference_markdown;
 pub use stack::{ASSUMED_USD_PER_VCPU_HOUR, StackFile, assumed_prices};

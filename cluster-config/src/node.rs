@@ -2,7 +2,7 @@
 
 use crate::keys::NODE_KEYS;
 use crate::load::parse_toml;
-use crate::read::Section;
+use crate::read::{Section, subtable};
 use crate::shape;
 use crate::violation::{ConfigError, Violation, Violations};
 use std::net::SocketAddr;
@@ -43,6 +43,25 @@ pub struct NodeSettings {
     pub turns_at_once: usize,
     /// Time that requests under way have to end when the node stops.
     pub drain: Seconds,
+    /// When work counts as hung, and how much of it the node survives.
+    pub watch: WatchSettings,
+}
+
+/// When work counts as hung, in system time, and how much of it a node survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WatchSettings {
+    /// A forecast job.
+    pub forecast_job: Seconds,
+    /// A plan job.
+    pub plan_job: Seconds,
+    /// One message of a shared actor, which may wait for several jobs.
+    pub shared_message: Seconds,
+    /// One message of a twin, which waits for nothing.
+    pub twin_message: Seconds,
+    /// Threads lost to hung jobs at which the node ends.
+    pub abandoned_threads_max: u32,
+    /// Time for which a node that cannot go on still says so before it ends.
+    pub farewell: Seconds,
 }
 
 impl Default for NodeSettings {
@@ -104,6 +123,7 @@ fn build(table: Option<&Table>, violations: &mut Violations) -> Option<NodeSetti
             ));
         })
         .ok();
+    let watch = watch(&node, violations);
     let count = |key| usize::try_from(node.whole(key)).unwrap_or(usize::MAX);
     Some(NodeSettings {
         name: name?,
@@ -121,5 +141,40 @@ fn build(table: Option<&Table>, violations: &mut Violations) -> Option<NodeSetti
         unconfigured_max: count("unconfigured_max"),
         turns_at_once: count("turns_at_once"),
         drain: Seconds(node.whole_u32("drain_s")),
+        watch,
     })
+}
+
+fn watch(node: &Section<'_>, violations: &mut Violations) -> WatchSettings {
+    let watch = Section {
+        table: node.table.and_then(|table| subtable(table, "watch")),
+        pattern: "watch",
+        specs: NODE_KEYS,
+    };
+    let seconds = |key| Seconds(watch.whole_u32(key));
+    let settings = WatchSettings {
+        forecast_job: seconds("forecast_job_s"),
+        plan_job: seconds("plan_job_s"),
+        shared_message: seconds("shared_message_s"),
+        twin_message: seconds("twin_message_s"),
+        abandoned_threads_max: watch.whole_u32("abandoned_threads_max"),
+        farewell: seconds("farewell_s"),
+    };
+    let longest_job = settings.forecast_job.max(settings.plan_job);
+    if settings.shared_message <= longest_job {
+        // Otherwise the actor would be restarted before its job could count as hung.
+        violations.push(Violation::new(
+            "node.watch.shared_message_s",
+            settings.shared_message.0.to_string(),
+            format!(
+                "is not longer than the longest job limit of {} s",
+                longest_job.0
+            ),
+            format!(
+                "for example: shared_message_s = {}",
+                longest_job.0.saturating_mul(5)
+            ),
+        ));
+    }
+    settings
 }

@@ -359,6 +359,24 @@ fn node_settings_have_defaults_and_are_checked() {
 }
 
 #[test]
+fn limits_for_hung_work_have_defaults_and_must_fit_together() {
+    let watch = |text: &str| NodeSettings::parse(text, "n.toml").map(|settings| settings.watch);
+    let defaults = watch("").expect("empty is valid");
+    assert_eq!(defaults.forecast_job, Seconds(120));
+    assert_eq!(defaults.abandoned_threads_max, 3);
+    let short = "[node.watch]\nforecast_job_s = 2\nplan_job_s = 3\nshared_message_s = 4";
+    let short = watch(short).expect("they fit");
+    assert_eq!(short.plan_job, Seconds(3));
+    assert_eq!(short.shared_message, Seconds(4));
+    assert_eq!(short.twin_message, defaults.twin_message);
+    let error = watch("[node.watch]\nshared_message_s = 120\nfarewel_s = 1").expect_err("broken");
+    assert_eq!(
+        keys_of(&error),
+        ["node.watch.farewel_s", "node.watch.shared_message_s"]
+    );
+}
+
+#[test]
 fn the_reference_page_is_up_to_date() {
     let page = include_str!("../../docs/reference/config.md");
     assert!(
