@@ -12,6 +12,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use twinscale_cluster_config::WatchSettings;
 use twinscale_forecast_model::RecurrentNetwork;
 use twinscale_forecast_model::shipped::{SHIPPED_CARD, SHIPPED_WEIGHTS, load};
 use twinscale_forecaster::actor::{
@@ -24,7 +25,7 @@ use twinscale_log::{CommandLog, FileLog, LogOptions};
 use twinscale_optimizer::actor::{
     JOB_LIMIT as PLAN_LIMIT, Optimizer, OptimizerArguments, OptimizerRequest, WorkerPolicy,
 };
-use twinscale_protocol::{CustomerId, DomainTime, Generation, WireError, WireErrorCode};
+use twinscale_protocol::{CustomerId, DomainTime, Generation, Seconds, WireError, WireErrorCode};
 use twinscale_provisioner::memory::SharedMemory;
 use twinscale_provisioner::{
     ProviderDriver, Provisioner, ProvisionerArguments, ProvisionerRequest, RetryPolicy,
@@ -164,6 +165,19 @@ impl Default for WatchLimits {
             shared_message: RestartPolicy::default().message_limit,
             twin_message: Duration::from_mins(1),
             abandoned_threads_max: ABANDONED_THREADS_MAX,
+        }
+    }
+}
+
+impl From<&WatchSettings> for WatchLimits {
+    fn from(settings: &WatchSettings) -> Self {
+        let limit = |seconds: Seconds| Duration::from_secs(u64::from(seconds.0));
+        Self {
+            forecast_job: limit(settings.forecast_job),
+            plan_job: limit(settings.plan_job),
+            shared_message: limit(settings.shared_message),
+            twin_message: limit(settings.twin_message),
+            abandoned_threads_max: settings.abandoned_threads_max,
         }
     }
 }
@@ -470,5 +484,21 @@ impl SharedStart<'_> {
                 scope: FailureScope::Node,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use twinscale_cluster_config::NodeSettings;
+
+    #[test]
+    fn a_node_without_settings_is_watched_like_a_replay() {
+        let settings = NodeSettings::default();
+        assert_eq!(
+            WatchLimits::from(&settings.watch),
+            WatchLimits::default(),
+            "the defaults of the settings are those of the actors"
+        );
     }
 }

@@ -35,9 +35,13 @@ impl Drop for Daemon {
 }
 
 fn spawn(folder: &Path, settings: Option<&str>) -> Child {
+    spawn_with(folder, settings, &[])
+}
+
+fn spawn_with(folder: &Path, settings: Option<&str>, more: &[&str]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_twinscale"));
     command.args(["run", "--listen", "127.0.0.1:0", "--data-dir"]);
-    command.arg(folder.join("data"));
+    command.arg(folder.join("data")).args(more);
     if let Some(settings) = settings {
         let path = folder.join("node.toml");
         std::fs::write(&path, settings).expect("the folder takes a file");
@@ -55,9 +59,13 @@ fn spawn(folder: &Path, settings: Option<&str>) -> Child {
 }
 
 fn start(folder: &TempDir, settings: Option<&str>) -> Daemon {
+    start_with(folder, settings, &[])
+}
+
+fn start_with(folder: &TempDir, settings: Option<&str>, more: &[&str]) -> Daemon {
     let file = folder.path().join("data/listen.addr");
     drop(std::fs::remove_file(&file));
-    let mut child = spawn(folder.path(), settings);
+    let mut child = spawn_with(folder.path(), settings, more);
     let address = wait_for("an address", || {
         if let Ok(Some(status)) = child.try_wait() {
             let log = std::fs::read_to_string(folder.path().join("log.txt"));
@@ -431,4 +439,90 @@ fn sigterm_under_load_loses_nothing() {
 #[test]
 fn sigkill_under_load_loses_nothing() {
     nothing_is_lost_over("-KILL", false);
+}
+
+/// Short limits, so that what hangs is noticed within seconds.
+const SHORT_LIMITS: &str = "[node.watch]\nforecast_job_s = 1\nplan_job_s = 1\nshared_message_s = 2\n\
+                            abandoned_threads_max = 1\nfarewell_s = 60\n";
+
+fn actor_id(daemon: &Daemon, place: usize) -> serde_json::Value {
+    daemon.get("/v1/node")["actors"][place]["id"].clone()
+}
+
+/// The address of the daemon's fault port as a daemon of its own, to send to.
+fn strike(folder: &TempDir, body: &str) -> (u16, String) {
+    let file = folder.path().join("data/fault.addr");
+    let address = std::fs::read_to_string(file).expect("there is a fault port");
+    let mut stream = TcpStream::connect(address.trim()).expect("it listens");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a limit");
+    let head = format!(
+        "POST /chaos/v1/strike HTTP/1.1\r\nhost: node\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let sent = stream.write_all(format!("{head}{body}").as_bytes());
+    sent.expect("it takes the request");
+    answer(stream)
+}
+
+#[test]
+fn actors_are_struck_only_through_a_port_that_was_asked_for() {
+    let folder = TempDir::new().expect("a folder");
+    let daemon = start(&folder, None);
+    assert!(!folder.path().join("data/fault.addr").exists());
+    let (status, _) = daemon.send("POST", "/chaos/v1/strike", "", b"{}");
+    assert_eq!(status, 404, "the API strikes nobody");
+    drop(daemon);
+    let mut refused = spawn_with(folder.path(), None, &["--fault-port", "0.0.0.0:0"]);
+    let status = wait_for("the refusal", || refused.try_wait().expect("a child"));
+    assert_eq!(status.code(), Some(3));
+    let daemon = start_with(&folder, None, &["--fault-port", "127.0.0.1:0"]);
+    let log = std::fs::read_to_string(folder.path().join("log.txt")).expect("a log");
+    assert!(log.contains("give a loopback address"), "{log}");
+    assert!(log.contains("WARNING: the fault port is open"), "{log}");
+    for (body, expected) in [
+        ("{}", 400),
+        (r#"{"victim":"twin","blow":"panic"}"#, 400),
+        (
+            r#"{"victim":"twin","blow":"hang-job","customer":"nobody"}"#,
+            404,
+        ),
+    ] {
+        let (status, text) = strike(&folder, body);
+        assert_eq!(status, expected, "{body}: {text}");
+    }
+    let before = actor_id(&daemon, 0);
+    let (status, text) = strike(&folder, r#"{"victim":"forecaster","blow":"panic"}"#);
+    assert_eq!(status, 200, "{text}");
+    wait_for("another incarnation", || {
+        let id = actor_id(&daemon, 0);
+        (!id.is_null() && id != before).then_some(())
+    });
+}
+
+#[test]
+fn a_node_that_cannot_go_on_says_so_refuses_samples_and_ends() {
+    let folder = TempDir::new().expect("a folder");
+    let mut daemon = start_with(
+        &folder,
+        Some(SHORT_LIMITS),
+        &["--fault-port", "127.0.0.1:0"],
+    );
+    let first = line("acme", "web", now(), 1);
+    assert_eq!(daemon.post(&first)["accepted"], 1);
+    let (status, text) = strike(&folder, r#"{"victim":"optimizer","blow":"hang-job"}"#);
+    assert_eq!(status, 200, "{text}");
+    let told = wait_for("an unready node", || {
+        let (status, text) = daemon.send("GET", "/v1/ready", "", b"");
+        (status == 503).then_some(text)
+    });
+    assert!(told.contains("threads-exhausted"), "{told}");
+    let (status, text) = daemon.send("POST", "/v1/telemetry", "", first.as_bytes());
+    assert_eq!(status, 503, "{text}");
+    // It says why for a minute; who is asked to end meanwhile ends, and says the same.
+    daemon.signal("-TERM");
+    assert_eq!(daemon.ended().code(), Some(4));
+    let log = std::fs::read_to_string(folder.path().join("log.txt")).expect("a log");
+    assert!(log.contains("1 of at most 1 compute threads hang"), "{log}");
+    let daemon = start(&folder, None);
+    assert_eq!(daemon.post(&first)["duplicates"], 1, "nothing is lost");
 }

@@ -18,6 +18,9 @@ use twinscale_cluster_config::{NodeSettings, load_node};
 pub(super) struct RunArguments {
     #[command(flatten)]
     settings: SettingsArguments,
+    /// For chaos tests alone: lets whoever reaches this loopback address fell actors.
+    #[arg(long, value_name = "ADDRESS", hide = true)]
+    fault_port: Option<SocketAddr>,
 }
 
 /// Where the settings of a node come from.
@@ -51,6 +54,7 @@ pub(super) fn run(arguments: &RunArguments, quiet: bool) -> anyhow::Result<()> {
         settings: arguments.settings.read()?,
         weights: ForecastWeights::load(arguments.settings.weights())?,
         wall: Arc::new(SystemWallClock),
+        fault_port: arguments.fault_port,
     };
     let directory = options.settings.data_dir.display().to_string();
     let runtime = super::runtime(WORKERS)?;
@@ -103,6 +107,7 @@ pub(super) fn run(arguments: &RunArguments, quiet: bool) -> anyhow::Result<()> {
 fn say_started(started: &Started, directory: &str) {
     let Started {
         address,
+        fault_port,
         host,
         twins,
     } = started;
@@ -111,6 +116,12 @@ fn say_started(started: &Started, directory: &str) {
         "twinscale listens on http://{address} (data in {directory}; {found} customers, {twins} of them \
          configured)"
     ));
+    if let Some(address) = fault_port {
+        console::say(&format!(
+            "WARNING: the fault port is open: whoever reaches http://{address} can fell every actor of this \
+             node; it is for chaos tests alone, start the node without --fault-port to serve customers"
+        ));
+    }
 }
 
 fn ended_at_once() -> ExpectedError {

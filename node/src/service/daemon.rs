@@ -1,10 +1,12 @@
 //! Starts and ends the daemon: what is opened first is closed last.
 //!
+//! A node that cannot go on says so for a while, at `/v1/ready`, and takes nothing more; then it ends.
 //! Order of the end: no new connection or sample, requests under way end within a deadline, drivers and
 //! twins end, shared actors end, the writer commits what waits, log and store close. A process that is
 //! killed instead loses nothing that was acknowledged: the next start recovers from the log.
 
 use super::api::router;
+use super::fault_port::{FaultPort, serve_faults};
 use super::keeper::Keeper;
 use super::limits::RECOUNT_PERIOD;
 use super::server::serve;
@@ -28,6 +30,9 @@ use twinscale_twin::{HostOpenReport, HostStatus};
 /// File in the data directory that holds the address while the daemon runs.
 pub const ADDRESS_FILE: &str = "listen.addr";
 
+/// File in the data directory that holds the address of the fault port, where one was asked for.
+pub const FAULT_ADDRESS_FILE: &str = "fault.addr";
+
 /// How a daemon is set up.
 #[derive(Clone, Debug)]
 pub struct DaemonOptions {
@@ -37,6 +42,8 @@ pub struct DaemonOptions {
     pub weights: ForecastWeights,
     /// The time.
     pub wall: Arc<dyn WallClock>,
+    /// Where chaos tests may strike actors; nowhere on a node that serves.
+    pub fault_port: Option<SocketAddr>,
 }
 
 /// What a daemon found when it started.
@@ -44,6 +51,8 @@ pub struct DaemonOptions {
 pub struct Started {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where it lets its actors be struck.
+    pub fault_port: Option<SocketAddr>,
     /// What opening log and store found.
     pub host: HostOpenReport,
     /// Twins that are driven.
@@ -72,6 +81,7 @@ pub async fn run(
         settings,
         weights,
         wall,
+        fault_port,
     } = options;
     let options = node_options(&settings, weights, Instruments::on()?);
     let (node, host) = Node::start_recorded(options).await?;
@@ -81,28 +91,49 @@ pub async fn run(
     let address = listener
         .local_addr()
         .map_err(|error| cannot_listen(settings.listen, error))?;
+    let fault_port = match fault_port {
+        Some(address) => Some(FaultPort::open(address).await?),
+        None => None,
+    };
     let twins = keeper.start_all().await?;
-    let address_file = AddressFile::write(&settings.data_dir, address)?;
+    let address_files = AddressFile::write_all(
+        &settings.data_dir,
+        &[
+            (
+                FAULT_ADDRESS_FILE,
+                fault_port.as_ref().map(FaultPort::address),
+            ),
+            (ADDRESS_FILE, Some(address)),
+        ],
+    )?;
     let (connections_max, drain) = (settings.connections_max, settings.drain);
+    let farewell = Duration::from_secs(u64::from(settings.watch.farewell.0));
     let service = Arc::new(Service::new(node, keeper, wall, settings, address));
     started(&Started {
         address,
+        fault_port: fault_port.as_ref().map(FaultPort::address),
         host,
         twins,
     });
     let mut failure = None;
     let stop = async {
+        tokio::pin!(stop);
         tokio::select! {
-            () = stop => {}
+            () = &mut stop => {}
             reason = failed(&service) => failure = Some(reason),
             never = recount(&service) => match never {},
+            never = serve_faults(fault_port, &service) => match never {},
         }
         service.stop_taking();
+        if failure.is_some() {
+            // Who watches it must be able to read why before it is gone.
+            drop(tokio::time::timeout(farewell, stop).await);
+        }
     };
     let drain = Duration::from_secs(u64::from(drain.0));
     let router = router(Arc::clone(&service));
     let cut_off = serve(listener, router, connections_max, drain, stop).await;
-    drop(address_file);
+    drop(address_files);
     end(service).await;
     Ok(Ended { cut_off, failure })
 }
@@ -158,7 +189,7 @@ fn node_options(
         optimizer_threads: NonZeroUsize::new(threads).unwrap_or_else(cores),
         weights,
         cloud: SimCloudConfig::with_seed(settings.seed),
-        watch: WatchLimits::default(),
+        watch: WatchLimits::from(&settings.watch),
         instruments,
     }
 }
@@ -177,15 +208,28 @@ fn cannot_listen(address: SocketAddr, error: std::io::Error) -> ExpectedError {
     }
 }
 
-/// The file with the address, there while the daemon takes requests.
+/// A file with an address, there while the daemon takes requests.
 #[derive(Debug)]
 struct AddressFile(PathBuf);
 
 impl AddressFile {
-    fn write(directory: &Path, address: SocketAddr) -> Result<Self, ExpectedError> {
-        let path = directory.join(ADDRESS_FILE);
+    /// Writes the addresses that there are, in order.
+    fn write_all(
+        directory: &Path,
+        addresses: &[(&str, Option<SocketAddr>)],
+    ) -> Result<Vec<Self>, ExpectedError> {
+        let there = addresses
+            .iter()
+            .filter_map(|(name, address)| Some((name, (*address)?)));
+        there
+            .map(|(name, address)| Self::write(directory, name, address))
+            .collect()
+    }
+
+    fn write(directory: &Path, name: &str, address: SocketAddr) -> Result<Self, ExpectedError> {
+        let path = directory.join(name);
         // In one step, so that a reader never sees half an address.
-        let partial = directory.join("listen.addr.new");
+        let partial = directory.join(format!("{name}.new"));
         std::fs::write(&partial, format!("{address}\n"))
             .and_then(|()| std::fs::rename(&partial, &path))
             .map_err(|source| ExpectedError::file("write", &path, source))?;

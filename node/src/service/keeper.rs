@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 use twinscale_protocol::twin::TickRequest;
 use twinscale_protocol::{CustomerId, DomainTime, Seconds};
-use twinscale_supervision::ChildState;
+use twinscale_supervision::{ChildState, Supervised};
 use twinscale_twin::{TurnSummary, TwinMessage, TwinState, cycle};
 
 /// Starts and drives the twins of a node.
@@ -220,6 +220,11 @@ impl KeptTwin {
     /// What its newest turn came to.
     pub fn last_turn(&self) -> Option<LastTurn> {
         lock(&self.last_turn).clone()
+    }
+
+    /// Its actor.
+    pub fn actor(&self) -> &Supervised<TwinMessage> {
+        &self.twin.actor
     }
 
     /// How its actor is, and how often it was restarted.

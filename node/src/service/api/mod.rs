@@ -25,7 +25,7 @@ pub use lines::{Line, LineSplitter};
 pub(crate) use node::readiness;
 pub use node::{
     ActorView, CustomerCounts, HealthReply, IngestCounts, NodeReply, NotReady, ReadyReply,
-    TurnCounts, TwinActorCounts, WriterCounts,
+    ThreadsView, TurnCounts, TwinActorCounts, WriterCounts,
 };
 pub use refusal::{RefusalCode, Refusals, RefusedLine};
 pub use router::{openapi_json, router};

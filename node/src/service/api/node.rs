@@ -69,6 +69,8 @@ pub struct NodeReply {
     pub turns: TurnCounts,
     /// The actors that all twins share.
     pub actors: Vec<ActorView>,
+    /// The compute threads of these actors, by kind.
+    pub threads: Vec<ThreadsView>,
     /// The twins' actors.
     pub twins: TwinActorCounts,
 }
@@ -153,6 +155,8 @@ pub struct ActorView {
     pub name: String,
     /// `running`, `restarting` or `given-up`.
     pub state: String,
+    /// Names the incarnation that runs; after a restart it is another one.
+    pub id: Option<String>,
     /// Why it is not running.
     pub reason: Option<String>,
     /// Restarts since the start.
@@ -161,6 +165,19 @@ pub struct ActorView {
     pub mailbox: u64,
     /// Most of these.
     pub mailbox_max: u64,
+}
+
+/// Compute threads of one kind, since the start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ThreadsView {
+    /// Whose they are.
+    pub name: String,
+    /// Jobs that came to their end.
+    pub done: u64,
+    /// Jobs that panicked and cost their thread.
+    pub panicked: u64,
+    /// Jobs that outlasted their limit and cost their thread.
+    pub hung: u64,
 }
 
 /// Says that the process answers.
@@ -305,6 +322,7 @@ fn view(service: &Service) -> NodeReply {
             running_max: settings.turns_at_once as u64,
         },
         actors: actors(service),
+        threads: threads(service),
         twins: TwinActorCounts {
             running: running as u64,
             restarting: restarting as u64,
@@ -323,6 +341,24 @@ fn actors(service: &Service) -> Vec<ActorView> {
     ]
 }
 
+fn threads(service: &Service) -> Vec<ThreadsView> {
+    let kinds = service.node().health().threads().into_iter();
+    kinds
+        .map(|(name, counts)| ThreadsView {
+            name: name.to_owned(),
+            done: counts.done,
+            panicked: counts.panicked,
+            hung: counts.hung,
+        })
+        .collect()
+}
+
+/// Names the incarnation of an actor that runs.
+pub(crate) fn running_id<M: Send + 'static>(supervised: &Supervised<M>) -> Option<String> {
+    let mailbox = supervised.address().current();
+    mailbox.map(|mailbox| mailbox.actor_id().to_string())
+}
+
 fn actor<M: Send + 'static>(supervised: &Supervised<M>) -> ActorView {
     let report = supervised.report().borrow().clone();
     let (state, reason) = match report.state {
@@ -334,6 +370,7 @@ fn actor<M: Send + 'static>(supervised: &Supervised<M>) -> ActorView {
     ActorView {
         name: supervised.address().name().to_owned(),
         state: state.to_owned(),
+        id: running_id(supervised),
         reason,
         restarts: report.restarts,
         mailbox: mailbox.map_or(0, |mailbox| mailbox.depth()) as u64,

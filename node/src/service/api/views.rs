@@ -1,5 +1,6 @@
 //! What twins know, as the API shows it: seconds since 1970, US dollars, units of the metric.
 
+use super::node::running_id;
 use crate::service::keeper::{KeptTwin, LastTurn};
 use serde::{Deserialize, Serialize};
 use twinscale_protocol::optimizer::{Plan, PlanCost};
@@ -71,6 +72,8 @@ pub struct TwinReply {
     pub last_turn: Option<TurnView>,
     /// Restarts of its actor since the node started.
     pub restarts: u64,
+    /// Names the incarnation of its actor that runs; after a restart it is another one.
+    pub actor_id: Option<String>,
     /// Counts since it exists.
     pub counters: CountersView,
 }
@@ -317,6 +320,7 @@ pub(crate) fn twin_reply(state: &TwinState, kept: Option<&KeptTwin>) -> TwinRepl
         open_intents: state.open_intents().count() as u64,
         last_turn: kept.and_then(KeptTwin::last_turn).map(turn_view),
         restarts: kept.map_or(0, |kept| kept.child().1),
+        actor_id: kept.and_then(|kept| running_id(kept.actor())),
         counters: counters_view(state.counters()),
     }
 }
