@@ -7,7 +7,8 @@
 //! The scenario `actors` fells actors of a node that replays sample customers, and compares what came
 //! of it with the undisturbed replay.
 //!
-//! The scenario `service` does the same to a whole daemon under load, with faults of its disk besides.
+//! The scenario `service` does the same to a whole daemon under load, with faults of its disk and of its
+//! actors besides.
 //!
 //! A scenario is a function of its seed up to the timing of the machine: the seed picks after how
 //! many acknowledgements and how much later each blow falls.
@@ -38,7 +39,10 @@ pub use kill9::run_kill9;
 pub use power_cut::run_power_cut;
 pub use replayed::{ReplayCase, ReplayOutcome, short_samples};
 pub use rounds::ScenarioOptions;
-pub use service::{ServiceFault, ServiceOptions, ServiceVerdict, run_service};
+pub use service::{
+    ActorsUnderLoad, ServiceFault, ServiceOptions, ServiceVerdict, StrikeOptions, StruckKind,
+    TurnTally, run_service,
+};
 pub use strike::{Blow, Decision, Felt, Strike, Victim};
 pub use verdict::Verdict;
 pub use worker::run_worker;

@@ -7,9 +7,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use twinscale::service::fault_port::{StrikeBlow, StrikeVictim};
 use twinscale_chaos::{
-    ActorKind, ActorsOptions, ChaosError, ScenarioOptions, ServiceFault, ServiceOptions, Verdict,
-    WorkloadKind, run_actors, run_kill9, run_power_cut, run_service, run_worker, workload,
+    ActorKind, ActorsOptions, ChaosError, ScenarioOptions, ServiceFault, ServiceOptions,
+    StrikeOptions, Verdict, WorkloadKind, run_actors, run_kill9, run_power_cut, run_service,
+    run_worker, workload,
 };
 
 /// A promise was broken.
@@ -41,7 +43,7 @@ enum ChaosCommand {
     PowerCut(ScenarioArguments),
     /// Panic or kill each kind of actor in the middle of a replay.
     Actors(ActorsArguments),
-    /// Break the daemon or its disk while clients send samples (all but kill9 need root).
+    /// Break the daemon, its actors or its disk while clients send samples (faults of the disk need root).
     Service(ServiceArguments),
     /// The command line of `twinscale`, for the processes that scenarios start.
     #[command(hide = true, disable_help_flag = true)]
@@ -94,9 +96,22 @@ struct ServiceArguments {
     /// Customers of the load.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     customers: u32,
-    /// Samples a second of the load.
-    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    rate: u32,
+    /// Samples a second of the load (default 400; with `actors` one a second of each series).
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rate: Option<u32>,
+    /// With `actors`: strike only this kind; may be given again.
+    #[arg(long, value_enum, value_name = "KIND")]
+    only: Vec<StrikeVictim>,
+    /// With `actors`: strike only in this way.
+    #[arg(long, value_enum)]
+    blow: Option<StrikeBlow>,
+    /// With `actors`: length of the twins' steps, in seconds.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..=300))]
+    interval: u32,
+    /// With `actors`: seconds after which a job and a twin's message count as hung; a message of a shared
+    /// actor has twice as long and one second.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=60))]
+    limit: u32,
 }
 
 #[derive(Debug, Args)]
@@ -157,6 +172,12 @@ fn run_service_scenario(arguments: &ServiceArguments) -> Result<ExitCode, ChaosE
         seed: arguments.seed,
         customers: arguments.customers,
         rate: arguments.rate,
+        strikes: StrikeOptions {
+            only: arguments.only.clone(),
+            blow: arguments.blow,
+            interval_s: arguments.interval,
+            limit_s: arguments.limit,
+        },
         program: this_program()?,
     })?;
     print_verdict(&verdict, verdict.passed)

@@ -10,12 +10,17 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 use twinscale::load::client::{ApiClient, Target};
 use twinscale::service::api::ReadyReply;
+use twinscale::service::fault_port::{StrikeBlow, StrikeRequest, StrikeVictim};
 
 use super::daemon::{Daemon, DaemonCommand, LOOK_PAUSE, PATIENCE};
 use super::data_disk::DataDisk;
-use super::load::{Load, audit, get_status, miscounted};
+use super::load::{Load, LoadPace, audit, get_status, miscounted};
+use super::strikes::{self, Strikes};
 use super::verdict::ServiceVerdict;
-use super::{ServiceFault, ServiceOptions};
+use super::{
+    BATCH, BATCH_WATCHED, GROWTH_BYTES_MAX, INTERVAL_S, LINGER_US_MAX, RATE, ServiceFault,
+    ServiceOptions,
+};
 use crate::error::ChaosError;
 
 /// One start in so many is struck again before it is done.
@@ -27,6 +32,9 @@ const EARLY_US_MAX: u64 = 1_500_000;
 /// Room that a nearly full disk keeps: less than the daemon's reserve.
 const NEARLY_FULL_BYTES: u64 = 16 << 20;
 
+/// The exit code of a daemon that cannot go on.
+const EXIT_ENVIRONMENT: i32 = 4;
+
 /// Everything of one scenario. Fields are dropped in order: processes before their disk.
 pub(super) struct Scene {
     load: Load,
@@ -35,6 +43,7 @@ pub(super) struct Scene {
     client: ApiClient,
     disk: DataDisk,
     fault: ServiceFault,
+    strikes: Option<Strikes>,
     pub(super) verdict: ServiceVerdict,
     _scratch: TempDir,
 }
@@ -49,13 +58,20 @@ impl Scene {
             data_dir: disk.data_dir(),
             log_file: scratch.path().join("node.log"),
             seed: options.seed,
+            more: strikes::daemon_arguments(options, scratch.path())?,
         };
         let client = ApiClient::new(Target::DataDir(disk.data_dir()));
         let mut daemon = Daemon::start(&command)?;
         daemon.wait_for(&client, "/v1/ready", &[200]).await?;
-        let load = Load::start(options, &disk.data_dir(), scratch.path())?;
+        let pace = pace(options)?;
+        let load = Load::start(options, pace, &disk.data_dir(), scratch.path())?;
+        let strikes = match options.fault {
+            ServiceFault::Actors => Some(Strikes::begin(options, &client, load.list()).await?),
+            _ => None,
+        };
         Ok(Self {
             load,
+            strikes,
             daemon,
             command,
             client,
@@ -83,6 +99,8 @@ impl Scene {
             ServiceFault::PowerCut => self.cut_power()?,
             ServiceFault::DiskFull => self.fill_disk(random).await?,
             ServiceFault::FsyncError => self.fail_sync().await?,
+            ServiceFault::HungThreads => self.exhaust_threads(random).await?,
+            ServiceFault::Actors => return self.strike_actor(random).await,
         }
         if random.random_ratio(1, EARLY_BLOW_ONE_IN) {
             let early = Duration::from_micros(random.random_range(0..=EARLY_US_MAX));
@@ -101,6 +119,56 @@ impl Scene {
             .await?;
         self.verdict.recoveries.push(took);
         Ok(())
+    }
+
+    /// Fells an actor; the daemon goes on.
+    async fn strike_actor(&mut self, random: &mut ChaCha8Rng) -> Result<(), ChaosError> {
+        match &mut self.strikes {
+            Some(strikes) => strikes.strike(&mut self.daemon, random).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Jobs hang until the daemon may lose no more threads: it says so, and ends with the exit code for it.
+    async fn exhaust_threads(&mut self, random: &mut ChaCha8Rng) -> Result<(), ChaosError> {
+        for _ in 0..strikes::ABANDONED_MAX {
+            let victim = if random.random() {
+                StrikeVictim::Forecaster
+            } else {
+                StrikeVictim::Optimizer
+            };
+            let strike = StrikeRequest {
+                victim,
+                customer: None,
+                blow: StrikeBlow::HangJob,
+                hang_s: None,
+            };
+            strikes::deal(&self.command.data_dir, &strike).await?;
+        }
+        self.daemon
+            .wait_for(&self.client, "/v1/ready", &[503])
+            .await?;
+        let codes = self.reasons().await;
+        if !codes.iter().any(|code| code == "threads-exhausted") {
+            let text = format!("is not ready for {codes:?} and not for its hung threads");
+            return Err(self.daemon.failure(&text));
+        }
+        let status = self.daemon.wait_for_end().await?;
+        if status.code() != Some(EXIT_ENVIRONMENT) {
+            let text = format!("lost its threads and ended with {status}");
+            return Err(self.daemon.failure(&text));
+        }
+        self.verdict.ended_by_itself += 1;
+        Ok(())
+    }
+
+    /// How much the list grows before a blow at most, and how much later the blow falls, in microseconds.
+    pub(super) fn moment_max(&self) -> (u64, u64) {
+        match &self.strikes {
+            // The time counts and not the samples: blows fall into every part of a step and of a turn.
+            Some(strikes) => (1, strikes.step_us()),
+            None => (GROWTH_BYTES_MAX, LINGER_US_MAX),
+        }
     }
 
     fn cut_power(&mut self) -> Result<(), ChaosError> {
@@ -211,6 +279,9 @@ impl Scene {
 
     /// Ends the load, looks at everything once more, and stops the daemon in order.
     pub(super) async fn end(&mut self) -> Result<(), ChaosError> {
+        if let Some(strikes) = self.strikes.take() {
+            self.verdict.actors = Some(strikes.conclude());
+        }
         self.load.kill();
         self.audit().await?;
         let wrong = miscounted(&self.client, self.load.list()).await?;
@@ -235,4 +306,22 @@ impl Scene {
         self.daemon.kill();
         self.verdict.conclude()
     }
+}
+
+fn pace(options: &ServiceOptions) -> Result<LoadPace, ChaosError> {
+    Ok(match options.fault {
+        ServiceFault::Actors => LoadPace {
+            rate: match options.rate {
+                Some(rate) => rate,
+                None => strikes::series_count(options.customers)?,
+            },
+            batch: BATCH_WATCHED,
+            interval_s: options.strikes.interval_s,
+        },
+        _ => LoadPace {
+            rate: options.rate.unwrap_or(RATE),
+            batch: BATCH,
+            interval_s: INTERVAL_S,
+        },
+    })
 }

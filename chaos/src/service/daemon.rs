@@ -1,5 +1,6 @@
 //! The daemon as a child process.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -31,6 +32,8 @@ pub(super) struct DaemonCommand {
     /// On another disk than its data.
     pub(super) log_file: PathBuf,
     pub(super) seed: u64,
+    /// Further arguments.
+    pub(super) more: Vec<OsString>,
 }
 
 /// A running daemon; it is killed when this is dropped.
@@ -59,6 +62,7 @@ impl Daemon {
             .args(["node", "run", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(&command.data_dir)
             .args(["--seed", &command.seed.to_string()])
+            .args(&command.more)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log_file)

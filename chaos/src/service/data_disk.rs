@@ -47,7 +47,9 @@ impl DataDisk {
     pub(super) fn for_fault(fault: ServiceFault) -> Result<Self, ChaosError> {
         let is_root = rustix::process::geteuid().is_root();
         Ok(match fault {
-            ServiceFault::Kill9 => Self::Plain(scratch()?),
+            ServiceFault::Kill9 | ServiceFault::Actors | ServiceFault::HungThreads => {
+                Self::Plain(scratch()?)
+            }
             _ if !is_root => {
                 return Err(ChaosError::NeedsRoot {
                     scenario: "service",

@@ -19,9 +19,19 @@ use crate::error::ChaosError;
 /// Longer than any scenario: it is killed at the end.
 const DURATION_S: u32 = 86_400;
 
-/// Samples of a request and requests under way: small and many, so that blows fall into all phases.
-const BATCH: &str = "25";
+/// Requests under way: many, so that blows fall into all phases.
 const CONNECTIONS: &str = "8";
+
+/// How a load is shaped.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LoadPace {
+    /// Samples a second.
+    pub(super) rate: u32,
+    /// Samples of a request.
+    pub(super) batch: u32,
+    /// Length of a planning step, in seconds.
+    pub(super) interval_s: u32,
+}
 
 /// A running load; it is killed when this is dropped.
 #[derive(Debug)]
@@ -33,6 +43,7 @@ pub(super) struct Load {
 impl Load {
     pub(super) fn start(
         options: &ServiceOptions,
+        pace: LoadPace,
         data_dir: &Path,
         scratch: &Path,
     ) -> Result<Self, ChaosError> {
@@ -45,9 +56,11 @@ impl Load {
             .arg("--acknowledged")
             .arg(&list)
             .args(["--customers", &options.customers.to_string()])
-            .args(["--rate", &options.rate.to_string()])
+            .args(["--rate", &pace.rate.to_string()])
+            .args(["--interval", &pace.interval_s.to_string()])
             .args(["--duration", &DURATION_S.to_string()])
-            .args(["--batch", BATCH, "--connections", CONNECTIONS])
+            .args(["--batch", &pace.batch.to_string()])
+            .args(["--connections", CONNECTIONS])
             .args(["--seed", &options.seed.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -139,7 +152,7 @@ pub(super) async fn get_status(client: &ApiClient, path: &str) -> Option<u16> {
     answer.ok().map(|answer| answer.status.as_u16())
 }
 
-fn of_product(error: impl std::error::Error) -> ChaosError {
+pub(super) fn of_product(error: impl std::error::Error) -> ChaosError {
     ChaosError::Product {
         reason: error.to_string(),
     }

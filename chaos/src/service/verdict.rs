@@ -7,6 +7,7 @@ use serde::Serialize;
 use twinscale::load::verify::Verified;
 
 use super::ServiceOptions;
+use super::struck::ActorsUnderLoad;
 use crate::error::ChaosError;
 
 /// The version of the JSON form.
@@ -56,6 +57,9 @@ pub struct ServiceVerdict {
     pub miscounted: Vec<String>,
     /// The first samples that are not as they should be.
     pub examples: Vec<String>,
+    /// What befell its actors, where they were struck.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actors: Option<ActorsUnderLoad>,
     /// Why the daemon did not come back, or did not do what it should.
     pub failure: Option<String>,
     /// Nothing was lost, doubled or altered, and the daemon did what it should.
@@ -88,6 +92,7 @@ impl ServiceVerdict {
             resumed_max_ms: 0,
             miscounted: Vec::new(),
             examples: Vec::new(),
+            actors: None,
             failure: None,
             passed: false,
             recoveries: Vec::new(),
@@ -127,6 +132,7 @@ impl ServiceVerdict {
             && self.doubled == 0
             && self.miscounted.is_empty()
             && self.failure.is_none()
+            && self.actors.as_ref().is_none_or(ActorsUnderLoad::is_sound)
     }
 
     pub(super) fn conclude(mut self) -> Self {
@@ -142,7 +148,7 @@ impl ServiceVerdict {
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -177,6 +183,9 @@ impl Display for ServiceVerdict {
             self.ended_by_itself,
             self.turned_read_only
         )?;
+        if let Some(actors) = &self.actors {
+            write!(formatter, "\n{actors}")?;
+        }
         if let Some(reason) = &self.failure {
             write!(formatter, "\n  failed: {reason}")?;
         }

@@ -53,6 +53,11 @@ impl ApiClient {
         Self { target, http }
     }
 
+    /// Where it looks for the node.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
     /// Sends a request and waits for the answer; an answer that is no success is no error here.
     ///
     /// # Errors
