@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use twinscale_forecast_model::RecurrentNetwork;
 use twinscale_forecast_model::shipped::{SHIPPED_WEIGHTS, load_shipped};
-use twinscale_forecast_model::throughput::measure as measure_forecasts;
+use twinscale_forecast_model::throughput::{Throughput, measure as measure_forecasts};
 use twinscale_forecaster::network::{NetworkError, QuantileNetwork};
 use twinscale_log::bench::{BenchOptions, measure as measure_log};
 use twinscale_log::{MonotonicClock, SystemMonotonicClock};
@@ -162,7 +162,11 @@ fn peak_resident_mib() -> anyhow::Result<f64> {
         .ok_or_else(|| anyhow::anyhow!("/proc/self/status has no VmHWM"))
 }
 
-fn forecasts(clock: &dyn MonotonicClock) -> anyhow::Result<[Figure; 2]> {
+/// Measures the forecaster and the network alone, beside the machine's peak; takes about a second.
+///
+/// # Errors
+/// When the network cannot be made, or refuses.
+pub fn network_speed(clock: &dyn MonotonicClock) -> anyhow::Result<Throughput> {
     let (checked, _card) = load_shipped()?;
     drop(checked);
     let make = || match RecurrentNetwork::from_bytes(SHIPPED_WEIGHTS) {
@@ -174,7 +178,11 @@ fn forecasts(clock: &dyn MonotonicClock) -> anyhow::Result<[Figure; 2]> {
         }
         .into()),
     };
-    let measured = measure_forecasts(make, 20, &mut || clock.elapsed())?;
+    Ok(measure_forecasts(make, 20, &mut || clock.elapsed())?)
+}
+
+fn forecasts(clock: &dyn MonotonicClock) -> anyhow::Result<[Figure; 2]> {
+    let measured = network_speed(clock)?;
     Ok([
         Figure {
             name: "twins forecast, request to reply",
@@ -236,7 +244,7 @@ fn log(
         ..BenchOptions::default()
     };
     let measured = measure_log(folder, options, clock)?;
-    let limit_name = "raw write + fdatasync, one after the other";
+    let limit_name = "raw write + fdatasync, in alternating slices";
     let limit = measured.raw_syncs_per_second;
     Ok([
         Figure {
