@@ -12,6 +12,7 @@ pub mod decisions;
 pub mod doctor;
 pub mod elasticity;
 pub mod error;
+pub mod growth;
 pub mod load;
 pub mod micro;
 pub mod observe;

@@ -1,6 +1,7 @@
 //! `twinscale bench`: figures that compare with a rival or a limit.
 
 mod elasticity;
+mod growth;
 
 use crate::assembly::{ForecastWeights, start_forecaster};
 use crate::clients::wire;
@@ -23,8 +24,13 @@ const ASK_LIMIT: Duration = Duration::from_mins(5);
 /// Requests under way at once: well under the forecaster's mailbox.
 const ASKS_AT_ONCE: usize = 64;
 
+/// Where the benchmark beside a database is: a crate of its own, so that the product does not compile one.
+const MORE: &str = "Ingest beside SQLite on the same disk:
+  cargo run --release --manifest-path bench/Cargo.toml -- ingest --help";
+
 /// Measures Twinscale against rivals and limits.
 #[derive(Debug, Subcommand)]
+#[command(after_help = MORE)]
 pub(super) enum BenchArguments {
     /// Forecast every scored series of a data directory at every origin, for the scorer.
     Forecast(ForecastArguments),
@@ -32,6 +38,8 @@ pub(super) enum BenchArguments {
     Elasticity(elasticity::ElasticityArguments),
     /// Measure memory, forecasts, plans and log appends, each beside its limit.
     Micro(MicroArguments),
+    /// Measure what twins cost as they become many: memory, turns, forecasts, plans.
+    Growth(growth::GrowthArguments),
 }
 
 /// Small measurements of this machine.
@@ -70,6 +78,7 @@ pub(super) fn run(arguments: &BenchArguments, quiet: bool) -> anyhow::Result<()>
         BenchArguments::Forecast(arguments) => forecast(arguments, quiet),
         BenchArguments::Elasticity(arguments) => elasticity::run(arguments, quiet),
         BenchArguments::Micro(arguments) => micro(arguments, quiet),
+        BenchArguments::Growth(arguments) => growth::run(arguments, quiet),
     }
 }
 
