@@ -20,7 +20,8 @@ use crate::format::{PAYLOAD_BYTES_MAX, RECORD_HEADER_BYTES};
 use crate::metrics::{BatchCommitted, Counters, LogMetrics, LogObserver, NoObserver};
 use crate::options::LogOptions;
 use crate::recovery::{OpenReport, recover};
-use crate::segment::SegmentTable;
+use crate::refusal::remove_if_there;
+use crate::segment::{SegmentSpan, SegmentTable};
 
 /// Name of the file whose lock is held by the process that has the directory.
 pub const LOCK_NAME: &str = "LOCK";
@@ -40,8 +41,8 @@ struct Shared {
     queued_bytes: AtomicUsize,
     counters: Counters,
     generation: u64,
-    /// Serialises purges.
-    purge: Mutex<()>,
+    /// Serialises purges; holds why there are no more.
+    purge: Mutex<Option<LogError>>,
     /// Given up last, after the writer ended.
     _lock: Box<dyn DiskLock>,
 }
@@ -117,7 +118,7 @@ impl FileLog {
             queued_bytes: AtomicUsize::new(0),
             counters: Counters::default(),
             generation,
-            purge: Mutex::new(()),
+            purge: Mutex::new(None),
             _lock: lock,
         });
         let (sender, receiver) = mpsc::sync_channel(options.queue_proposals_max.max(1));
@@ -150,6 +151,19 @@ impl FileLog {
     /// Returns the totals since the log was opened.
     pub fn metrics(&self) -> LogMetrics {
         self.shared.counters.snapshot()
+    }
+
+    /// Returns the segments, oldest first: what a purge can free, and what it takes.
+    pub fn segments(&self) -> Vec<SegmentSpan> {
+        let segments = self.shared.table.view();
+        segments
+            .iter()
+            .map(|segment| SegmentSpan {
+                first_index: segment.first_index,
+                next_index: segment.next_index,
+                bytes: segment.end_offset,
+            })
+            .collect()
     }
 
     /// Finishes what is queued, records the end of the log and gives up its lock.
@@ -215,6 +229,20 @@ impl FileLog {
         Ok(Proposal::waiting(receiver))
     }
 
+    /// Returns the oldest segment when all of it stands behind the point.
+    fn purgeable(&self, behind: DurablePoint) -> Option<String> {
+        let segments = self.shared.table.view();
+        // The last entry always stays: it carries the generation and the last index.
+        match (segments.front(), segments.get(1)) {
+            (Some(oldest), Some(next))
+                if oldest.next_index.previous() <= behind.index() && !next.is_empty() =>
+            {
+                Some(oldest.name.clone())
+            }
+            _ => None,
+        }
+    }
+
     fn overloaded(&self) -> LogError {
         self.shared.counters.count_overloaded();
         LogError::Overloaded {
@@ -266,35 +294,28 @@ impl CommandLog for FileLog {
     }
 
     fn purge(&self, behind: DurablePoint) -> Result<LogIndex, LogError> {
-        let _serial = self
+        let mut failed = self
             .shared
             .purge
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        loop {
-            let name = {
-                let mut segments = self.shared.table.edit();
-                // The last entry always stays: it carries the generation and the last index.
-                let is_purgeable = match (segments.front(), segments.get(1)) {
-                    (Some(oldest), Some(next)) => {
-                        oldest.next_index.previous() <= behind.index() && !next.is_empty()
-                    }
-                    _ => false,
-                };
-                if !is_purgeable {
-                    break;
-                }
-                segments.pop_front().map(|segment| segment.name)
-            };
-            let Some(name) = name else { break };
-            // One sync per segment keeps the oldest gone first, so that a crash leaves no gap.
-            self.shared
-                .disk
-                .remove(&name)
-                .and_then(|()| self.shared.disk.sync_dir())
-                .map_err(|error| {
-                    LogError::io("purge segment", self.shared.disk.path_of(&name), error)
-                })?;
+        let purge_error = |name: &str, error| {
+            LogError::io("purge segment", self.shared.disk.path_of(name), error)
+        };
+        if let Some(error) = &*failed {
+            return Err(error.clone());
+        }
+        while let Some(name) = self.purgeable(behind) {
+            remove_if_there(&*self.shared.disk, &name)
+                .map_err(|error| purge_error(&name, error))?;
+            // One sync per segment keeps the oldest gone first, so that a crash leaves no gap. After one
+            // that failed nobody knows whether this segment comes back, so none behind it may go.
+            if let Err(error) = self.shared.disk.sync_dir() {
+                let error = purge_error(&name, error);
+                *failed = Some(error.clone());
+                return Err(error);
+            }
+            self.shared.table.edit().pop_front();
         }
         Ok(self.first_index())
     }

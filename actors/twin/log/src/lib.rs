@@ -45,6 +45,7 @@ pub use options::LogOptions;
 pub use recovery::{DiscardedSegment, OpenReport, TornTail};
 pub use refusal::is_refusal;
 pub use room::{DiskRoom, FsRoom, Room, UnlimitedRoom};
+pub use segment::SegmentSpan;
 
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,17 @@ use crate::disk::{Disk, DiskFile};
 use crate::error::LogError;
 use crate::scan::{Landmark, Step, Window, record_bytes};
 
+/// What one segment holds: a purge drops it as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentSpan {
+    /// Its first entry.
+    pub first_index: LogIndex,
+    /// One past its last entry.
+    pub next_index: LogIndex,
+    /// What it takes on disk, in bytes.
+    pub bytes: u64,
+}
+
 /// One segment; everything before `end_offset` is durable.
 #[derive(Clone, Debug)]
 pub(crate) struct Segment {

@@ -72,7 +72,9 @@ fn live(disk: &FaultDisk, model: &mut Model, next_id: &mut u64, life: &Life) {
                     }
                     Step::Purge(share) => {
                         let last = model.kept.keys().last().copied().unwrap_or(0);
-                        model.purge(&log, last * u64::from(*share) / 256)
+                        // A log that cannot purge goes on, and purges again.
+                        let purged = model.purge(&log, last * u64::from(*share) / 256);
+                        purged || life.fault == Fault::Error
                     }
                     Step::LeaveRoom(bytes) => {
                         disk.leave_room(*bytes);
