@@ -155,6 +155,36 @@ number_id!(
     PlanNumber
 );
 
+/// A shard: a part of all customers, which one consensus group serves. Numbers run from 0 to the count that
+/// was fixed when the cluster was made.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct ShardId(pub u32);
+
+impl fmt::Display for ShardId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A request that is to take effect once, however often it is sent: chosen at random by whoever asks.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct RequestId(pub u128);
+
+impl RequestId {
+    /// Of a request that may take effect again: it says the same again, or its own rules refuse it.
+    pub const NONE: Self = Self(0);
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,12 +12,12 @@
 //! Invariants: only this thread proposes to the log and changes states; a state that readers see is
 //! durable. The log is not purged here: with sled nothing but the log is known to be on disk.
 
-mod directory;
+pub(crate) mod directory;
 mod error;
 mod ingest;
-mod recovery;
+pub(crate) mod recovery;
 mod status;
-mod writer;
+pub(crate) mod writer;
 
 pub use error::{HostError, OpenError};
 pub use recovery::HostOpenReport;
@@ -136,7 +136,7 @@ impl Shared {
 pub struct SharedTwin(Arc<RwLock<TwinState>>);
 
 impl SharedTwin {
-    fn new(state: TwinState) -> Self {
+    pub(crate) fn new(state: TwinState) -> Self {
         Self(Arc::new(RwLock::new(state)))
     }
 
@@ -150,7 +150,7 @@ impl SharedTwin {
         self.change(change)
     }
 
-    fn change<R>(&self, change: impl FnOnce(&mut TwinState) -> R) -> R {
+    pub(crate) fn change<R>(&self, change: impl FnOnce(&mut TwinState) -> R) -> R {
         change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
     }
 }

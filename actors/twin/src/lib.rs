@@ -15,6 +15,7 @@ mod fixtures;
 pub mod host;
 pub mod limits;
 pub mod observations;
+pub mod shard;
 pub mod state;
 pub mod stored;
 pub mod twin;

@@ -2,4 +2,5 @@
 //! stay readable.
 
 pub mod entry;
+pub mod shard_v1;
 pub mod v1;

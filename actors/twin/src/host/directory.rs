@@ -1,4 +1,4 @@
-//! Which twins there are.
+//! Which twins there are: on a host, or in a shard.
 
 use super::SharedTwin;
 use crate::state::TwinState;
@@ -8,12 +8,12 @@ use twinscale_protocol::CustomerId;
 
 /// The twins of a host by customer.
 #[derive(Debug, Default)]
-pub(super) struct Directory {
+pub(crate) struct Directory {
     twins: RwLock<BTreeMap<CustomerId, SharedTwin>>,
 }
 
 impl Directory {
-    pub(super) fn insert(&self, state: TwinState) {
+    pub(crate) fn insert(&self, state: TwinState) {
         let customer = state.customer().clone();
         self.twins
             .write()
@@ -21,7 +21,15 @@ impl Directory {
             .insert(customer, SharedTwin::new(state));
     }
 
-    pub(super) fn find(&self, customer: &CustomerId) -> Option<SharedTwin> {
+    /// Takes a twin that another directory held.
+    pub(crate) fn adopt(&self, customer: CustomerId, twin: SharedTwin) {
+        self.twins
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(customer, twin);
+    }
+
+    pub(crate) fn find(&self, customer: &CustomerId) -> Option<SharedTwin> {
         self.twins
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -29,7 +37,7 @@ impl Directory {
             .cloned()
     }
 
-    pub(super) fn ensure(&self, customer: &CustomerId) -> SharedTwin {
+    pub(crate) fn ensure(&self, customer: &CustomerId) -> SharedTwin {
         if let Some(twin) = self.find(customer) {
             return twin;
         }
@@ -40,12 +48,26 @@ impl Directory {
             .clone()
     }
 
-    pub(super) fn customers(&self) -> Vec<CustomerId> {
+    pub(crate) fn customers(&self) -> Vec<CustomerId> {
         let twins = self.twins.read().unwrap_or_else(PoisonError::into_inner);
         twins.keys().cloned().collect()
     }
 
-    pub(super) fn len(&self) -> usize {
+    /// Puts other twins in the place of all: readers that hold one of the old go on to see that.
+    pub(crate) fn replace(&self, states: Vec<TwinState>) {
+        let states = states.into_iter();
+        let twins = states.map(|state| (state.customer().clone(), SharedTwin::new(state)));
+        let twins = twins.collect();
+        *self.twins.write().unwrap_or_else(PoisonError::into_inner) = twins;
+    }
+
+    /// All twins, by customer.
+    pub(crate) fn all(&self) -> Vec<SharedTwin> {
+        let twins = self.twins.read().unwrap_or_else(PoisonError::into_inner);
+        twins.values().cloned().collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
         self.twins
             .read()
             .unwrap_or_else(PoisonError::into_inner)

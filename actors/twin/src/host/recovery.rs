@@ -36,7 +36,7 @@ struct Gathered {
 }
 
 /// Reads all twins of a store.
-fn load(store: &dyn StateStore) -> Result<Directory, OpenError> {
+pub(crate) fn load(store: &dyn StateStore) -> Result<Directory, OpenError> {
     let directory = Directory::default();
     let mut gathered = Gathered::default();
     let mut failure = None;

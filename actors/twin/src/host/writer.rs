@@ -280,7 +280,7 @@ impl Writer {
 }
 
 /// Applies a command. A defect that panics quarantines the one twin, here and on every replica.
-pub(super) fn apply_guarded(
+pub(crate) fn apply_guarded(
     twin: &SharedTwin,
     index: LogIndex,
     command: TwinCommand,
@@ -298,7 +298,7 @@ pub(super) fn apply_guarded(
 }
 
 /// Adds what changed of a twin to a batch.
-pub(super) fn add_changes(twin: &SharedTwin, batch: &mut Batch) -> Result<(), OpenError> {
+pub(crate) fn add_changes(twin: &SharedTwin, batch: &mut Batch) -> Result<(), OpenError> {
     twin.change(|state| {
         let changes = state.take_changes().map_err(|source| OpenError::Encode {
             customer: state.customer().clone(),

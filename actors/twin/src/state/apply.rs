@@ -3,12 +3,13 @@
 use super::{PartKey, TwinState};
 use crate::limits::REASON_BYTES_MAX;
 use crate::stored::v1::{ForecastRecord, TwinCommand};
+use serde::{Deserialize, Serialize};
 use twinscale_protocol::provisioner::Intent;
 use twinscale_protocol::twin::IngestReply;
 use twinscale_protocol::{IntentId, PlanNumber};
 
-/// What came of a command.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What came of a command. Shards store it: a new kind goes to the end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ApplyResult {
     /// Policy and stack are set; this is their version.
     Configured {
@@ -43,7 +44,7 @@ pub enum ApplyResult {
 }
 
 /// What came of events.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventsRecorded {
     /// New ones.
     pub stored: u32,
@@ -54,7 +55,7 @@ pub struct EventsRecorded {
 }
 
 /// What came of outcomes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutcomesCommitted {
     /// Intents that are closed as done.
     pub done: u32,
@@ -66,8 +67,8 @@ pub struct OutcomesCommitted {
     pub repeated: u32,
 }
 
-/// Why a command was not applied.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why a command was not applied. Shards store it: a new kind goes to the end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Refusal {
     /// The command breaks a rule.
     #[error("{0}")]

@@ -223,7 +223,7 @@ impl TwinState {
         }
     }
 
-    pub(super) fn mark(&mut self, part: PartKey) {
+    pub(crate) fn mark(&mut self, part: PartKey) {
         self.dirty.insert(part);
     }
 

@@ -1,0 +1,319 @@
+//! Applies the entries of a shard's log.
+
+use super::error::ShardError;
+use super::parts_of;
+use super::remembered::RememberedRequests;
+use super::snapshot::ShardCopy;
+use super::stores::{ReadShard, ShardStores, mark_key};
+use crate::host::SharedTwin;
+use crate::host::directory::Directory;
+use crate::host::writer::{add_changes, apply_guarded};
+use crate::state::{ApplyResult, PartKey, Refusal, TwinState};
+use crate::stored::entry::{self, EntryError};
+use crate::stored::shard_v1::{SHARD_BATCH, SHARD_MARK, ShardBatch, ShardCommand, ShardMark};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use twinscale_log::LogIndex;
+use twinscale_protocol::envelope::{self, EnvelopeError};
+use twinscale_protocol::{CustomerId, ShardId};
+use twinscale_store::Batch;
+
+/// An entry of a shard's log that is committed.
+#[derive(Clone, Copy, Debug)]
+pub struct ShardEntry<'a> {
+    /// Its place.
+    pub index: LogIndex,
+    /// The bytes of [`super::encode_batch`]; empty = an entry of the consensus itself.
+    pub payload: &'a [u8],
+}
+
+/// The twins of one shard. One owner applies; others read through a [`ShardReader`].
+#[derive(Debug)]
+pub struct ShardTwins {
+    shard: ShardId,
+    directory: Arc<Directory>,
+    mark: ShardMark,
+    remembered: RememberedRequests,
+    stores: Arc<ShardStores>,
+}
+
+/// Reads the twins of a shard; what it sees is committed, and on a follower may be old.
+#[derive(Clone, Debug)]
+pub struct ShardReader {
+    directory: Arc<Directory>,
+}
+
+impl ShardReader {
+    /// Finds a customer's twin.
+    pub fn twin(&self, customer: &CustomerId) -> Option<SharedTwin> {
+        self.directory.find(customer)
+    }
+
+    /// Names the customers that have a twin, ascending.
+    pub fn customers(&self) -> Vec<CustomerId> {
+        self.directory.customers()
+    }
+
+    /// How many twins there are.
+    pub fn len(&self) -> usize {
+        self.directory.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl ShardTwins {
+    pub(super) fn new(shard: ShardId, read: ReadShard, stores: Arc<ShardStores>) -> Self {
+        Self {
+            shard,
+            directory: Arc::new(read.directory),
+            mark: read.mark,
+            remembered: read.remembered,
+            stores,
+        }
+    }
+
+    /// Which shard it is.
+    pub fn shard(&self) -> ShardId {
+        self.shard
+    }
+
+    /// The last applied entry.
+    pub fn applied(&self) -> LogIndex {
+        LogIndex::new(self.mark.applied)
+    }
+
+    /// What the consensus stored beside the last applied entry; empty at first.
+    pub fn consensus(&self) -> &[u8] {
+        &self.mark.consensus
+    }
+
+    /// A reader of these twins.
+    pub fn reader(&self) -> ShardReader {
+        ShardReader {
+            directory: Arc::clone(&self.directory),
+        }
+    }
+
+    /// Applies committed entries in order, and stores with them what the consensus must find again.
+    ///
+    /// Returns the results of each entry's commands, in order. A retry of a remembered request gets the
+    /// result of the first.
+    ///
+    /// # Errors
+    /// [`ShardError`]: this replica must not go on, since it would become another one than its peers. What
+    /// was applied in memory and not stored is applied again after a restart.
+    pub fn apply(
+        &mut self,
+        entries: &[ShardEntry<'_>],
+        consensus: &[u8],
+    ) -> Result<Vec<Vec<ApplyResult>>, ShardError> {
+        let mut batch = Batch::new();
+        let mut touched = BTreeMap::new();
+        let mut results = Vec::with_capacity(entries.len());
+        for entry in entries {
+            if entry.index <= self.applied() {
+                return Err(ShardError::Order {
+                    shard: self.shard,
+                    applied: self.applied(),
+                    given: entry.index,
+                });
+            }
+            results.push(self.apply_entry(*entry, &mut touched, &mut batch)?);
+            self.mark.applied = entry.index.get();
+        }
+        for twin in touched.values() {
+            add_changes(twin, &mut batch).map_err(|error| self.changes_error(error))?;
+        }
+        self.mark.consensus = consensus.to_vec();
+        self.mark.next_remembered = self.remembered.next();
+        self.put_mark(&mut batch)?;
+        self.stores.write(&batch)?;
+        Ok(results)
+    }
+
+    fn apply_entry(
+        &mut self,
+        entry: ShardEntry<'_>,
+        touched: &mut BTreeMap<CustomerId, SharedTwin>,
+        batch: &mut Batch,
+    ) -> Result<Vec<ApplyResult>, ShardError> {
+        if entry.payload.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (shard, index) = (self.shard, entry.index);
+        let ShardBatch { commands } = match envelope::open(SHARD_BATCH, entry.payload) {
+            Ok(batch) => batch,
+            Err(source @ EnvelopeError::Newer { .. }) => {
+                return Err(ShardError::Newer {
+                    shard,
+                    index,
+                    source,
+                });
+            }
+            Err(source) => {
+                return Err(ShardError::Entry {
+                    shard,
+                    index,
+                    source,
+                });
+            }
+        };
+        let mut results = Vec::with_capacity(commands.len());
+        for command in commands {
+            results.push(self.apply_command(index, &command, touched, batch)?);
+        }
+        Ok(results)
+    }
+
+    fn apply_command(
+        &mut self,
+        index: LogIndex,
+        ShardCommand { request, payload }: &ShardCommand,
+        touched: &mut BTreeMap<CustomerId, SharedTwin>,
+        batch: &mut Batch,
+    ) -> Result<ApplyResult, ShardError> {
+        let shard = self.shard;
+        if let Some(before) = self.remembered.find(*request) {
+            return Ok(before.clone());
+        }
+        let (customer, result) = match entry::decode(payload) {
+            Ok((customer, command)) => {
+                let twin = self.ensure(&customer);
+                (customer, apply_guarded(&twin, index, command))
+            }
+            Err(EntryError::Newer { source, .. }) => {
+                return Err(ShardError::Newer {
+                    shard,
+                    index,
+                    source,
+                });
+            }
+            // The same bytes are unreadable on every replica, so every replica quarantines the twin.
+            Err(EntryError::Command { customer, source }) => {
+                let reason = format!("command of log entry {index} cannot be read: {source}");
+                tracing::error!(%customer, %reason, "twin is quarantined");
+                let twin = self.ensure(&customer);
+                let result = twin.change(|state| state.set_quarantine(&reason));
+                (customer, result)
+            }
+            Err(error @ EntryError::Customer) => {
+                tracing::error!(%shard, %index, %error, "a command is passed over");
+                return Ok(ApplyResult::Refused(Refusal::Invalid(error.to_string())));
+            }
+        };
+        let twin = self.directory.ensure(&customer);
+        touched.insert(customer, twin);
+        self.remembered
+            .remember(shard, *request, &result, batch)
+            .map_err(|source| ShardError::Mark { shard, source })?;
+        Ok(result)
+    }
+
+    /// Finds a twin or makes it. A new one is stored whatever its first command changes: a replica that
+    /// starts again must have it as its peers do.
+    fn ensure(&self, customer: &CustomerId) -> SharedTwin {
+        if let Some(twin) = self.directory.find(customer) {
+            return twin;
+        }
+        let twin = self.directory.ensure(customer);
+        twin.change(|state| state.mark(PartKey::Meta));
+        twin
+    }
+
+    /// Copies the shard as it is after the last applied entry: quick, so that applying can go on.
+    #[must_use]
+    pub fn copy(&self) -> ShardCopy {
+        let twins = self.directory.all();
+        ShardCopy::new(
+            self.shard,
+            self.mark.clone(),
+            twins.iter().map(|twin| twin.read(Clone::clone)).collect(),
+            self.remembered.clone(),
+        )
+    }
+
+    /// Puts a snapshot in the place of everything; it was checked whole when it was read.
+    ///
+    /// # Errors
+    /// [`ShardError::Snapshot`] for one of another shard, which changes nothing; [`ShardError::Store`].
+    pub fn install(&mut self, copy: ShardCopy) -> Result<(), ShardError> {
+        if copy.shard() != self.shard {
+            return Err(ShardError::Snapshot {
+                shard: self.shard,
+                reason: format!("it is of shard {}", copy.shard()),
+            });
+        }
+        let mut batch = Batch::new();
+        self.delete_all(&mut batch)?;
+        for (key, value) in copy.parts()? {
+            batch.put(key, value);
+        }
+        let (mark, twins, remembered) = copy.into_parts();
+        self.mark = mark;
+        self.put_mark(&mut batch)?;
+        self.stores.write(&batch)?;
+        self.directory.replace(twins);
+        self.remembered = remembered;
+        Ok(())
+    }
+
+    /// Removes everything of the shard from the store: its replica has moved away.
+    ///
+    /// # Errors
+    /// [`ShardError::Store`].
+    pub fn erase(self) -> Result<(), ShardError> {
+        let mut batch = Batch::new();
+        self.delete_all(&mut batch)?;
+        batch.delete(mark_key(self.shard));
+        self.stores.write(&batch)?;
+        self.directory.replace(Vec::new());
+        Ok(())
+    }
+
+    fn delete_all(&self, batch: &mut Batch) -> Result<(), ShardError> {
+        for twin in self.directory.all() {
+            for (key, _value) in twin.read(parts_of)? {
+                batch.delete(key);
+            }
+        }
+        let shard = self.shard;
+        let remembered = self.remembered.parts(shard);
+        for (key, _value) in remembered.map_err(|source| ShardError::Mark { shard, source })? {
+            batch.delete(key);
+        }
+        Ok(())
+    }
+
+    fn put_mark(&self, batch: &mut Batch) -> Result<(), ShardError> {
+        let shard = self.shard;
+        let sealed = envelope::seal(SHARD_MARK, &self.mark)
+            .map_err(|source| ShardError::Mark { shard, source })?;
+        batch.put(mark_key(shard), sealed);
+        Ok(())
+    }
+
+    fn changes_error(&self, error: crate::host::OpenError) -> ShardError {
+        match error {
+            crate::host::OpenError::Encode { customer, source } => {
+                ShardError::Encode { customer, source }
+            }
+            crate::host::OpenError::Store(source) => ShardError::Store(source),
+            other => ShardError::Snapshot {
+                shard: self.shard,
+                reason: other.to_string(),
+            },
+        }
+    }
+}
+
+/// Twins of states, for a snapshot that was read.
+pub(super) fn restore(
+    customer: CustomerId,
+    parts: BTreeMap<PartKey, Vec<u8>>,
+) -> Result<TwinState, ShardError> {
+    TwinState::restore(customer, parts).map_err(ShardError::Restore)
+}
