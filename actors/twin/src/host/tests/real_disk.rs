@@ -13,6 +13,9 @@ const DEADLINE: Duration = Duration::from_mins(1);
 
 const DISK_BYTES: u64 = 24 << 20;
 
+/// Files and folders that the disk holds at the most.
+const DISK_FILES: u64 = 1_024;
+
 /// What others have written to the disk, and what they delete to make room.
 const FILLER_BYTES: u64 = 14 << 20;
 
@@ -26,7 +29,9 @@ impl SmallDisk {
     fn mount() -> Option<Self> {
         let mount_point = tempfile::tempdir().expect("a directory");
         let mounted = Program::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={DISK_BYTES}"), "tmpfs"])
+            .args(["-t", "tmpfs", "-o"])
+            .arg(format!("size={DISK_BYTES},nr_inodes={DISK_FILES}"))
+            .arg("tmpfs")
             .arg(mount_point.path())
             .output();
         if !mounted.as_ref().is_ok_and(|output| output.status.success()) {
@@ -49,6 +54,28 @@ impl SmallDisk {
         self.mount_point.path()
     }
 
+    /// Takes all bytes and all names, so that nothing can be made there: a store's engine may put its first
+    /// write off for a moment, a new folder cannot wait.
+    fn fill(&self) {
+        let others = std::fs::write(self.path().join("others"), vec![1; 24 << 20]);
+        assert!(others.is_err(), "the disk is full");
+        std::fs::create_dir(self.names()).expect("a name is left");
+        let full = (0..DISK_FILES).find_map(|number| {
+            let name = self.names().join(number.to_string());
+            File::create(name).err()
+        });
+        assert!(full.is_some(), "no name is left");
+    }
+
+    fn make_room(&self) {
+        std::fs::remove_dir_all(self.names()).expect("the names are there");
+        std::fs::remove_file(self.filler()).expect("the filler is there");
+    }
+
+    fn names(&self) -> PathBuf {
+        self.path().join("names")
+    }
+
     fn filler(&self) -> PathBuf {
         self.path().join("filler")
     }
@@ -66,6 +93,10 @@ impl Drop for SmallDisk {
 }
 
 fn open(disk: &SmallDisk, reserve_bytes: u64) -> TwinHost {
+    open_reported(disk, reserve_bytes).0
+}
+
+fn open_reported(disk: &SmallDisk, reserve_bytes: u64) -> (TwinHost, HostOpenReport) {
     let log = FileLog::open(&disk.path().join("log"), LogOptions::default());
     let room = RoomOptions {
         reserve_bytes,
@@ -81,7 +112,7 @@ fn open(disk: &SmallDisk, reserve_bytes: u64) -> TwinHost {
     let log = Arc::new(log.expect("the log opens").0);
     let store = disk.path().join("store");
     let opened = TwinHost::open_at(log, &store, StoreOptions::default(), options);
-    opened.expect("the host opens").0
+    opened.expect("the host opens")
 }
 
 /// One request of a customer of its own: ten hours with five values each.
@@ -159,15 +190,13 @@ async fn a_node_without_room_for_its_store_is_made_from_the_log_and_waits() {
     let before = bytes_of(&host);
     drop(host);
     std::fs::remove_dir_all(disk.path().join("store")).expect("the store is there");
-    let others = std::fs::write(disk.path().join("others"), vec![1; 24 << 20]);
-    assert!(others.is_err(), "the disk is full");
-    let host = open(&disk, 4 << 20);
-    let HostStatus::ReadOnly { reason, .. } = host.status() else {
-        panic!("{:?}", host.status());
-    };
-    assert!(reason.contains("store does not open"), "{reason}");
+    disk.fill();
+    let (host, report) = open_reported(&disk, 4 << 20);
+    assert_eq!(report.store, None, "there is no room for one");
+    let status = host.status();
+    assert!(matches!(status, HostStatus::ReadOnly { .. }), "{status:?}");
     assert!(bytes_of(&host) == before, "the log has everything");
-    std::fs::remove_file(disk.filler()).expect("the filler is there");
+    disk.make_room();
     let mut status = host.watch_status();
     let open_again = status.wait_for(|status| *status == HostStatus::ReadWrite);
     let open_again = timeout(DEADLINE, open_again).await;
