@@ -118,6 +118,16 @@ pub fn peek_kind(bytes: &[u8]) -> Result<EnvelopeKind, EnvelopeError> {
     header(bytes).map(|header| header.kind)
 }
 
+/// Checks a whole envelope, length and checksum included, without decoding its body.
+///
+/// # Errors
+/// As [`open`], but for the kind and the body's own form.
+pub fn check(bytes: &[u8]) -> Result<EnvelopeKind, EnvelopeError> {
+    let header = header(bytes)?;
+    checked_body(&header, bytes)?;
+    Ok(header.kind)
+}
+
 /// Unwraps a value of the expected kind.
 ///
 /// # Errors
@@ -130,6 +140,19 @@ pub fn open<T: DeserializeOwned>(wanted: EnvelopeKind, bytes: &[u8]) -> Result<T
             wanted: wanted.0,
         });
     }
+    let body = checked_body(&header, bytes)?;
+    let (value, used) = bincode::serde::decode_from_slice(body, body_configuration())
+        .map_err(EnvelopeError::Decode)?;
+    if used == body.len() {
+        Ok(value)
+    } else {
+        Err(EnvelopeError::Trailing {
+            bytes: body.len() - used,
+        })
+    }
+}
+
+fn checked_body<'a>(header: &Header, bytes: &'a [u8]) -> Result<&'a [u8], EnvelopeError> {
     let body = bytes.get(HEADER_BYTES..).unwrap_or_default();
     if body.len() < header.body_bytes {
         return Err(EnvelopeError::Truncated {
@@ -149,15 +172,7 @@ pub fn open<T: DeserializeOwned>(wanted: EnvelopeKind, bytes: &[u8]) -> Result<T
             wanted: header.checksum,
         });
     }
-    let (value, used) = bincode::serde::decode_from_slice(body, body_configuration())
-        .map_err(EnvelopeError::Decode)?;
-    if used == body.len() {
-        Ok(value)
-    } else {
-        Err(EnvelopeError::Trailing {
-            bytes: body.len() - used,
-        })
-    }
+    Ok(body)
 }
 
 struct Header {
@@ -254,6 +269,11 @@ mod tests {
         ));
         assert!(matches!(with(11, 255), EnvelopeError::TooLarge { .. }));
         assert!(matches!(with(20, 255), EnvelopeError::Checksum { .. }));
+        assert_eq!(check(&good).expect("an envelope"), KIND);
+        assert!(matches!(
+            check(&good[..good.len() - 1]),
+            Err(EnvelopeError::Truncated { .. })
+        ));
         let mut long = good.clone();
         long.push(0);
         assert!(matches!(
@@ -282,6 +302,7 @@ mod tests {
         #[test]
         fn bytes_off_the_wire_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             prop_assert!(open::<Sample>(KIND, &bytes).is_err());
+            prop_assert!(check(&bytes).is_err());
         }
 
         #[test]

@@ -131,6 +131,20 @@ text_id!(
     |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'
 );
 text_id!(
+    /// A cluster: nodes that trust one certificate authority and share one shard map.
+    ClusterId,
+    "cluster id",
+    "1 to 63 of a-z, 0-9 and -",
+    |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'
+);
+text_id!(
+    /// Someone or something that administers a cluster, as named in its certificate.
+    AccountName,
+    "account name",
+    "1 to 63 of a-z, 0-9 and -",
+    |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'
+);
+text_id!(
     /// A set of model weights: the first 16 hex digits of their SHA-256, or `none`.
     WeightsId,
     "weights id",
