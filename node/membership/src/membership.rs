@@ -248,25 +248,28 @@ impl Membership {
         Ok(own.max_version())
     }
 
-    /// Gossips with those that have not confirmed until all have.
+    /// Gossips with those that have not confirmed, round by round, until all have.
     async fn farewell(&self, version: u64, others: &BTreeMap<MemberId, SocketAddr>) {
-        loop {
-            let more = self.roster.confirmed_more();
-            let missing = others
+        let missing = || {
+            let unconfirmed = |(id, _): &(&MemberId, _)| !self.roster.has_confirmed(**id, version);
+            others
                 .iter()
-                .filter(|(id, _)| !self.roster.has_confirmed(**id, version));
-            let mut waits = false;
-            for (_, address) in missing {
-                waits = true;
-                if self.gossip.gossip(*address).is_err() {
+                .filter(unconfirmed)
+                .map(|(_, address)| *address)
+        };
+        while missing().next().is_some() {
+            for address in missing() {
+                if self.gossip.gossip(address).is_err() {
                     return;
                 }
             }
-            if !waits {
-                return;
-            }
-            // What is lost on the way is sent again.
-            drop(timeout(FAREWELL_INTERVAL, more).await);
+            let all_confirmed = async {
+                while missing().next().is_some() {
+                    self.roster.confirmed_more().await;
+                }
+            };
+            // After the interval, what was lost on the way is sent again.
+            drop(timeout(FAREWELL_INTERVAL, all_confirmed).await);
         }
     }
 

@@ -4,6 +4,7 @@
 mod cluster {
     mod clocks;
     mod duplicates;
+    mod ends;
     mod forgetting;
     mod harness;
     mod keys;
