@@ -2,9 +2,9 @@
 //!
 //! Pure: keys, bytes and time are passed in.
 
-use crate::key::KeyRing;
 use crate::refusal::{ClockReport, RefusalReason};
 use crate::replay::{Judgement, ReplayGuard, Session};
+use crate::ring::KeyRing;
 use crate::seal::{ClusterBinding, open};
 
 /// Admits authentic datagrams of this cluster, each once.

@@ -22,8 +22,10 @@ mod membership;
 mod observer;
 mod refusal;
 mod replay;
+mod ring;
 mod roster;
 mod seal;
+mod start;
 mod tracker;
 mod transport;
 mod view;
@@ -34,11 +36,10 @@ pub use datagrams::{DatagramSocket, Datagrams, UdpDatagrams};
 pub use error::{ConfigError, EntropyError, PublishError, StartError};
 pub use gossiped::{Endpoint, EndpointError, Identity, Load, MemberState, SchemaRange};
 pub use ids::{ClusterId, ClusterIdError, Incarnation, MemberId};
-pub use key::{
-    ClusterKey, KeyError, KeyId, KeyReport, KeyRing, KeyRingError, KeyState, SharedKeyRing,
-};
+pub use key::{ClusterKey, KeyError, KeyId};
 pub use membership::{LeaveReport, Membership};
 pub use refusal::{ClockReport, RefusalReason, RefusalReport};
+pub use ring::{KeyReport, KeyRing, KeyRingError, KeyState, SharedKeyRing};
 pub use view::{
     Change, Duplicate, GossipState, LeaderHint, Liveness, Member, MembershipView, Standing,
 };

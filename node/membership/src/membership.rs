@@ -1,6 +1,6 @@
 //! The handle that a node holds: start, look, tell, leave.
 
-use chitchat::{ChitchatConfig, ChitchatHandle, ChitchatId, FailureDetectorConfig, spawn_chitchat};
+use chitchat::{ChitchatHandle, spawn_chitchat};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,30 +13,20 @@ use tracing::info;
 
 use crate::clock::WallClock;
 use crate::config::{Environment, MembershipConfig};
-use crate::datagrams::DatagramSocket;
-use crate::error::{ConfigError, PublishError, StartError};
-use crate::gate::Gate;
+use crate::error::{PublishError, StartError};
 use crate::gossiped::{
-    IDENTITY_KEY, LEADS_KEY, LOAD_KEY, Load, MemberState, STATE_KEY, encode_identity, encode_leads,
-    encode_load, encode_state,
+    LEADS_KEY, LOAD_KEY, Load, MemberState, STATE_KEY, encode_leads, encode_load, encode_state,
 };
 use crate::ids::MemberId;
-use crate::key::{KeyRing, SharedKeyRing};
 use crate::limits::FAREWELL_INTERVAL;
 use crate::observer::Observer;
 use crate::refusal::{RefusalReport, Refusals};
-use crate::replay::Session;
+use crate::ring::{KeyRing, SharedKeyRing};
 use crate::roster::Roster;
-use crate::seal::{ClusterBinding, Sealer};
+use crate::start::{Parts, chitchat_config, first_documents, open_socket, sealed_socket};
 use crate::tracker::{Life, Tracker};
-use crate::transport::{SealedSocket, SealedTransport, Wiring};
+use crate::transport::SealedTransport;
 use crate::view::{Liveness, MembershipView, Standing};
-
-/// Heartbeats that the detector averages over: at five rounds a second, some minutes.
-const SAMPLING_WINDOW: usize = 1_000;
-
-/// A heartbeat gap above this is an outage, not a sample of the rhythm.
-const INTERVAL_MAX: Duration = Duration::from_secs(5);
 
 /// This node's membership of the cluster. Dropping it falls silent, as a crash does; see
 /// [`Membership::leave`].
@@ -73,20 +63,11 @@ impl Membership {
         environment: Environment,
     ) -> Result<Self, StartError> {
         config.check()?;
-        let address = config.listen;
-        let bind = |source| StartError::Bind { address, source };
-        let socket = environment.datagrams.bind(address).await.map_err(bind)?;
-        let advertised = match config.advertise {
-            Some(advertised) => advertised,
-            None => socket.local_addr().map_err(bind)?,
-        };
-        if advertised.ip().is_unspecified() || advertised.port() == 0 {
-            return Err(ConfigError::Unreachable(advertised).into());
-        }
+        let (socket, address) = open_socket(&config, &environment).await?;
         let own = Life {
             member: config.member,
             incarnation: config.incarnation,
-            address: advertised,
+            address,
         };
         let parts = Parts {
             keys: SharedKeyRing::new(keys),
@@ -291,71 +272,4 @@ impl fmt::Debug for Membership {
             .field("own", &self.own)
             .finish_non_exhaustive()
     }
-}
-
-struct Parts {
-    keys: SharedKeyRing,
-    refusals: Arc<Refusals>,
-    roster: Arc<Roster>,
-}
-
-fn sealed_socket(
-    config: &MembershipConfig,
-    environment: &Environment,
-    own: Life,
-    socket: Box<dyn DatagramSocket>,
-    parts: &Parts,
-) -> SealedSocket {
-    let cluster = ClusterBinding::new(config.cluster.clone());
-    let session = Session {
-        member: own.member,
-        incarnation: own.incarnation,
-        salt: environment.salt.0,
-    };
-    let clock_bound_ms = u64::try_from(config.clock_bound.as_millis()).unwrap_or(u64::MAX);
-    SealedSocket::new(Wiring {
-        socket,
-        sealer: Sealer::new(cluster.clone(), session),
-        gate: Gate::new(cluster, session, clock_bound_ms),
-        keys: parts.keys.clone(),
-        clock: Arc::clone(&environment.clock),
-        refusals: Arc::clone(&parts.refusals),
-        roster: Arc::clone(&parts.roster),
-        own: chitchat_id(own),
-    })
-}
-
-fn chitchat_id(own: Life) -> ChitchatId {
-    ChitchatId::new(own.member.to_string(), own.incarnation.0, own.address)
-}
-
-fn chitchat_config(config: &MembershipConfig, own: Life) -> ChitchatConfig {
-    ChitchatConfig {
-        chitchat_id: chitchat_id(own),
-        cluster_id: config.cluster.as_str().to_owned(),
-        gossip_interval: config.gossip_interval,
-        listen_addr: config.listen,
-        seed_nodes: config.seeds.clone(),
-        failure_detector_config: FailureDetectorConfig {
-            phi_threshold: config.phi_threshold,
-            sampling_window_size: SAMPLING_WINDOW,
-            max_interval: INTERVAL_MAX,
-            initial_interval: config.initial_interval,
-            dead_node_grace_period: config.forget_after,
-        },
-        // No key is ever deleted.
-        marked_for_deletion_grace_period: config.forget_after,
-        catchup_callback: None,
-        extra_liveness_predicate: None,
-    }
-}
-
-fn first_documents(config: &MembershipConfig) -> Result<Vec<(String, String)>, PublishError> {
-    let own = |key: &str, text| (key.to_owned(), text);
-    Ok(vec![
-        own(IDENTITY_KEY, encode_identity(&config.identity)?),
-        own(STATE_KEY, encode_state(&MemberState::Joining)?),
-        own(LOAD_KEY, encode_load(&Load::default())?),
-        own(LEADS_KEY, encode_leads(&BTreeMap::new())?),
-    ])
 }

@@ -13,10 +13,11 @@ use chacha20poly1305::aead::AeadInOut;
 use sha2::{Digest, Sha256};
 
 use crate::ids::{ClusterId, Incarnation, MemberId};
-use crate::key::{KeyId, KeyRing};
+use crate::key::KeyId;
 use crate::limits::DATAGRAM_BYTES_MAX;
 use crate::refusal::RefusalReason;
 use crate::replay::Session;
+use crate::ring::KeyRing;
 
 const MAGIC: [u8; 4] = *b"TWGS";
 const VERSION: u8 = 1;

@@ -16,9 +16,9 @@ use crate::clock::WallClock;
 use crate::datagrams::DatagramSocket;
 use crate::gate::{Gate, Refused};
 use crate::inspect::inspect;
-use crate::key::SharedKeyRing;
 use crate::limits::LOG_INTERVAL;
 use crate::refusal::{RefusalReason, Refusals};
+use crate::ring::SharedKeyRing;
 use crate::roster::Roster;
 use crate::seal::{SealError, Sealer};
 
