@@ -1,0 +1,166 @@
+//! One group that runs: openraft over its storage, followed until it stops.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use openraft::{EmptyNode, Raft, RaftMetrics};
+use tokio::sync::{Semaphore, watch};
+
+use crate::error::StartGroupError;
+use crate::group_log::LogCondition;
+use crate::groups::Shared;
+use crate::ids::{GroupId, LogPosition, NodeNumber};
+use crate::machine::{AppliedMark, StateMachine};
+use crate::peer::PeerFactory;
+use crate::receive::Receiving;
+use crate::status::{GroupRole, GroupStatus, describe, status_of};
+use crate::storage::{LogStore, MachineStore};
+use crate::types::TypeConfig;
+
+/// A group on this node.
+pub(crate) struct Running {
+    pub(crate) id: GroupId,
+    pub(crate) peers: PeerFactory,
+    pub(crate) proposals: Semaphore,
+    pub(crate) receiving: tokio::sync::Mutex<Receiving>,
+    machine: Arc<dyn StateMachine>,
+    /// Replaced when the group starts again after its disk was full.
+    raft: RwLock<Raft<TypeConfig>>,
+    status: watch::Sender<GroupStatus>,
+}
+
+impl Running {
+    pub(crate) async fn start(
+        shared: &Shared,
+        id: GroupId,
+        machine: Arc<dyn StateMachine>,
+    ) -> Result<Self, StartGroupError> {
+        let peers = shared.peers(id);
+        let raft = start_raft(shared, id, &machine, &peers).await?;
+        let status = status_of(&raft.metrics().borrow(), shared.options.election_max);
+        Ok(Self {
+            id,
+            peers,
+            proposals: Semaphore::new(shared.options.proposals_max),
+            receiving: tokio::sync::Mutex::default(),
+            machine,
+            raft: RwLock::new(raft),
+            status: watch::Sender::new(status),
+        })
+    }
+
+    pub(crate) fn raft(&self) -> Raft<TypeConfig> {
+        self.raft
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn status(&self) -> watch::Receiver<GroupStatus> {
+        self.status.subscribe()
+    }
+
+    /// Shows what openraft says until it stops, and starts it again once a full disk has room.
+    pub(crate) async fn follow(&self, shared: &Shared) {
+        loop {
+            self.show_until_stopped(shared).await;
+            let stopped = self.status.borrow().stopped.clone();
+            tracing::error!(group = %self.id, reason = ?stopped, "a group stopped on this node");
+            if !self.has_room_again(shared).await {
+                return;
+            }
+            match start_raft(shared, self.id, &self.machine, &self.peers).await {
+                Ok(raft) => {
+                    tracing::info!(group = %self.id, "a group runs again on this node");
+                    *self.raft.write().unwrap_or_else(PoisonError::into_inner) = raft;
+                }
+                Err(error) => {
+                    let reason = describe(&error);
+                    tracing::error!(group = %self.id, %reason, "a group does not run again");
+                    self.status
+                        .send_modify(|status| status.stopped = Some(reason));
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn show_until_stopped(&self, shared: &Shared) {
+        let mut metrics = self.raft().metrics();
+        loop {
+            let status = {
+                let current: &RaftMetrics<NodeNumber, EmptyNode> = &metrics.borrow_and_update();
+                status_of(current, shared.options.election_max)
+            };
+            let has_stopped = status.stopped.is_some();
+            self.show(status);
+            if has_stopped || metrics.changed().await.is_err() {
+                break;
+            }
+        }
+        self.status.send_modify(|status| {
+            status.role = GroupRole::Stopped;
+            status.has_quorum = false;
+            status.leader = None;
+            status
+                .stopped
+                .get_or_insert_with(|| "it was shut down".to_owned());
+        });
+    }
+
+    fn show(&self, status: GroupStatus) {
+        self.status.send_if_modified(|current| {
+            let is_new = *current != status;
+            if is_new {
+                *current = status;
+            }
+            is_new
+        });
+    }
+
+    /// Waits for room when the log refused a write; false when that is not why the group stopped.
+    async fn has_room_again(&self, shared: &Shared) -> bool {
+        let mut condition = shared.log.condition();
+        let refused = matches!(*condition.borrow(), LogCondition::Refusing { .. });
+        if !refused {
+            return false;
+        }
+        let changed = condition
+            .wait_for(|condition| !matches!(condition, LogCondition::Refusing { .. }))
+            .await;
+        changed.is_ok_and(|condition| *condition == LogCondition::Working)
+    }
+}
+
+async fn start_raft(
+    shared: &Shared,
+    group: GroupId,
+    machine: &Arc<dyn StateMachine>,
+    peers: &PeerFactory,
+) -> Result<Raft<TypeConfig>, StartGroupError> {
+    let failed = |reason: String| StartGroupError::Failed { group, reason };
+    let machine = MachineStore::new(group, Arc::clone(machine), shared.snapshots.clone());
+    let applied: Option<LogPosition> = machine
+        .catch_up()
+        .await
+        .map_err(|error| failed(describe(&error)))?
+        .as_ref()
+        .map(AppliedMark::position);
+    if let Some(purged) = shared
+        .log
+        .state(group)
+        .purged
+        .filter(|purged| Some(*purged) > applied)
+    {
+        return Err(StartGroupError::StateBehindLog {
+            group,
+            applied,
+            purged,
+        });
+    }
+    let log = LogStore::new(shared.log.clone(), group);
+    let node = shared.log.identity().node;
+    let config = Arc::clone(&shared.config);
+    Raft::new(node, config, peers.clone(), log, machine)
+        .await
+        .map_err(|error| failed(describe(&error)))
+}
