@@ -7,5 +7,9 @@
 )]
 
 mod calls;
+mod faults;
+mod raw;
 mod refusals;
+mod rotation;
+mod streams;
 mod support;
