@@ -124,6 +124,13 @@ text_id!(
     |c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
 );
 text_id!(
+    /// A part of a data centre that fails as a whole.
+    ZoneName,
+    "zone",
+    "1 to 63 of a-z, 0-9 and -",
+    |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'
+);
+text_id!(
     /// A node of the cluster.
     NodeId,
     "node id",
@@ -155,6 +162,11 @@ text_id!(
 number_id!(
     /// Ownership number of one shard: its leader's term, and the fencing number of outside effects.
     Generation
+);
+number_id!(
+    /// A node's number in its cluster, counted from 1: allotted once to one name and one disk, and never
+    /// given again.
+    NodeNumber
 );
 number_id!(
     /// A VM's own identity, unique for its customer and for ever; allocated by a committed intent.

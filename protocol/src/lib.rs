@@ -22,8 +22,8 @@ pub mod units;
 
 pub use error::{WireError, WireErrorCode};
 pub use ids::{
-    AccountName, ClusterId, CustomerId, Generation, IntentId, MetricName, NodeId, ParseIdError,
-    PlanNumber, RequestId, ShardId, TierName, VmId, VmTypeId, WeightsId,
+    AccountName, ClusterId, CustomerId, Generation, IntentId, MetricName, NodeId, NodeNumber,
+    ParseIdError, PlanNumber, RequestId, ShardId, TierName, VmId, VmTypeId, WeightsId, ZoneName,
 };
 pub use quantile::{
     PEAK_LEVELS, PEAK_QUANTILES, PeakQuantiles, QUANTILE_LEVELS, QUANTILES, Quantiles,

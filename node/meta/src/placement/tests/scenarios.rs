@@ -1,0 +1,1 @@
+//! Single goals of the planner, one after the other.

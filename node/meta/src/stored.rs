@@ -1,0 +1,3 @@
+//! Stored kinds, one module per version.
+
+pub mod v1;
