@@ -142,3 +142,47 @@ async fn a_member_that_is_not_ready_says_why() {
     .await;
     assert!(is(&view, 2, Liveness::Alive), "not ready is not dead");
 }
+
+/// Each tells as much as it may, so that no datagram holds all, and thirty digests beside.
+#[tokio::test(start_paused = true)]
+async fn thirty_members_with_the_longest_hints_know_all_and_see_deaths() {
+    let mut cluster = Cluster::of(30, 7).await;
+    for (number, member) in &cluster.members {
+        // Of numbers that do not repeat, so that they pack badly.
+        let shards = (0..1_500_u64).map(|shard| {
+            let term = (shard * 7_919 + number * 104_729) % 1_000_003;
+            (u32::try_from(shard).expect("small"), term)
+        });
+        member.set_leads(&shards.collect()).await.expect("told");
+    }
+    cluster
+        .until_all("all hints of all", |view| {
+            view.members.values().all(|one| one.leads.len() == 1_500)
+        })
+        .await;
+    assert_eq!(cluster.deaths(), 0);
+    for number in 26..=30 {
+        cluster.kill(number).await;
+    }
+    cluster
+        .until_all("five are dead", |view| view.alive() == 25)
+        .await;
+    for member in cluster.members.values() {
+        let refusals = member.refusals();
+        for reason in [
+            RefusalReason::OutgoingTooLarge,
+            RefusalReason::TooLarge,
+            RefusalReason::Malformed,
+        ] {
+            assert_eq!(refusals.count(reason), 0, "{reason}");
+        }
+    }
+    let hint = cluster.view(1).leader_hint(17).expect("a hint");
+    let view = cluster.view(1);
+    let highest = view
+        .members
+        .values()
+        .filter(|one| one.liveness == Liveness::Alive);
+    let highest = highest.filter_map(|one| one.leads.get(&17)).max();
+    assert_eq!(Some(&hint.term), highest);
+}
