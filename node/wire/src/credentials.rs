@@ -4,20 +4,22 @@
 //! Invariants: what is in force was whole and verified when it was read; files that are not, as in the
 //! middle of a rotation, leave the former in force; who this end is never changes while it runs.
 
+mod error;
 mod files;
 
-use crate::identity::{CertifiedIdentity, Identity, IdentityError};
-use crate::refusal::{OwnValidity, Refusal, date, length, seconds};
+use crate::identity::{CertifiedIdentity, Identity};
+use crate::refusal::{OwnValidity, date, length, seconds};
 use crate::task::Task;
+pub use error::CredentialError;
 pub(crate) use files::validity_of;
 use files::{Contents, Stamps};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, ServerConfig};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use std::{fmt, io};
 use tokio::sync::watch;
 use twinscale_protocol::ClusterId;
 
@@ -30,83 +32,6 @@ pub struct CredentialFiles {
     pub key: PathBuf,
     /// The authorities that are trusted, one or, during a rotation, two; PEM.
     pub trusted: PathBuf,
-}
-
-/// Why files are no credentials.
-#[derive(Debug, thiserror::Error)]
-pub enum CredentialError {
-    /// A file cannot be read.
-    #[error("{} cannot be read: check the path and its permissions", file.display())]
-    Read {
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// Anybody on the machine can read the key.
-    #[error("{} can be read by everyone (mode {mode:04o}): chmod 600 it, and issue a new one if others use this machine", file.display())]
-    KeyIsPublic {
-        /// The file.
-        file: PathBuf,
-        /// Its mode.
-        mode: u32,
-    },
-    /// A file has not what it should have.
-    #[error("{} holds no {wanted} in PEM: issue it again", file.display())]
-    Empty {
-        /// The file.
-        file: PathBuf,
-        /// What it should have.
-        wanted: &'static str,
-    },
-    /// Certificate and key do not fit, or TLS does not take them.
-    #[error("{} and {} do not make a pair: issue both again, or wait until both are written", certificate.display(), key.display())]
-    Pair {
-        /// The certificate.
-        certificate: PathBuf,
-        /// The key.
-        key: PathBuf,
-        /// Why.
-        #[source]
-        source: rustls::Error,
-    },
-    /// A trusted authority is none.
-    #[error("{} holds an authority that cannot be used: take the file from the certificate authority again", file.display())]
-    Authority {
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The certificate names no identity.
-    #[error("{}", file.display())]
-    Identity {
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        #[source]
-        source: IdentityError,
-    },
-    /// Peers would refuse this certificate.
-    #[error("{}: {refusal}", file.display())]
-    Refused {
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        refusal: Refusal,
-    },
-    /// The certificate is that of somebody else than before.
-    #[error("{} is of {found} and this process runs as {wanted}: put the right certificate there, or restart", file.display())]
-    OtherIdentity {
-        /// The file.
-        file: PathBuf,
-        /// Who it is of now.
-        found: String,
-        /// Who it was of.
-        wanted: String,
-    },
 }
 
 /// What is in force; clones share it.

@@ -26,6 +26,7 @@ mod recorded;
 mod refusal;
 mod server;
 mod settings;
+mod status;
 mod task;
 mod trace;
 

@@ -14,18 +14,23 @@ use crate::metrics::WireMetrics;
 use crate::refusal::{Refusal, RefusalReason};
 use crate::settings::WireSettings;
 use crate::task::Task;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use twinscale_protocol::{ClusterId, NodeId};
 
 /// Pause after the system refused to accept, as it does when all file handles are in use.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A reason is a warning in the log at most this often; the counts have them all.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
 
 /// Why a server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +84,8 @@ pub(crate) struct Shared {
     pub(crate) handler: Arc<dyn Handler>,
     pub(crate) callers: Callers,
     pub(crate) metrics: WireMetrics,
+    /// When each reason was last told as a warning.
+    pub(crate) told: Mutex<BTreeMap<RefusalReason, Instant>>,
 }
 
 impl Server {
@@ -109,6 +116,7 @@ impl Server {
             handler,
             callers: Callers::default(),
             metrics,
+            told: Mutex::default(),
         });
         let (stop, stopped) = watch::channel(Stop::No);
         let (end, ended) = watch::channel(None);
@@ -199,7 +207,25 @@ impl Shared {
     /// Counts and logs a refusal.
     pub(crate) fn refuse(&self, caller: &str, refusal: &Refusal) {
         self.metrics.refused(refusal.reason);
-        tracing::debug!(caller, reason = %refusal.reason, "refused: {refusal}");
+        if self.is_told_again(refusal.reason) {
+            tracing::warn!(caller, reason = %refusal.reason, "refused: {refusal}");
+        } else {
+            tracing::debug!(caller, reason = %refusal.reason, "refused: {refusal}");
+        }
+    }
+
+    /// Whether a reason was not told for a while: a caller that knocks again and again must not fill
+    /// the log.
+    fn is_told_again(&self, reason: RefusalReason) -> bool {
+        let now = Instant::now();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = told
+            .get(&reason)
+            .is_none_or(|last| now.duration_since(*last) >= TOLD_EVERY);
+        if is_due {
+            told.insert(reason, now);
+        }
+        is_due
     }
 
     /// Checks that a caller belongs to this cluster.

@@ -5,10 +5,9 @@ use crate::codec::RawCodec;
 use crate::credentials::Credentials;
 use crate::envelope::{ENVELOPE_BYTES_MAX, Envelope};
 use crate::error::CallError;
-use crate::headers::{
-    Answer, CALL_PATH, HELLO_PATH, Parties, RequestHeaders, STREAM_PATH, answer_of_status,
-};
+use crate::headers::{CALL_PATH, HELLO_PATH, Parties, RequestHeaders, STREAM_PATH};
 use crate::hello::{HELLO, HelloV1};
+use crate::status::{Answer, answer_of_status};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::{Stream, StreamExt};

@@ -110,6 +110,8 @@ struct Keeper {
     made: u64,
     pause: Duration,
     jitter: ChaCha8Rng,
+    /// The failure that was told last, until a connection is made.
+    told: Option<String>,
 }
 
 enum News {
@@ -135,6 +137,7 @@ impl Keeper {
             publish,
             drivers: JoinSet::new(),
             current: None,
+            told: None,
             made: 0,
             parts,
         }
@@ -191,6 +194,7 @@ impl Keeper {
         let number = connection.number;
         self.drivers.spawn(ended(driver, number));
         self.current = Some(number);
+        self.told = None;
         self.parts.metrics.connected();
         self.publish.send_replace(LaneState::Up(connection));
     }
@@ -199,7 +203,12 @@ impl Keeper {
         if let DialError::Refused(refusal) = &error {
             self.parts.metrics.refused(refusal.reason);
         }
-        tracing::debug!(peer = %self.parts.peer, %error, "no connection");
+        // The first of a row of equal failures is for people, and the calls lane speaks for both.
+        let text = error.to_string();
+        if self.parts.salt == 0 && self.told.as_ref() != Some(&text) {
+            tracing::warn!(peer = %self.parts.peer, "no connection: {text}");
+        }
+        self.told = Some(text);
         // A former connection that still lives is better than none.
         if self.current.is_none() {
             self.publish.send_replace(LaneState::Down(error));

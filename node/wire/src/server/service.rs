@@ -5,14 +5,12 @@ use crate::admission::{Admitted, Slots};
 use crate::codec::RawCodec;
 use crate::envelope::{ENVELOPE_BYTES_MAX, Envelope};
 use crate::handler::{Call, Inbound, Replies, StreamCall, checked_request};
-use crate::headers::{
-    CALL_PATH, HELLO_PATH, Parties, RequestHeaders, STREAM_PATH, check_parties, status_of_error,
-    status_of_refusal,
-};
+use crate::headers::{CALL_PATH, HELLO_PATH, Parties, RequestHeaders, STREAM_PATH, check_parties};
 use crate::hello::{HELLO, HelloV1};
 use crate::identity::Identity;
 use crate::metrics::InFlightMark;
 use crate::refusal::{Refusal, RefusalReason};
+use crate::status::{status_of_error, status_of_refusal};
 use crate::trace::TraceContext;
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
