@@ -25,6 +25,9 @@ pub const SNAPSHOT_PART: EnvelopeKind = EnvelopeKind(0x0124);
 /// The end of a snapshot.
 pub const SNAPSHOT_END: EnvelopeKind = EnvelopeKind(0x0125);
 
+/// The results of an entry's commands, in order: what a group answers to whoever proposed it.
+pub const SHARD_RESULTS: EnvelopeKind = EnvelopeKind(0x0126);
+
 /// Commands that share an entry, and with it a place in the log and an fsync.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardBatch {

@@ -1,0 +1,363 @@
+//! Takes any command on any node and finds the node that leads its shard.
+//!
+//! Where to ask first comes from what this node saw last: its own replica's leader, or who answered last.
+//! A wrong guess costs a redirect. What certainly had no effect is tried again until the deadline; what may
+//! have had one is tried again only under a request id, which makes it take effect once.
+
+use crate::error::ShardsError;
+use crate::host::ShardHost;
+use crate::request::{ShardAnswer, ShardRequest, decode_answer, encode_answer, encode_request};
+use crate::writer::Proposal;
+use futures::future::BoxFuture;
+use rand::{Rng as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+use twinscale_protocol::{CustomerId, RequestId, ShardId, WireError, WireErrorCode};
+use twinscale_twin::TwinCommand;
+use twinscale_twin::shard::shard_command;
+use twinscale_twin::stored::shard_v1::ShardCommand;
+
+/// A way to ask other nodes.
+pub trait ShardNetwork: Send + Sync + 'static {
+    /// Sends a request of this crate to a node and returns its answer, within a time.
+    ///
+    /// # Errors
+    /// [`WireErrorCode::Unavailable`] and [`WireErrorCode::Overloaded`] when it certainly did not get it;
+    /// any other code when it may have.
+    fn ask(
+        &self,
+        node: u64,
+        request: Vec<u8>,
+        limit: Duration,
+    ) -> BoxFuture<'_, Result<Vec<u8>, WireError>>;
+}
+
+/// Who holds a shard, as far as this node knows.
+pub trait Places: Send + Sync + 'static {
+    /// The shard of a customer.
+    fn shard_of(&self, customer: &CustomerId) -> ShardId;
+
+    /// The nodes that hold a replica of it, in any order.
+    fn replicas(&self, shard: ShardId) -> Vec<u64>;
+}
+
+/// How commands are routed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouterOptions {
+    /// Time for one attempt.
+    pub attempt_limit: Duration,
+    /// First pause before another attempt where nobody leads; doubled each time.
+    pub pause_min: Duration,
+    /// Longest pause.
+    pub pause_max: Duration,
+}
+
+impl Default for RouterOptions {
+    /// Three seconds for an attempt, in which a shard elects a leader once; pauses of 10 to 200 ms.
+    fn default() -> Self {
+        Self {
+            attempt_limit: Duration::from_secs(3),
+            pause_min: Duration::from_millis(10),
+            pause_max: Duration::from_millis(200),
+        }
+    }
+}
+
+/// Counts since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RouterCounts {
+    /// Commands that this node's own replica took.
+    pub local: u64,
+    /// Commands that another node took.
+    pub remote: u64,
+    /// Attempts that were told of another leader.
+    pub redirects: u64,
+    /// Attempts that were made again for other reasons.
+    pub retries: u64,
+}
+
+/// Draws request ids.
+#[derive(Debug)]
+pub struct RequestIds(Mutex<ChaCha8Rng>);
+
+impl RequestIds {
+    /// Draws from a seed, which no other process may use.
+    pub fn new(seed: [u8; 32]) -> Self {
+        Self(Mutex::new(ChaCha8Rng::from_seed(seed)))
+    }
+
+    /// The next id.
+    pub fn next(&self) -> RequestId {
+        let mut random = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let id = RequestId(random.random());
+            if id != RequestId::NONE {
+                return id;
+            }
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    local: AtomicU64,
+    remote: AtomicU64,
+    redirects: AtomicU64,
+    retries: AtomicU64,
+}
+
+/// Takes any command on any node and finds the node that leads its shard.
+pub struct Router {
+    node: u64,
+    host: Arc<ShardHost>,
+    places: Arc<dyn Places>,
+    network: Arc<dyn ShardNetwork>,
+    options: RouterOptions,
+    /// Who answered last, by shard.
+    known: Mutex<BTreeMap<ShardId, u64>>,
+    counters: Counters,
+}
+
+impl std::fmt::Debug for Router {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Router")
+            .field("node", &self.node)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Router {
+    /// Joins the replicas of a node with the ways to the others.
+    pub fn new(
+        node: u64,
+        host: Arc<ShardHost>,
+        places: Arc<dyn Places>,
+        network: Arc<dyn ShardNetwork>,
+        options: RouterOptions,
+    ) -> Self {
+        Self {
+            node,
+            host,
+            places,
+            network,
+            options,
+            known: Mutex::default(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Counts since the start.
+    pub fn counts(&self) -> RouterCounts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        RouterCounts {
+            local: read(&self.counters.local),
+            remote: read(&self.counters.remote),
+            redirects: read(&self.counters.redirects),
+            retries: read(&self.counters.retries),
+        }
+    }
+
+    /// Has a command committed and applied by whoever leads the customer's shard.
+    ///
+    /// Under [`RequestId::NONE`] it must be one that may take effect again, such as samples, or whose own
+    /// rules refuse it then, such as a plan on its parent.
+    ///
+    /// # Errors
+    /// [`ShardsError`]; but for [`ShardsError::OutcomeUnknown`] it never takes effect.
+    pub async fn propose(
+        &self,
+        request: RequestId,
+        customer: &CustomerId,
+        command: &TwinCommand,
+        limit: Duration,
+    ) -> Result<Proposal, ShardsError> {
+        let shard = self.places.shard_of(customer);
+        let command =
+            shard_command(request, customer, command).map_err(|error| ShardsError::Invalid {
+                shard,
+                reason: error.to_string(),
+            })?;
+        self.route(shard, command, Instant::now() + limit).await
+    }
+
+    /// Answers a request that another node sent here: it is not sent on, its sender is told whom to ask.
+    pub async fn answer(&self, request: ShardRequest) -> Vec<u8> {
+        let ShardRequest { shard, command } = request;
+        let taken = self.take(shard, command).await;
+        let answer = taken.map(|proposal| (proposal.generation, proposal.result));
+        encode_answer(&ShardAnswer(answer)).unwrap_or_else(|error| {
+            let reason = error.to_string();
+            let unknown = ShardAnswer(Err(ShardsError::OutcomeUnknown { shard, reason }));
+            // An answer without a result is a few hundred bytes.
+            encode_answer(&unknown).unwrap_or_default()
+        })
+    }
+
+    async fn take(&self, shard: ShardId, command: ShardCommand) -> Result<Proposal, ShardsError> {
+        self.host.find(shard)?.propose(command).await
+    }
+
+    async fn route(
+        &self,
+        shard: ShardId,
+        command: ShardCommand,
+        deadline: Instant,
+    ) -> Result<Proposal, ShardsError> {
+        let may_repeat = command.request != RequestId::NONE;
+        let mut tried: Vec<u64> = Vec::new();
+        let mut pause = self.options.pause_min;
+        let mut unknown: Option<ShardsError> = None;
+        loop {
+            let node = self.choose(shard, &tried);
+            let left = deadline.saturating_duration_since(Instant::now());
+            let limit = left.min(self.options.attempt_limit);
+            let attempt = match node {
+                None => Err(ShardsError::Unavailable {
+                    shard,
+                    reason: "no node is known to hold it".to_owned(),
+                }),
+                Some(node) => self.attempt(node, shard, command.clone(), limit).await,
+            };
+            let error = match (attempt, node) {
+                (Ok(proposal), Some(node)) => {
+                    self.learn(shard, Some(node));
+                    return Ok(proposal);
+                }
+                (Ok(proposal), None) => return Ok(proposal),
+                (Err(error), _) => error,
+            };
+            if error.is_outcome_unknown() {
+                if !may_repeat {
+                    return Err(error);
+                }
+                unknown = Some(error.clone());
+            }
+            let is_redirected = self.learn_from(shard, node, &error, &mut tried);
+            if matches!(error, ShardsError::Invalid { .. }) {
+                return Err(unknown.unwrap_or(error));
+            }
+            if is_redirected {
+                self.counters.redirects.fetch_add(1, Ordering::Relaxed);
+                if Instant::now() < deadline {
+                    continue;
+                }
+            }
+            if Instant::now() + pause >= deadline {
+                // What once may have taken effect stays unknown, whatever the last attempt said.
+                return Err(unknown.unwrap_or(error));
+            }
+            self.counters.retries.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(self.options.pause_max);
+        }
+    }
+
+    /// The node to ask next: who is known to lead, else a replica that was not asked in this round.
+    fn choose(&self, shard: ShardId, tried: &[u64]) -> Option<u64> {
+        let is_new = |node: &u64| !tried.contains(node);
+        let here = self.host.find(shard).ok();
+        let of_replica = here.as_ref().and_then(|hosted| hosted.leader());
+        if let Some(leader) = of_replica.filter(is_new) {
+            return Some(leader);
+        }
+        let known = self.known().get(&shard).copied();
+        if let Some(leader) = known.filter(is_new) {
+            return Some(leader);
+        }
+        let replicas = self.places.replicas(shard);
+        let other = replicas.iter().copied().find(is_new);
+        other.or_else(|| replicas.first().copied())
+    }
+
+    /// Takes from an error whom to ask next; returns whether it named somebody new.
+    fn learn_from(
+        &self,
+        shard: ShardId,
+        node: Option<u64>,
+        error: &ShardsError,
+        tried: &mut Vec<u64>,
+    ) -> bool {
+        tried.extend(node);
+        match error {
+            ShardsError::NotLeader {
+                leader: Some(leader),
+                ..
+            } if !tried.contains(leader) => {
+                self.learn(shard, Some(*leader));
+                true
+            }
+            _ => {
+                self.learn(shard, None);
+                let replicas = self.places.replicas(shard);
+                if replicas.iter().all(|node| tried.contains(node)) {
+                    // A round is over: whoever was asked may lead by now.
+                    tried.clear();
+                }
+                false
+            }
+        }
+    }
+
+    fn learn(&self, shard: ShardId, leader: Option<u64>) {
+        let mut known = self.known();
+        match leader {
+            Some(leader) => known.insert(shard, leader),
+            None => known.remove(&shard),
+        };
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, BTreeMap<ShardId, u64>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn attempt(
+        &self,
+        node: u64,
+        shard: ShardId,
+        command: ShardCommand,
+        limit: Duration,
+    ) -> Result<Proposal, ShardsError> {
+        let unknown = |reason: String| ShardsError::OutcomeUnknown { shard, reason };
+        if node == self.node {
+            let taken = tokio::time::timeout(limit, self.take(shard, command)).await;
+            let proposal = taken
+                .unwrap_or_else(|_late| Err(unknown(format!("no answer within {limit:?}"))))?;
+            self.counters.local.fetch_add(1, Ordering::Relaxed);
+            return Ok(proposal);
+        }
+        let request = encode_request(&ShardRequest { shard, command });
+        let request = request.map_err(|error| ShardsError::Invalid {
+            shard,
+            reason: error.to_string(),
+        })?;
+        let asked = tokio::time::timeout(limit, self.network.ask(node, request, limit)).await;
+        let bytes = match asked {
+            Ok(Ok(bytes)) => bytes,
+            Ok(Err(error)) => return Err(of_wire(shard, node, &error)),
+            Err(_late) => {
+                return Err(unknown(format!(
+                    "node {node} gave no answer within {limit:?}"
+                )));
+            }
+        };
+        let ShardAnswer(answer) =
+            decode_answer(&bytes).map_err(|error| unknown(error.to_string()))?;
+        let (generation, result) = answer?;
+        self.counters.remote.fetch_add(1, Ordering::Relaxed);
+        Ok(Proposal { result, generation })
+    }
+}
+
+fn of_wire(shard: ShardId, node: u64, error: &WireError) -> ShardsError {
+    let reason = format!("node {node}: {}", error.message);
+    match error.code {
+        WireErrorCode::Unavailable => ShardsError::Unavailable { shard, reason },
+        WireErrorCode::Overloaded => ShardsError::Overloaded { shard, reason },
+        _ => ShardsError::OutcomeUnknown { shard, reason },
+    }
+}

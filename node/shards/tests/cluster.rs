@@ -1,0 +1,255 @@
+//! Shards on several nodes in one process: real logs and stores on disk, a network in memory with faults.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests spawn their clients and wait for them"
+)]
+
+#[path = "cluster/harness.rs"]
+mod harness;
+
+use harness::{Cluster, customer, plan, policy_of, samples};
+use rand::{Rng as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use twinscale_protocol::{Generation, PlanNumber, RequestId};
+use twinscale_shards::ShardsError;
+use twinscale_twin::{ApplyResult, Refusal, TwinCommand};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_node_takes_any_command_and_all_replicas_agree() {
+    let cluster = Cluster::start(3, 4, 1).await;
+    for number in 0..24 {
+        let node = number % 3 + 1;
+        let name = customer(number);
+        let configured = cluster
+            .propose(
+                node,
+                RequestId(u128::from(number) + 1),
+                &name,
+                policy_of(24),
+                LIMIT,
+            )
+            .await
+            .expect("configures");
+        assert_eq!(
+            configured.result,
+            ApplyResult::Configured { config_version: 1 }
+        );
+        let stored = cluster
+            .propose(node, RequestId::NONE, &name, samples(number), LIMIT)
+            .await
+            .expect("stores");
+        assert!(matches!(stored.result, ApplyResult::SamplesRecorded(_)));
+        assert!(stored.generation > 0);
+    }
+    cluster.wait_for_equal_replicas().await;
+    let twins: usize = cluster
+        .node(2)
+        .shards()
+        .map(|one| one.machine().reader().len())
+        .sum();
+    assert_eq!(twins, 24);
+    let counts = cluster.node(1).router.counts();
+    assert!(counts.local + counts.remote >= 16, "{counts:?}");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_takes_effect_once_whoever_leads_by_then() {
+    let mut cluster = Cluster::start(3, 1, 2).await;
+    let name = customer(7);
+    let request = RequestId(99);
+    let leader = cluster.leader_of(0).await;
+    let first = cluster.propose(leader, request, &name, policy_of(24), LIMIT);
+    assert_eq!(first.await.expect("takes it").result, configured(1));
+    let other = policy_of(12);
+    let second = cluster.propose(leader, RequestId(100), &name, other, LIMIT);
+    assert_eq!(second.await.expect("takes it").result, configured(2));
+    cluster.kill(leader);
+    let survivor = cluster
+        .numbers()
+        .find(|number| *number != leader)
+        .expect("two are left");
+    let again = cluster.propose(survivor, request, &name, policy_of(24), LIMIT);
+    assert_eq!(
+        again.await.expect("takes it").result,
+        configured(1),
+        "what the first came to"
+    );
+    cluster.restart(leader).await;
+    cluster.wait_for_equal_replicas().await;
+    let again = cluster.propose(leader, request, &name, policy_of(24), LIMIT);
+    assert_eq!(again.await.expect("takes it").result, configured(1));
+    cluster.stop().await;
+}
+
+fn configured(config_version: u64) -> ApplyResult {
+    ApplyResult::Configured { config_version }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_was_cut_off_confirms_nothing() {
+    let cluster = Cluster::start(3, 1, 3).await;
+    let leader = cluster.leader_of(0).await;
+    let shard = cluster.node(leader).shard(0);
+    let generation = shard.generation().expect("it leads");
+    shard
+        .confirm(generation, LIMIT)
+        .await
+        .expect("it leads, and others say so");
+    let next = Generation(generation.0 + 1);
+    let wrong = shard.confirm(next, LIMIT).await;
+    assert!(
+        matches!(wrong, Err(ShardsError::NotLeader { .. })),
+        "{wrong:?}"
+    );
+    cluster.isolate(&BTreeSet::from([leader]));
+    let refused = shard.confirm(generation, Duration::from_secs(2)).await;
+    assert!(refused.is_err(), "nobody confirms it");
+    let survivor = cluster
+        .numbers()
+        .find(|number| *number != leader)
+        .expect("two are left");
+    let name = customer(1);
+    let taken = cluster.propose(survivor, RequestId(5), &name, policy_of(24), LIMIT);
+    let taken = taken.await.expect("the majority goes on");
+    assert!(taken.generation > generation.0);
+    cluster.heal();
+    let late = shard.confirm(generation, LIMIT).await;
+    assert!(late.is_err(), "its generation is over: {late:?}");
+    cluster.wait_for_equal_replicas().await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_minority_refuses_and_says_so() {
+    let cluster = Cluster::start(3, 1, 4).await;
+    let leader = cluster.leader_of(0).await;
+    cluster.isolate(&BTreeSet::from([leader]));
+    let limit = Duration::from_secs(3);
+    let name = customer(1);
+    let refused = cluster.propose(leader, RequestId(1), &name, policy_of(24), limit);
+    let refused = refused.await.expect_err("no majority is connected");
+    assert!(!matches!(refused, ShardsError::Invalid { .. }), "{refused}");
+    cluster.heal();
+    let taken = cluster.propose(leader, RequestId(1), &name, policy_of(24), LIMIT);
+    assert_eq!(
+        taken.await.expect("takes it").result,
+        configured(1),
+        "once, whatever became of the first"
+    );
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_was_lost_is_filled_again() {
+    let mut cluster = Cluster::start(3, 2, 5).await;
+    for number in 0..10 {
+        let node = 1;
+        let name = customer(number);
+        let stored = cluster
+            .propose(node, RequestId::NONE, &name, samples(number), LIMIT)
+            .await;
+        stored.expect("stores");
+    }
+    cluster.wait_for_equal_replicas().await;
+    cluster.kill(2);
+    std::fs::remove_dir_all(cluster.folder(2).join("store")).expect("it is there");
+    cluster.restart(2).await;
+    cluster.wait_for_equal_replicas().await;
+    let twins: usize = cluster
+        .node(2)
+        .shards()
+        .map(|one| one.machine().reader().len())
+        .sum();
+    assert_eq!(twins, 10);
+    cluster.stop().await;
+}
+
+/// Clients change one twin's plan by compare-and-set through any node, while nodes are killed and cut off.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn compare_and_set_is_linearizable_under_kills_and_partitions() {
+    let mut cluster = Cluster::start(3, 1, 6).await;
+    let name = customer(0);
+    let configured = cluster.propose(1, RequestId(1), &name, policy_of(24), LIMIT);
+    configured.await.expect("configures");
+    let mut random = ChaCha8Rng::seed_from_u64(6);
+    let mut acknowledged: Vec<u64> = Vec::new();
+    let mut unknown: Vec<u64> = Vec::new();
+    let mut next = 1;
+    for round in 0..12 {
+        let victim = random.random_range(1..=3);
+        match round % 3 {
+            0 => cluster.kill(victim),
+            1 => cluster.isolate(&BTreeSet::from([victim])),
+            _ => {}
+        }
+        let clients = cluster
+            .numbers()
+            .filter(|number| *number != victim)
+            .map(|number| {
+                let router = Arc::clone(&cluster.node(number).router);
+                let (name, command) = (name.clone(), plan(next));
+                tokio::spawn(async move {
+                    router
+                        .propose(RequestId::NONE, &name, &command, LIMIT)
+                        .await
+                })
+            });
+        let mut winners = 0;
+        for client in clients.collect::<Vec<_>>() {
+            match client.await.expect("no panic") {
+                Ok(proposal) => match proposal.result {
+                    ApplyResult::PlanCommitted(number) => {
+                        assert_eq!(number, PlanNumber(next));
+                        acknowledged.push(next);
+                        winners += 1;
+                    }
+                    ApplyResult::Refused(Refusal::PlanConflict { .. }) => {}
+                    other => panic!("{other:?}"),
+                },
+                Err(error) if error.is_outcome_unknown() => unknown.push(next),
+                Err(error) => panic!("nobody serves though two are connected: {error}"),
+            }
+        }
+        assert!(winners <= 1, "two clients set plan {next}");
+        cluster.heal();
+        cluster.restart(victim).await;
+        let target = cluster.target(&name).await;
+        assert!(
+            target >= acknowledged.last().copied().unwrap_or(0),
+            "an acknowledged plan is gone"
+        );
+        assert!(
+            target == next || target == next - 1,
+            "{target} after {next}"
+        );
+        assert!(winners == 0 || target == next);
+        if target == next && winners == 0 {
+            assert!(
+                unknown.contains(&next),
+                "a plan was set that nobody asked for"
+            );
+        }
+        next = target + 1;
+    }
+    assert!(
+        acknowledged.len() >= 6,
+        "{acknowledged:?} acknowledged, {unknown:?} unknown"
+    );
+    cluster.wait_for_equal_replicas().await;
+    cluster.stop().await;
+}
+
+#[test]
+fn commands_without_an_id_must_stand_repetition() {
+    // A plan names its parent and samples their time; what has neither goes under an id.
+    assert!(
+        matches!(plan(2), TwinCommand::CommitPlan { plan, .. } if plan.parent == Some(PlanNumber(1)))
+    );
+}
