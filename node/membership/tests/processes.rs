@@ -5,12 +5,20 @@
 
 mod processes {
     mod children;
+    mod forged;
     mod times;
 
     use children::{Child, cluster, member_program, now};
     use std::collections::BTreeMap;
+    use std::sync::{Mutex, MutexGuard, PoisonError};
     use std::time::{Duration, Instant};
     use times::Times;
+
+    /// Times and floods of one test must not trouble another.
+    fn alone() -> MutexGuard<'static, ()> {
+        static TURN: Mutex<()> = Mutex::new(());
+        TURN.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
     /// Members 1 to 4 watch, and member 1 is the seed; the others are victims, each once.
     const WATCHERS: u64 = 4;
@@ -50,6 +58,7 @@ mod processes {
 
     #[test]
     fn a_killed_process_is_seen_dead_and_its_successor_alive() {
+        let _turn = alone();
         let mut members = settled();
         let mut deaths = Times::default();
         let (mut returns, mut early_deaths) = (Times::default(), Times::default());
@@ -73,6 +82,7 @@ mod processes {
 
     #[test]
     fn a_paused_process_is_seen_dead_and_returns_when_it_goes_on() {
+        let _turn = alone();
         let members = settled();
         let (mut deaths, mut returns) = (Times::default(), Times::default());
         let mut own_view = Times::default();
@@ -94,6 +104,7 @@ mod processes {
 
     #[test]
     fn a_process_that_leaves_is_told_to_all_and_no_failure() {
+        let _turn = alone();
         let mut members = cluster(4);
         let leaver = members.remove(&4).expect("four");
         let asked = now();
@@ -104,5 +115,48 @@ mod processes {
             member.until("4 left", |line| line.says(4, "left"));
             assert_eq!(member.deaths(), 0);
         }
+    }
+
+    /// As much as one core sends, at one member; each datagram costs it a decryption. What the kernel's
+    /// buffer cannot hold is lost, gossip of others among it.
+    #[test]
+    fn a_flood_of_forged_datagrams_makes_no_one_dead_and_blinds_no_one() {
+        let _turn = alone();
+        let mut members = cluster(5);
+        let target = members.get(&1).expect("a member").address().to_owned();
+        let forged = forged::datagram(&target);
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        let flood = |until: Instant| {
+            let mut sent = 0_u64;
+            while now() < until {
+                // A full buffer is the point of it.
+                sent += u64::from(socket.send_to(&forged, &target).is_ok());
+            }
+            sent
+        };
+        let sent = flood(now() + Duration::from_secs(8));
+        for member in members.values() {
+            assert_eq!(member.deaths(), 0, "a false death under the flood");
+        }
+        // Under a further flood, the target sees a real death.
+        members.remove(&5).expect("a member").kill();
+        let killed = now();
+        let more = std::thread::scope(|scope| {
+            let flooding = scope.spawn(|| flood(now() + Duration::from_secs(8)));
+            for member in members.values() {
+                member.until("5 is dead", |line| line.says(5, "dead"));
+            }
+            let seen = killed.elapsed().as_millis();
+            eprintln!("killed under a flood to seen dead by all, ms: {seen}");
+            flooding.join().expect("it ends")
+        });
+        let size = forged.len();
+        eprintln!(
+            "forged datagrams sent in 16 s: {} of {size} bytes",
+            sent + more
+        );
+        assert!(sent > 1_000, "that was no flood: {sent}");
+        let target = members.get(&1).expect("a member");
+        assert!(target.says_last(1, "alive") && target.says_last(4, "alive"));
     }
 }

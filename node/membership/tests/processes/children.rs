@@ -133,6 +133,15 @@ impl Child {
         newest.line.as_ref().map_or(0, |(_, line)| line.deaths())
     }
 
+    /// Whether the newest line says so.
+    pub(super) fn says_last(&self, member: u64, word: &str) -> bool {
+        let newest = self.newest.0.lock().expect("sound");
+        newest
+            .line
+            .as_ref()
+            .is_some_and(|(_, line)| line.says(member, word))
+    }
+
     pub(super) fn kill(&mut self) {
         self.process.kill().expect("it ran");
         self.process.wait().expect("it ended");
