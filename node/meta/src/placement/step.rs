@@ -47,7 +47,7 @@ pub enum Effect {
         at_membership: u64,
     },
     /// The leader changes the voters in one joint change, or ends the one under way; voters that leave
-    /// stay as learners.
+    /// may stay as learners.
     ChangeVoters {
         /// The voters afterwards, ascending.
         voters: Vec<NodeNumber>,

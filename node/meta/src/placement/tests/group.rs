@@ -81,12 +81,12 @@ impl SimGroup {
     }
 }
 
-/// Ends a joint change; the voters that leave stay as learners.
-pub(crate) fn end_joint(group: &mut SimGroup) {
+/// Ends a joint change; the voters that leave may stay as learners.
+pub(crate) fn end_joint(group: &mut SimGroup, keep: bool) {
     let [old, next] = group.voters.as_slice() else {
         return;
     };
-    for node in old.difference(next) {
+    for node in old.difference(next).filter(|_| keep) {
         group.learners.insert(*node, LearnerProgress::default());
     }
     group.voters = vec![next.clone()];

@@ -90,28 +90,39 @@ impl Sim {
         let nodes: u64 = rng.random_range(5..=10);
         let shards = rng.random_range(1..=24);
         let mut sim = Self::empty(rng, faults, zones);
-        let mut created = creation(shards, 3, 3);
-        created.first_node = facts(1, "zone-1");
-        sim.commit(MetaCommand::CreateCluster(created));
-        let first = NodeNumber(1);
-        sim.groups.insert(
-            GroupId::Meta,
-            SimGroup {
-                voters: vec![BTreeSet::from([first])],
-                held: BTreeMap::from([(first, 0)]),
-                leader: Some(first),
-                ..SimGroup::default()
-            },
-        );
-        sim.start_node(first, 1);
-        sim.commit(MetaCommand::ChangeSetting(Setting::DeadAfter(Seconds(30))));
+        sim.create(shards, 3, 3);
         for _ in 1..nodes {
             sim.join();
         }
         sim
     }
 
-    pub(super) fn empty(rng: ChaCha8Rng, faults: Faults, zones: u64) -> Self {
+    /// A cluster without faults.
+    pub(super) fn calm(nodes: u64, zones: u64, shards: u32, replication: u8) -> Self {
+        let mut sim = Self::empty(ChaCha8Rng::seed_from_u64(1), Faults::none(), zones);
+        sim.create(shards, replication, u16::try_from(nodes).expect("few"));
+        for _ in 1..nodes {
+            sim.join();
+        }
+        sim
+    }
+
+    fn create(&mut self, shards: u32, replication: u8, nodes_expected: u16) {
+        let created = creation(shards, replication, nodes_expected);
+        self.commit(MetaCommand::CreateCluster(created));
+        let first = NodeNumber(1);
+        let group_0 = SimGroup {
+            voters: vec![BTreeSet::from([first])],
+            held: BTreeMap::from([(first, 0)]),
+            leader: Some(first),
+            ..SimGroup::default()
+        };
+        self.groups.insert(GroupId::Meta, group_0);
+        self.start_node(first, 1);
+        self.commit(MetaCommand::ChangeSetting(Setting::DeadAfter(Seconds(30))));
+    }
+
+    fn empty(rng: ChaCha8Rng, faults: Faults, zones: u64) -> Self {
         Self {
             rng,
             faults,
@@ -161,8 +172,12 @@ impl Sim {
 
     pub(super) fn join(&mut self) {
         let number = u64::try_from(self.state.nodes().len()).expect("few") + 1;
-        let zone = format!("zone-{}", number % self.zones + 1);
-        let facts = facts(number, &zone);
+        self.join_in(&format!("zone-{}", number % self.zones + 1));
+    }
+
+    pub(super) fn join_in(&mut self, zone: &str) {
+        let number = u64::try_from(self.state.nodes().len()).expect("few") + 1;
+        let facts = facts(number, zone);
         let outcome = self.commit(MetaCommand::JoinNode {
             facts,
             claims: None,
@@ -252,7 +267,7 @@ impl Sim {
             let node = self.nodes[&number];
             let dies = node.alive && down < self.faults.down_max && self.chance(self.faults.death);
             // Some come back within the grace period, some after it.
-            let returns = !node.alive && self.chance(4);
+            let returns = !node.alive && self.faults.down_max > 0 && self.chance(4);
             if dies {
                 self.turn(number, false);
             } else if returns && self.meta_has_leader() {
@@ -308,7 +323,7 @@ impl Sim {
             let leader = group.leader.filter(fit);
             group.leader = leader.or_else(|| last.iter().copied().find(fit));
             if group.voters.len() > 1 && self.rng.random_range(0..3) > 0 {
-                end_joint(group);
+                end_joint(group, self.rng.random_range(0..2) > 0);
             }
             for (node, progress) in &mut group.learners {
                 if stuck || !alive.contains(node) {
