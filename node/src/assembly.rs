@@ -38,7 +38,7 @@ use twinscale_supervision::{
 };
 use twinscale_twin::{
     CycleSettings, HostOpenReport, HostOptions, PhaseLimits, Twin, TwinArguments, TwinDependencies,
-    TwinHost, TwinMessage,
+    TwinHost, TwinMessage, TwinWriter,
 };
 
 /// Requests that wait for a shared actor: one per twin of a busy node, with room.
@@ -271,7 +271,7 @@ impl Node {
     ) -> anyhow::Result<NodeTwin> {
         let clock = DomainClock::starting_at(now);
         let dependencies = TwinDependencies {
-            host: Arc::clone(&self.host),
+            host: Arc::clone(&self.host) as Arc<dyn TwinWriter>,
             forecaster: Arc::new(ForecasterClient {
                 address: self.forecaster.address().clone(),
                 instruments: self.instruments.clone(),

@@ -23,6 +23,7 @@ pub use error::{HostError, OpenError};
 pub use recovery::HostOpenReport;
 pub use status::{HostStatus, HostSurroundings, RoomOptions};
 
+use crate::clients::{Answer, Proposal, TwinWriter};
 use crate::state::{ApplyResult, TwinState};
 use crate::stored::entry;
 use crate::stored::v1::{COMMAND, TwinCommand};
@@ -41,7 +42,7 @@ use tokio::sync::watch;
 use twinscale_log::{
     Command, CommandLog, FsRoom, PAYLOAD_BYTES_MAX, SystemMonotonicClock, UnlimitedRoom,
 };
-use twinscale_protocol::CustomerId;
+use twinscale_protocol::{CustomerId, Generation};
 use twinscale_store::{StateStore, StoreOptions};
 use writer::{Queued, StorePlace, Writer};
 
@@ -370,6 +371,21 @@ impl TwinHost {
             commands_max: self.options.queue_commands_max,
             bytes_max: self.options.queue_bytes_max,
         }
+    }
+}
+
+impl TwinWriter for TwinHost {
+    fn commit<'a>(&'a self, customer: &'a CustomerId, command: TwinCommand) -> Proposal<'a> {
+        Box::pin(self.propose(customer, command))
+    }
+
+    fn find(&self, customer: &CustomerId) -> Option<SharedTwin> {
+        self.twin(customer)
+    }
+
+    /// Whoever has the log's lock is the only one.
+    fn confirm(&self, _generation: Generation, _limit: Duration) -> Answer<()> {
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 

@@ -13,6 +13,7 @@ pub mod feedback;
 #[cfg(test)]
 mod fixtures;
 pub mod host;
+pub mod intake;
 pub mod limits;
 pub mod observations;
 pub mod shard;
@@ -20,7 +21,7 @@ pub mod state;
 pub mod stored;
 pub mod twin;
 
-pub use clients::{Answer, ForecastClient, PlanClient, ProvisionClient};
+pub use clients::{Answer, ForecastClient, PlanClient, Proposal, ProvisionClient, TwinWriter};
 pub use cycle::{CycleSettings, TurnSummary};
 pub use host::{
     HostError, HostMetrics, HostOpenReport, HostOptions, HostStatus, HostSurroundings, OpenError,

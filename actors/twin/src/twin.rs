@@ -13,6 +13,7 @@ pub use effects::{PhaseLimits, TwinDependencies};
 pub use message::{TwinFault, TwinMessage};
 
 use crate::cycle::{self, Effect, Turn, TurnEvent, TurnKind, TurnSummary};
+use crate::intake;
 use crate::observations::Resolution;
 use crate::state::TwinState;
 use effects::Task;
@@ -109,10 +110,10 @@ impl Actor for Twin {
                 answer(reply_to, runtime.observations(&request));
             }
             TwinMessage::Configure(request, reply_to) => runtime.propose(reply_to, |host| {
-                Box::pin(async move { host.configure(*request).await })
+                Box::pin(async move { intake::configure(&*host, *request).await })
             }),
             TwinMessage::Announce(request, reply_to) => runtime.propose(reply_to, |host| {
-                Box::pin(async move { host.announce(request).await })
+                Box::pin(async move { intake::announce(&*host, request).await })
             }),
             TwinMessage::Fault(TwinFault::Panic) => panic_on_purpose(),
             TwinMessage::Fault(TwinFault::Hang) => std::future::pending().await,
@@ -193,7 +194,7 @@ impl TwinRuntime {
             return;
         }
         let host = &self.arguments.dependencies.host;
-        let Some(twin) = host.twin(&self.arguments.customer) else {
+        let Some(twin) = host.find(&self.arguments.customer) else {
             return;
         };
         if let Some(running) = &mut self.turn {
@@ -288,7 +289,8 @@ impl TwinRuntime {
 
     fn read<R>(&self, look: impl FnOnce(&TwinState) -> R) -> Option<R> {
         let host = &self.arguments.dependencies.host;
-        host.read(&self.arguments.customer, look)
+        let twin = host.find(&self.arguments.customer)?;
+        Some(twin.read(look))
     }
 }
 

@@ -13,6 +13,7 @@ mod host;
 mod machine;
 mod request;
 mod router;
+mod twin_writer;
 mod writer;
 
 pub use error::ShardsError;
@@ -22,6 +23,7 @@ pub use request::{
     SHARD_REQUEST, SHARD_RESPONSE, ShardAnswer, ShardRequest, decode_request, encode_answer,
 };
 pub use router::{Places, RequestIds, Router, RouterCounts, RouterOptions, ShardNetwork};
+pub use twin_writer::LeaderWriter;
 pub use writer::{Proposal, ShardWriter, WriterOptions};
 
 use twinscale_consensus::GroupId;

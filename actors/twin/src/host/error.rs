@@ -71,6 +71,9 @@ pub enum HostError {
         /// What the store said.
         reason: String,
     },
+    /// The shard of the twin did not take it.
+    #[error("{0}")]
+    Shard(WireError),
     /// The writer ended without a reply.
     #[error("writer of the twins has ended, the outcome is unknown; restart the node")]
     WriterGone,
@@ -144,6 +147,7 @@ impl HostError {
     pub fn is_outcome_unknown(&self) -> bool {
         match self {
             Self::Log(error) => error.is_outcome_unknown(),
+            Self::Shard(error) => error.code == WireErrorCode::OutcomeUnknown,
             Self::WriterGone => true,
             _ => false,
         }
@@ -156,6 +160,7 @@ impl HostError {
             Self::Overloaded { .. } | Self::Log(LogError::Overloaded { .. }) => {
                 WireErrorCode::Overloaded
             }
+            Self::Shard(error) => error.code,
             Self::Refused {
                 refusal: Refusal::PlanConflict { .. },
                 ..

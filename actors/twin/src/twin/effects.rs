@@ -2,9 +2,9 @@
 
 use super::TwinArguments;
 use super::message::{Private, TwinMessage};
-use crate::clients::{Answer, ForecastClient, PlanClient, ProvisionClient};
+use crate::clients::{Answer, ForecastClient, PlanClient, ProvisionClient, TwinWriter};
 use crate::cycle::{CycleSettings, Effect, TurnEvent};
-use crate::host::{HostError, TwinHost};
+use crate::host::HostError;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use twinscale_supervision::{DomainClock, Mailbox};
 /// Whom a twin asks, its clock and its settings; shared by all incarnations.
 #[derive(Clone, Debug)]
 pub struct TwinDependencies {
-    /// The one writer of all twins.
-    pub host: Arc<TwinHost>,
+    /// The one writer of the twin.
+    pub host: Arc<dyn TwinWriter>,
     /// Forecasts.
     pub forecaster: Arc<dyn ForecastClient>,
     /// Plans.
@@ -62,7 +62,7 @@ impl Default for PhaseLimits {
     }
 }
 
-pub(super) type Host = Arc<TwinHost>;
+pub(super) type Host = Arc<dyn TwinWriter>;
 
 pub(super) type Proposal<R> = Pin<Box<dyn Future<Output = Result<R, HostError>> + Send>>;
 
@@ -157,7 +157,16 @@ async fn run(arguments: &TwinArguments, effect: Effect) -> TurnEvent {
             TurnEvent::Reconcile(asked("provisioner", limits.provision, &limits, ask).await)
         }
         Effect::Execute(request) => {
-            let ask = |left| provisioner.execute((*request).clone(), left);
+            let ask = |left| -> Answer<_> {
+                // Between this check and the call nothing is waited for; a provider that checks the
+                // generation refuses what another leader has overtaken meanwhile.
+                let confirmed = dependencies.host.confirm(request.generation, left);
+                let (provisioner, request) = (Arc::clone(provisioner), (*request).clone());
+                Box::pin(async move {
+                    confirmed.await?;
+                    provisioner.execute(request, left).await
+                })
+            };
             TurnEvent::Execute(asked("provisioner", limits.provision, &limits, ask).await)
         }
         Effect::Observe(request) => {
@@ -169,7 +178,7 @@ async fn run(arguments: &TwinArguments, effect: Effect) -> TurnEvent {
                 let (host, customer) = (Arc::clone(&dependencies.host), customer.clone());
                 let command = (*command).clone();
                 Box::pin(async move {
-                    let result = host.propose(&customer, command).await;
+                    let result = host.commit(&customer, command).await;
                     result.map_err(WireError::from)
                 })
             };

@@ -5,7 +5,7 @@ use crate::fixtures::{START, config, customer, hours, record, samples, series, v
 use crate::state::PartKey;
 use crate::stored::entry;
 use crate::stored::v1::{TwinCommand, TwinConfig};
-use crate::{ApplyResult, CycleSettings, HostOptions, TwinHost};
+use crate::{ApplyResult, CycleSettings, HostOptions, TwinHost, TwinWriter};
 use fakes::{Cloud, CoverNinety, DayBefore};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -63,7 +63,7 @@ impl World {
             "{configured:?}"
         );
         let dependencies = TwinDependencies {
-            host: Arc::clone(&self.host),
+            host: Arc::clone(&self.host) as Arc<dyn TwinWriter>,
             forecaster: Arc::<DayBefore>::clone(&self.forecaster),
             optimizer: Arc::<CoverNinety>::clone(&self.optimizer),
             provisioner: Arc::<Cloud>::clone(&self.cloud),
