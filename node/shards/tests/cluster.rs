@@ -2,21 +2,26 @@
 
 #![expect(
     clippy::disallowed_methods,
-    reason = "tests spawn their clients and wait for them"
+    clippy::panic,
+    reason = "tests spawn their clients, wait for them, and fail by panics"
 )]
 
 #[path = "cluster/harness.rs"]
 mod harness;
 
-use harness::{Cluster, customer, plan, policy_of, samples};
+use harness::{Cluster, START, customer, plan, policy_of, samples};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use twinscale_protocol::{Generation, PlanNumber, RequestId};
-use twinscale_shards::ShardsError;
-use twinscale_twin::{ApplyResult, Refusal, TwinCommand};
+use twinscale_protocol::provisioner::{Action, Intent, Operation};
+use twinscale_protocol::{Generation, PlanNumber, RequestId, TierName, VmCount, VmTypeId};
+use twinscale_provisioner::check::check_generations;
+use twinscale_provisioner::driver::{CallContext, DriverError, VmSpec};
+use twinscale_provisioner::{ProviderDriver as _, SimCloudConfig, SimCloudDriver};
+use twinscale_shards::{LeaderWriter, ShardsError};
+use twinscale_twin::{ApplyResult, Refusal, TwinCommand, TwinWriter as _};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -244,6 +249,102 @@ async fn compare_and_set_is_linearizable_under_kills_and_partitions() {
     );
     cluster.wait_for_equal_replicas().await;
     cluster.stop().await;
+}
+
+/// The VM that an intent allocated, as the provider is asked for it.
+fn launch_of(intent: &Intent) -> VmSpec {
+    let Action::Launch {
+        vm,
+        tier,
+        vm_type,
+        price_per_hour,
+        minimum_bill,
+    } = intent.action.clone()
+    else {
+        panic!("{intent:?} launches nothing");
+    };
+    VmSpec {
+        vm,
+        tier,
+        vm_type,
+        price_per_hour,
+        minimum_bill,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_paused_between_check_and_call_is_refused_by_the_cloud() {
+    let cluster = Cluster::start(3, 1, 8).await;
+    let cloud = SimCloudDriver::new(SimCloudConfig::with_seed(8));
+    let name = customer(3);
+    let old_leader = cluster.leader_of(0).await;
+    let shard = cluster.node(old_leader).shard(0);
+    let old = LeaderWriter::new(Arc::clone(&shard), shard.generation().expect("it leads"));
+    old.commit(&name, policy_of(24)).await.expect("configures");
+    let committed = old.commit(&name, launch_one()).await.expect("commits");
+    let ApplyResult::IntentsCommitted(intents) = committed else {
+        panic!("{committed:?}");
+    };
+    old.confirm(old.generation(), LIMIT)
+        .await
+        .expect("it leads");
+
+    // Here it is paused, and another takes over what it left open.
+    cluster.isolate(&BTreeSet::from([old_leader]));
+    let new_leader = cluster.other_leader(0, old_leader).await;
+    let shard = cluster.node(new_leader).shard(0);
+    let new = LeaderWriter::new(Arc::clone(&shard), shard.generation().expect("it leads"));
+    assert!(new.generation() > old.generation());
+    new.confirm(new.generation(), LIMIT)
+        .await
+        .expect("it leads");
+    let twin = new.find(&name).expect("it was committed");
+    let open: Vec<Intent> = twin.read(|state| state.open_intents().cloned().collect());
+    assert_eq!(open, intents, "the new leader finds what is open");
+    let call = |generation| CallContext {
+        customer: name.clone(),
+        generation,
+        now: START,
+    };
+    let spec = launch_of(&open[0]);
+    cloud
+        .launch(&call(new.generation()), &spec)
+        .await
+        .expect("starts");
+
+    // It wakes up: the check of before no longer holds, and the cloud knows.
+    let late = cloud.launch(&call(old.generation()), &spec).await;
+    let stale = DriverError::StaleGeneration {
+        sent: old.generation(),
+        highest: new.generation(),
+    };
+    assert_eq!(late, Err(stale));
+    let refused = old.confirm(old.generation(), Duration::from_secs(2)).await;
+    refused.expect_err("nobody confirms it");
+    cluster.heal();
+    cluster.wait_for_equal_replicas().await;
+    old.commit(&name, launch_one())
+        .await
+        .expect_err("it may commit nothing any more");
+    let vms = cloud.with_cloud(|cloud| {
+        let ledger = cloud.ledger(&name).expect("it was called");
+        assert!(check_generations(&name, ledger).is_empty());
+        ledger.vms().len()
+    });
+    assert_eq!(vms, 1, "neither doubled nor lost");
+    cluster.stop().await;
+}
+
+fn launch_one() -> TwinCommand {
+    TwinCommand::CommitIntents {
+        at: START,
+        operations: vec![Operation::Launch {
+            tier: TierName::new("web").expect("a name"),
+            vm_type: VmTypeId::new("typeA").expect("an id"),
+            count: VmCount(1),
+        }],
+        held: Vec::new(),
+    }
 }
 
 #[test]

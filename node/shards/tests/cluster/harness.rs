@@ -33,7 +33,7 @@ use twinscale_twin::shard::ShardStores;
 use twinscale_twin::{SampleGroup, TwinCommand, TwinConfig};
 
 const DEADLINE: Duration = Duration::from_mins(1);
-const START: DomainTime = DomainTime(1_700_006_400);
+pub(crate) const START: DomainTime = DomainTime(1_700_006_400);
 const HOUR: Seconds = Seconds(3_600);
 
 pub(crate) struct Cluster {
@@ -306,6 +306,19 @@ impl Cluster {
         .await
     }
 
+    /// Waits until a node other than one leads a shard.
+    pub(crate) async fn other_leader(&self, shard: u32, than: u64) -> u64 {
+        self.wait_for("another leader", || {
+            self.nodes.iter().find_map(|(number, node)| {
+                let status = node.shard(shard).status().ok()?;
+                let status = status.borrow();
+                let leads = status.role == GroupRole::Leader && status.has_quorum;
+                (leads && *number != than).then_some(*number)
+            })
+        })
+        .await
+    }
+
     /// Reads the target of a twin from whoever leads, after everything that was acknowledged.
     pub(crate) async fn target(&self, customer: &CustomerId) -> u64 {
         let shard = shard_of(customer, self.shards).0;
@@ -334,7 +347,6 @@ impl Cluster {
         .await;
     }
 
-    #[expect(clippy::panic, reason = "a wait that ends fails the test")]
     async fn wait_for<T: Send>(&self, what: &str, look: impl Fn() -> Option<T> + Send + Sync) -> T {
         let wait = async {
             loop {
