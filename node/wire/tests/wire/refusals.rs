@@ -132,7 +132,8 @@ async fn a_clock_an_hour_behind_is_named() {
     let files = authority.files("node/a");
     let behind = ShiftedClock::by(0);
     let credentials = load(files, Arc::<ShiftedClock>::clone(&behind));
-    behind.0.store(-3_600, std::sync::atomic::Ordering::SeqCst);
+    // Half a minute more, so that the whole minutes in the text do not hang on a second.
+    behind.0.store(-3_630, std::sync::atomic::Ordering::SeqCst);
     let a = caller(credentials, &[("b", server.address())]);
     let refusal = refused(&a).await;
     assert_eq!(refusal.reason, RefusalReason::NotYetValid);
