@@ -45,7 +45,7 @@ use twinscale_twin::{
 pub const SHARED_MAILBOX: usize = 1_024;
 
 /// Messages that wait for a twin: a tick, and a few questions.
-const TWIN_MAILBOX: usize = 16;
+pub const TWIN_MAILBOX: usize = 16;
 
 /// One voter: its first term. A restart with consensus will raise it.
 const GENERATION: Generation = Generation(1);

@@ -9,6 +9,8 @@ mod man;
 mod output;
 mod plan;
 mod run;
+mod stops;
+mod top;
 mod train;
 
 use crate::console;
@@ -48,6 +50,8 @@ enum Command {
     /// Takes the settings of `twinscale run`, asks the network for a forecast, times syncs of the disk, and
     /// changes nothing. Ends with 4 when a check fails: a node would not start, or not keep its promises.
     Doctor(doctor::DoctorArguments),
+    /// Watch a running node: twins, forecasts, plans, money, actors.
+    Top(top::TopArguments),
     /// Send many customers' samples to a running node and prove that none is lost.
     Load(load::LoadArguments),
     /// Print the OpenAPI document of the daemon's HTTP API.
@@ -97,6 +101,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Run(arguments) => run::run(&arguments, quiet)?,
         Command::Doctor(arguments) => doctor::run(&arguments, quiet)?,
         Command::Man(arguments) => man::run(&arguments, Arguments::command())?,
+        Command::Top(arguments) => top::run(&arguments)?,
         Command::Openapi => console::print(&openapi_json())?,
         Command::Load(arguments) => load::run(&arguments, quiet)?,
         Command::Plan(arguments) => plan::run(&arguments, quiet)?,

@@ -13,7 +13,8 @@ Exit codes:
   3  an input (file, value, policy) is wrong
   4  the environment failed (file system, memory, a missing file)
   5  nothing satisfies the policy or the problem
-  6  a benchmark refuses to run, such as weights that have seen the scored samples";
+  6  a benchmark refuses to run, such as weights that have seen the scored samples
+  130  ended by Ctrl-C or SIGINT under a live view (143 by SIGTERM)";
 
 /// An error that is shown as what failed, with which value, where, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +68,12 @@ pub enum ExpectedError {
         /// What to do.
         hint: String,
     },
+    /// A person or another program ended the command.
+    #[error("ended by signal {signal} before it was done")]
+    Interrupted {
+        /// The signal: 2 for SIGINT and Ctrl-C, 15 for SIGTERM.
+        signal: u8,
+    },
 }
 
 impl ExpectedError {
@@ -108,6 +115,8 @@ impl ExpectedError {
             Self::File { .. } | Self::Environment { .. } => 4,
             Self::Infeasible { .. } => 5,
             Self::Refused { .. } => 6,
+            // As a shell tells of a command that a signal ended.
+            Self::Interrupted { signal } => 128_u8.saturating_add(*signal),
         }
     }
 
@@ -121,6 +130,7 @@ impl ExpectedError {
             Self::Environment { hint, .. }
             | Self::Infeasible { hint, .. }
             | Self::Refused { hint, .. } => Some(hint),
+            Self::Interrupted { .. } => None,
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod doctor;
 pub mod elasticity;
 pub mod error;
 pub mod growth;
+pub mod live;
 pub mod load;
 pub mod micro;
 pub mod observe;

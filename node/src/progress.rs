@@ -47,6 +47,11 @@ impl Progress {
         self.bar.set_message(text.into());
     }
 
+    /// Shows the line from now on, where it was hidden.
+    pub fn show(&self) {
+        self.bar.set_draw_target(ProgressDrawTarget::stderr());
+    }
+
     /// Prints a line above the progress.
     pub fn line(&self, text: &str) {
         if !self.bar.is_hidden() {

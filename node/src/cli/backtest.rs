@@ -167,6 +167,7 @@ fn replayed(
         customers,
         weights: weights.clone(),
         shared: &arguments.shared,
+        has_view: true,
         killed_at: None,
     };
     let mut sink = CsvSink::create(&arguments.out, FirstSteps::default())?;

@@ -63,6 +63,7 @@ fn replayed(arguments: &DemoArguments, quiet: bool) -> anyhow::Result<ReportInpu
         customers: &customers,
         weights: weights.clone(),
         shared: &arguments.shared,
+        has_view: true,
         killed_at: Some(steps / 2),
     };
     let mut first_steps = FirstSteps::default();

@@ -3,13 +3,13 @@
 use crate::console;
 use crate::error::ExpectedError;
 use crate::load::acknowledged::AcknowledgedList;
-use crate::load::client::{ApiClient, Target};
 use crate::load::configure::configure;
 use crate::load::fleet::{Fleet, LoadShape, Source};
 use crate::load::report::LoadReport;
 use crate::load::run::{SendOptions, send};
 use crate::load::verify::verify;
 use crate::progress::Progress;
+use crate::service::client::{ApiClient, Target};
 use crate::service::wall_clock::{SystemWallClock, WallClock as _};
 use crate::trace::{Trace, TraceOptions, read_trace};
 use crate::workload::from_samples;

@@ -1,7 +1,11 @@
 //! What demo and backtest have in common: arguments, notes and pictures.
 
+use super::stops::Stops;
 use crate::assembly::{ForecastWeights, NodeOptions, WatchLimits};
 use crate::error::ExpectedError;
+use crate::live::replay::WatchedReplay;
+use crate::live::session::{LiveView, has_terminal};
+use crate::live::state::QuitMeaning;
 use crate::observe::Instruments;
 use crate::progress::Progress;
 use crate::replay::{ReplayOptions, Replayed, StepSink, Unwatched, replay};
@@ -39,6 +43,9 @@ pub(super) struct SharedArguments {
     /// Worker threads; they change how long it takes, not what comes out.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(super) threads: u16,
+    /// Show a progress line rather than the live view on a terminal.
+    #[arg(long)]
+    pub(super) no_view: bool,
     /// Print the report as JSON.
     #[arg(long)]
     pub(super) json: bool,
@@ -52,6 +59,10 @@ pub(super) struct SharedArguments {
 }
 
 impl SharedArguments {
+    fn has_view(&self, quiet: bool) -> bool {
+        !self.no_view && !self.json && !quiet && has_terminal()
+    }
+
     pub(super) fn optimizer_threads(&self) -> NonZeroUsize {
         NonZeroUsize::new(usize::from(self.threads)).unwrap_or(NonZeroUsize::MIN)
     }
@@ -65,6 +76,8 @@ pub(super) struct ReplayRun<'a> {
     pub(super) customers: &'a [ReplayCustomer],
     pub(super) weights: ForecastWeights,
     pub(super) shared: &'a SharedArguments,
+    /// Whether a live view may show it.
+    pub(super) has_view: bool,
     /// The step at which the forecaster is killed, if it is.
     pub(super) killed_at: Option<usize>,
 }
@@ -85,7 +98,7 @@ pub(super) fn run_replay(
             directory: folder.path().to_owned(),
             seed,
             optimizer_threads: run.shared.optimizer_threads(),
-            weights: run.weights,
+            weights: run.weights.clone(),
             cloud,
             watch: WatchLimits::default(),
             instruments: Instruments::default(),
@@ -93,8 +106,12 @@ pub(super) fn run_replay(
         kill_forecaster_at: run.killed_at,
     };
     let runtime = super::runtime(usize::from(run.shared.threads))?;
-    let progress = Progress::start(&run.label, 1, quiet);
-    let outcome = runtime.block_on(replay(run.customers, options, sink, &progress))?;
+    let outcome = if run.has_view && run.shared.has_view(quiet) {
+        runtime.block_on(viewed(&run, options, sink))?
+    } else {
+        let progress = Progress::start(&run.label, 1, quiet);
+        runtime.block_on(replay(run.customers, options, sink, &progress))?
+    };
     let frame = ReportFrame {
         title: run.title,
         seed,
@@ -103,6 +120,24 @@ pub(super) fn run_replay(
         notes: notes(rival_start_up),
     };
     Ok((outcome, frame))
+}
+
+/// Replays under a live view, until the replay or its reader ends it.
+async fn viewed(
+    run: &ReplayRun<'_>,
+    options: ReplayOptions,
+    sink: &mut dyn StepSink,
+) -> anyhow::Result<Replayed> {
+    let view = LiveView::open(QuitMeaning::View)?;
+    let mut sink = WatchedReplay::new(sink, run.customers, run.title, Box::new(view.feed()));
+    // Quiet until the view is closed.
+    let progress = Progress::start(&run.label, 1, true);
+    let mut stops = Stops::listen(&view)?;
+    tokio::select! {
+        biased;
+        stopped = stops.next(&progress) => Err(stopped.into()),
+        outcome = replay(run.customers, options, &mut sink, &progress) => outcome,
+    }
 }
 
 /// Replays customers once more for each price that was asked for, and adds the points to the report.
@@ -127,6 +162,7 @@ pub(super) fn replay_prices(
             customers,
             weights: weights.clone(),
             shared,
+            has_view: false,
             killed_at: None,
         };
         let (outcome, _frame) = run_replay(run, &mut Unwatched, quiet)?;

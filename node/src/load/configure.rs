@@ -1,9 +1,9 @@
 //! Gives the customers of a fleet their policies and stacks.
 
-use super::client::ApiClient;
 use super::fleet::{Fleet, Member};
 use crate::error::ExpectedError;
 use crate::service::api::{ConfigureReply, Wishes};
+use crate::service::client::ApiClient;
 use axum::body::Bytes;
 use axum::http::Method;
 use futures::{StreamExt as _, TryStreamExt as _};

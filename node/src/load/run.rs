@@ -1,12 +1,12 @@
 //! Keeps the schedule: each batch is sent when it is due, or as soon as a connection is free.
 
 use super::acknowledged::AcknowledgedList;
-use super::client::{ApiAnswer, ApiClient};
 use super::fleet::{Fleet, LoadSample};
 use super::report::{LoadReport, MemoryPoint};
 use crate::error::ExpectedError;
 use crate::progress::Progress;
 use crate::service::api::{NodeReply, TelemetryReply};
+use crate::service::client::{ApiAnswer, ApiClient};
 use axum::body::Bytes;
 use axum::http::{Method, StatusCode};
 use futures::future::{join, join_all};

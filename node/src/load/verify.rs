@@ -1,9 +1,9 @@
 //! Reads back what was acknowledged: lost, altered and doubled samples are counted.
 
 use super::acknowledged::{AcknowledgedSeries, read_acknowledged};
-use super::client::ApiClient;
 use crate::error::ExpectedError;
 use crate::service::api::ObservationsReply;
+use crate::service::client::ApiClient;
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use std::path::Path;

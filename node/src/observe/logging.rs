@@ -4,6 +4,7 @@
 //! `forecast`, `plan` and `provider_call`, each logged with its outcome and duration when it ends. A field
 //! that a client wrote is a checked, bounded name; bodies, policies and headers are never fields.
 
+use crate::console;
 use crate::error::ExpectedError;
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
@@ -45,7 +46,7 @@ pub fn start(arguments: &LogArguments, quiet: bool, verbose: u8) -> Result<(), E
     let format = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_span_events(FmtSpan::CLOSE)
-        .with_writer(std::io::stderr);
+        .with_writer(|| console::LogWriter);
     // A second call in one process keeps the first one's choice.
     match arguments.log_format {
         LogFormat::Text => drop(format.with_target(false).try_init()),

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use twinscale_protocol::{DomainTime, MicroDollars, Seconds};
 
 /// Writes dollars with thousands separators, and cents where they matter.
-pub(super) fn dollars(amount: MicroDollars) -> String {
+pub(crate) fn dollars(amount: MicroDollars) -> String {
     let value = amount.dollars();
     if value.abs() >= 100.0 {
         format!("${}", grouped(value))
@@ -16,7 +16,7 @@ pub(super) fn dollars(amount: MicroDollars) -> String {
 }
 
 /// Rounds to a whole number and groups its digits by thousands.
-pub(super) fn grouped(value: f64) -> String {
+pub(crate) fn grouped(value: f64) -> String {
     let digits = format!("{:.0}", value.abs());
     let mut text = String::with_capacity(digits.len() + digits.len() / 3 + 1);
     if value < 0.0 && digits != "0" {
@@ -32,7 +32,7 @@ pub(super) fn grouped(value: f64) -> String {
 }
 
 /// Writes a quantity with as many digits as help.
-pub(super) fn quantity(value: f64) -> String {
+pub(crate) fn quantity(value: f64) -> String {
     if value.abs() >= 100.0 {
         grouped(value)
     } else if value.abs() >= 10.0 {
@@ -76,7 +76,7 @@ pub(super) fn relation(score: &Score, base: &Score, words: [&str; 2]) -> String 
 }
 
 /// Writes a signed percentage.
-pub(super) fn signed_percent(share: f64) -> String {
+pub(crate) fn signed_percent(share: f64) -> String {
     let value = share * 100.0;
     if value.abs() < 0.05 {
         return "±0 %".to_owned();
@@ -94,7 +94,7 @@ fn trimmed(text: String) -> String {
 }
 
 /// Writes a length of time in the unit that fits.
-pub(super) fn span(length: Seconds) -> String {
+pub(crate) fn span(length: Seconds) -> String {
     let seconds = f64::from(length.0);
     match length.0 {
         0..120 => format!("{} s", length.0),
@@ -104,7 +104,7 @@ pub(super) fn span(length: Seconds) -> String {
 }
 
 /// Writes a moment's parts in UTC; the pattern is strftime's.
-pub(super) fn moment(at: DomainTime, pattern: &str) -> String {
+pub(crate) fn moment(at: DomainTime, pattern: &str) -> String {
     Timestamp::from_second(at.0).map_or_else(
         |_| at.0.to_string(),
         |timestamp| {

@@ -11,13 +11,13 @@ mod csv_out;
 mod customer;
 #[cfg(test)]
 mod example;
-mod format;
+pub(crate) mod format;
 mod frontier;
 mod html;
 mod input;
 mod json;
 mod picture;
-mod svg;
+pub(crate) mod svg;
 mod table;
 mod tally;
 #[cfg(test)]

@@ -9,10 +9,10 @@ macro_rules! put {
         debug_assert!(written.is_ok(), "a String takes all text");
     }};
 }
-pub(super) use put;
+pub(crate) use put;
 
 /// Makes text safe within HTML and SVG, attributes included.
-pub(super) fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

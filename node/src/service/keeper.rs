@@ -232,6 +232,11 @@ impl KeptTwin {
         let report = self.twin.actor.report().borrow().clone();
         (report.state, report.restarts)
     }
+
+    /// Its actor with its domain time.
+    pub fn twin(&self) -> &NodeTwin {
+        &self.twin
+    }
 }
 
 /// What a driver reads off a twin's state.

@@ -65,6 +65,9 @@ pub const DOCUMENT_BYTES_MAX: usize = 512 * 1_024;
 /// Customers of one page of a list.
 pub const PAGE_CUSTOMERS_MAX: usize = 1_000;
 
+/// Steps that are over, of one page.
+pub const PAGE_STEPS_MAX: usize = 1_000;
+
 /// Samples of one page of observations.
 pub const PAGE_SAMPLES_MAX: usize = 50_000;
 

@@ -7,6 +7,7 @@
 
 use super::configure::customer_id;
 use super::error::{ApiError, ErrorCode, ErrorReply};
+use super::steps::TwinAround;
 use super::views::{
     CustomersReply, ForecastReply, ObservationsReply, PlanReply, TwinReply, customer_item,
     forecast_reply, plan_reply, twin_reply,
@@ -64,10 +65,10 @@ pub(crate) async fn customers(
     let rest = all.get(start..).unwrap_or_default();
     let chosen = rest.get(..limit).unwrap_or(rest);
     let items = chosen.iter().filter_map(|customer| {
-        let kept = service.keeper().find(customer);
+        let around = TwinAround::of_kept(&service, customer);
         service
             .host()
-            .read(customer, |state| customer_item(state, kept.as_deref()))
+            .read(customer, |state| customer_item(state, &around))
     });
     let is_last = chosen.len() == rest.len();
     Ok(Json(CustomersReply {
@@ -205,7 +206,7 @@ fn first_slots(
     slots
 }
 
-fn read<R>(
+pub(super) fn read<R>(
     service: &Service,
     customer: &CustomerId,
     look: impl FnOnce(&TwinState) -> R,

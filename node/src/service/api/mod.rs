@@ -12,6 +12,7 @@ mod node;
 mod refusal;
 mod router;
 mod sample_line;
+mod steps;
 mod telemetry;
 mod views;
 
@@ -22,15 +23,18 @@ pub use documents::Change;
 pub use error::{ApiError, ErrorBody, ErrorCode, ErrorReply};
 pub use events::{EventLine, EventsReply};
 pub use lines::{Line, LineSplitter};
-pub(crate) use node::readiness;
 pub use node::{
     ActorView, CustomerCounts, HealthReply, IngestCounts, NodeReply, NotReady, ReadyReply,
     ThreadsView, TurnCounts, TwinActorCounts, WriterCounts,
 };
+pub(crate) use node::{actors, readiness, threads, twin_mailboxes};
 pub use refusal::{RefusalCode, Refusals, RefusedLine};
 pub use router::{openapi_json, router};
 pub use sample_line::{Moment, MomentForms, RefusedText, SampleLine, parse};
+pub use steps::{RangeView, StepView, StepsPage, StepsReply, TierStepsView, TierView};
+pub(crate) use steps::{TwinAround, range_at, steps_reply, supply_of};
 pub use telemetry::TelemetryReply;
+pub(crate) use views::customer_item;
 pub use views::{
     CountersView, CustomerItem, CustomersReply, ForecastReply, ObservationsReply, PlanCostView,
     PlanReply, PlanVmsView, PlanVolumeView, SeriesForecastView, SeriesView, TurnView, TwinReply,

@@ -1,7 +1,7 @@
 //! How the node is: alive, ready, and what goes on inside.
 
 use super::error::{ApiError, ErrorReply};
-use crate::assembly::SHARED_MAILBOX;
+use crate::assembly::{Node, SHARED_MAILBOX};
 use crate::service::keeper::KeeperReport;
 use crate::service::state::Service;
 use axum::Json;
@@ -57,6 +57,8 @@ pub struct NodeReply {
     pub uptime_s: i64,
     /// Where it listens.
     pub listen: String,
+    /// Whether it serves, and what is wrong: as `GET /v1/ready` says.
+    pub readiness: ReadyReply,
     /// Memory that the process holds, in bytes; 0 where the system does not say.
     pub resident_bytes: u64,
     /// Whose samples it holds.
@@ -71,6 +73,10 @@ pub struct NodeReply {
     pub actors: Vec<ActorView>,
     /// The compute threads of these actors, by kind.
     pub threads: Vec<ThreadsView>,
+    /// Compute threads that hung and were replaced.
+    pub abandoned_threads: u32,
+    /// At so many of these the node ends.
+    pub abandoned_threads_max: u32,
     /// The twins' actors.
     pub twins: TwinActorCounts,
 }
@@ -146,6 +152,10 @@ pub struct TwinActorCounts {
     pub given_up: u64,
     /// Restarts of all.
     pub restarts: u64,
+    /// Messages that wait for one of them or are being handled.
+    pub mailbox: u64,
+    /// Most of these.
+    pub mailbox_max: u64,
 }
 
 /// One actor.
@@ -285,6 +295,8 @@ fn view(service: &Service) -> NodeReply {
         turns_running,
     } = service.keeper().report();
     let settings = service.settings();
+    let (abandoned_threads, abandoned_threads_max) = service.node().health().abandoned_threads();
+    let (mailbox, mailbox_max) = twin_mailboxes(service.node());
     NodeReply {
         name: settings.name.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -292,6 +304,7 @@ fn view(service: &Service) -> NodeReply {
         started_at: service.started_at().0,
         uptime_s: now.seconds_since(service.started_at()),
         listen: service.listen().to_string(),
+        readiness: readiness(service),
         resident_bytes: resident_bytes(),
         customers: CustomerCounts {
             total: service.host().customers().len() as u64,
@@ -321,19 +334,23 @@ fn view(service: &Service) -> NodeReply {
             running: turns_running as u64,
             running_max: settings.turns_at_once as u64,
         },
-        actors: actors(service),
-        threads: threads(service),
+        actors: actors(service.node()),
+        threads: threads(service.node()),
+        abandoned_threads,
+        abandoned_threads_max,
         twins: TwinActorCounts {
             running: running as u64,
             restarting: restarting as u64,
             given_up: given_up as u64,
             restarts,
+            mailbox,
+            mailbox_max,
         },
     }
 }
 
-fn actors(service: &Service) -> Vec<ActorView> {
-    let node = service.node();
+/// Shows the actors that all twins share.
+pub(crate) fn actors(node: &Node) -> Vec<ActorView> {
     vec![
         actor(node.forecaster()),
         actor(node.optimizer()),
@@ -341,8 +358,9 @@ fn actors(service: &Service) -> Vec<ActorView> {
     ]
 }
 
-fn threads(service: &Service) -> Vec<ThreadsView> {
-    let kinds = service.node().health().threads().into_iter();
+/// Shows the compute threads of these actors, by kind.
+pub(crate) fn threads(node: &Node) -> Vec<ThreadsView> {
+    let kinds = node.health().threads().into_iter();
     kinds
         .map(|(name, counts)| ThreadsView {
             name: name.to_owned(),
@@ -357,6 +375,13 @@ fn threads(service: &Service) -> Vec<ThreadsView> {
 pub(crate) fn running_id<M: Send + 'static>(supervised: &Supervised<M>) -> Option<String> {
     let mailbox = supervised.address().current();
     mailbox.map(|mailbox| mailbox.actor_id().to_string())
+}
+
+/// Messages that wait for any twin, and the room of all their mailboxes.
+pub(crate) fn twin_mailboxes(node: &Node) -> (u64, u64) {
+    let actors = node.health().actors();
+    let found = actors.iter().find(|(kind, _)| *kind == "twin");
+    found.map_or((0, 0), |(_, counts)| (counts.waiting, counts.capacity))
 }
 
 fn actor<M: Send + 'static>(supervised: &Supervised<M>) -> ActorView {

@@ -1,7 +1,7 @@
 //! All paths in one place: the router and the OpenAPI document are made of the same list.
 
 use super::error::{ApiError, ErrorCode};
-use super::{configure, customers, events, node, telemetry};
+use super::{configure, customers, events, node, steps, telemetry};
 use crate::service::state::Service;
 use axum::Router;
 use axum::extract::State;
@@ -43,6 +43,7 @@ fn described() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(customers::forecast))
         .routes(routes!(customers::plan))
         .routes(routes!(customers::observations))
+        .routes(routes!(steps::steps))
         .routes(routes!(configure::get_policy, configure::put_policy))
         .routes(routes!(configure::get_stack, configure::put_stack))
         .routes(routes!(node::health))

@@ -1,6 +1,8 @@
 //! What twins know, as the API shows it: seconds since 1970, US dollars, units of the metric.
 
 use super::node::running_id;
+use super::steps::{TierView, TwinAround, is_fresh, rate, tier_views};
+use crate::assembly::TWIN_MAILBOX;
 use crate::service::keeper::{KeptTwin, LastTurn};
 use serde::{Deserialize, Serialize};
 use twinscale_protocol::optimizer::{Plan, PlanCost};
@@ -28,6 +30,20 @@ pub struct CustomerItem {
     pub serving: u64,
     /// VMs that start.
     pub starting: u64,
+    /// Whether its forecast knows the newest interval that is over; none without a forecast.
+    pub fresh: Option<bool>,
+    /// What it runs costs an hour, in US dollars.
+    pub rate_usd_hour: f64,
+    /// What it cost so far, by the provider's ledger, in US dollars.
+    pub cost_usd: f64,
+    /// Restarts of its actor since the node started.
+    pub restarts: u64,
+    /// Messages that wait for its actor or are being handled.
+    pub mailbox: u64,
+    /// Most of these.
+    pub mailbox_max: u64,
+    /// Its tiers, in the order of their names.
+    pub tiers: Vec<TierView>,
 }
 
 /// A page of customers, in the order of their names.
@@ -271,8 +287,7 @@ pub(crate) fn cost_view(plan: &Plan) -> PlanCostView {
     }
 }
 
-fn state_word(state: &TwinState, kept: Option<&KeptTwin>) -> String {
-    let is_running = kept.is_some_and(|kept| kept.child().0 == ChildState::Running);
+fn state_word(state: &TwinState, is_running: bool) -> String {
     let word = match (state.quarantine(), state.config()) {
         (Some(_), _) => "quarantined",
         (None, None) => "unconfigured",
@@ -282,17 +297,24 @@ fn state_word(state: &TwinState, kept: Option<&KeptTwin>) -> String {
     word.to_owned()
 }
 
-pub(crate) fn customer_item(state: &TwinState, kept: Option<&KeptTwin>) -> CustomerItem {
+pub(crate) fn customer_item(state: &TwinState, around: &TwinAround) -> CustomerItem {
     let vms = &state.observed().vms;
     let serving = vms.iter().filter(|vm| vm.serving_since.is_some()).count();
     CustomerItem {
         customer: state.customer().to_string(),
-        state: state_word(state, kept),
+        state: state_word(state, around.is_running),
         mode: state.config().map(|config| word(config.policy.mode)),
         series: state.series().count() as u64,
         samples: state.counters().samples,
         serving: serving as u64,
         starting: vms.len().saturating_sub(serving) as u64,
+        fresh: is_fresh(state, around.now),
+        rate_usd_hour: rate(state).dollars(),
+        cost_usd: around.cost.dollars(),
+        restarts: around.restarts,
+        mailbox: around.mailbox,
+        mailbox_max: TWIN_MAILBOX as u64,
+        tiers: tier_views(state, around.now),
     }
 }
 
@@ -306,7 +328,10 @@ pub(crate) fn twin_reply(state: &TwinState, kept: Option<&KeptTwin>) -> TwinRepl
     });
     TwinReply {
         customer: state.customer().to_string(),
-        state: state_word(state, kept),
+        state: state_word(
+            state,
+            kept.is_some_and(|kept| kept.child().0 == ChildState::Running),
+        ),
         quarantine: state.quarantine().map(str::to_owned),
         mode: config.map(|config| word(config.policy.mode)),
         interval_s: config.map(|config| config.interval.0),

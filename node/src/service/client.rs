@@ -31,6 +31,7 @@ pub enum Target {
 #[derive(Clone, Debug)]
 pub struct ApiClient {
     target: Target,
+    request_limit: Duration,
     http: Client<HttpConnector, Full<Bytes>>,
 }
 
@@ -50,7 +51,20 @@ impl ApiClient {
     #[must_use]
     pub fn new(target: Target) -> Self {
         let http = Client::builder(TokioExecutor::new()).build_http();
-        Self { target, http }
+        Self {
+            target,
+            request_limit: REQUEST_LIMIT,
+            http,
+        }
+    }
+
+    /// Waits no longer than this for an answer.
+    #[must_use]
+    pub fn with_request_limit(self, request_limit: Duration) -> Self {
+        Self {
+            request_limit,
+            ..self
+        }
     }
 
     /// Where it looks for the node.
@@ -75,7 +89,7 @@ impl ApiClient {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(body))
             .map_err(|error| ExpectedError::input(format!("`{url}` is no URL"), error))?;
-        let answered = tokio::time::timeout(REQUEST_LIMIT, self.answer(request)).await;
+        let answered = tokio::time::timeout(self.request_limit, self.answer(request)).await;
         match answered {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(source)) => Err(no_answer(&url, Some(source))),
