@@ -25,7 +25,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &LiveState, look: L
         " Chart: demand, 10 to 90 % of the forecast, supply; x = demand above supply.",
     ));
     lines.push(Line::from(
-        " box: messages that wait, res: restarts, abn: threads abandoned. Any key closes.",
+        " box: messages that wait, res: restarts, abn: abandoned threads.",
     ));
     let height = u16::try_from(lines.len()).unwrap_or(u16::MAX);
     let [middle] = Layout::vertical([Constraint::Length(height.saturating_add(2))])

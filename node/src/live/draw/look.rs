@@ -44,7 +44,7 @@ impl Look {
 
     /// Demand that was observed: the text's own colour.
     pub(super) fn demand() -> Style {
-        Style::new().add_modifier(Modifier::BOLD)
+        Style::new().fg(Color::Reset).add_modifier(Modifier::BOLD)
     }
 
     /// The range of a forecast: sky blue.

@@ -1,7 +1,7 @@
 //! The table of twins.
 
 use super::look::Look;
-use super::words::{amount, range, twin_word, value};
+use super::words::{amount, range, short_range, twin_word, value};
 use crate::live::state::{LiveState, Pane};
 use crate::report::format::grouped;
 use crate::service::api::{CustomerItem, TierView};
@@ -12,7 +12,7 @@ use ratatui::text::{Line, Text};
 use ratatui::widgets::{Cell, Row, Table};
 
 /// A terminal of at least this width shows every column.
-const WIDE: u16 = 110;
+const WIDE: u16 = 116;
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &LiveState, look: Look) {
     let visible = state.visible();
@@ -70,14 +70,14 @@ fn widths(wide: bool) -> Vec<Constraint> {
         Constraint::Length(1),
         Constraint::Fill(1),
         Constraint::Length(7),
-        Constraint::Length(if wide { 9 } else { 7 }),
-        Constraint::Length(if wide { 27 } else { 21 }),
-        Constraint::Length(if wide { 9 } else { 7 }),
-        Constraint::Length(if wide { 9 } else { 7 }),
-        Constraint::Length(if wide { 10 } else { 8 }),
+        Constraint::Length(if wide { 8 } else { 7 }),
+        Constraint::Length(if wide { 26 } else { 19 }),
+        Constraint::Length(if wide { 8 } else { 7 }),
+        Constraint::Length(7),
+        Constraint::Length(8),
     ];
     if wide {
-        widths.extend([8, 8, 8].map(Constraint::Length));
+        widths.extend([8, 8, 7].map(Constraint::Length));
     }
     widths
 }
@@ -106,6 +106,7 @@ fn row(
     (is_chosen, look): (bool, Look),
 ) -> Row<'static> {
     let tier = tier_of(twin, tier);
+    let forecast = tier.and_then(|tier| tier.forecast.as_ref());
     let word = twin_word(twin);
     let style = match word {
         "fresh" => look.good(),
@@ -123,7 +124,11 @@ fn row(
         left(&twin.customer),
         Cell::from(word).style(if is_chosen { Style::new() } else { style }),
         right(&value(tier.and_then(|tier| tier.demand))),
-        right(&range(tier.and_then(|tier| tier.forecast.as_ref()))),
+        right(&if wide {
+            range(forecast)
+        } else {
+            short_range(forecast)
+        }),
         right(&vms),
         right(&amount(twin.rate_usd_hour)),
         right(&amount(twin.cost_usd)),

@@ -37,6 +37,26 @@ pub(crate) fn range(range: Option<&RangeView>) -> String {
     )
 }
 
+/// Writes a range by its three levels, of thousands or millions where they are large.
+pub(super) fn short_range(range: Option<&RangeView>) -> String {
+    range.map_or_else(
+        || "-".to_owned(),
+        |range| {
+            let [low, median, high] = [range.q10, range.q50, range.q90].map(short);
+            format!("{low}..{median}..{high}")
+        },
+    )
+}
+
+fn short(value: f64) -> String {
+    match value {
+        1e9.. => format!("{:.0}G", value / 1e9),
+        1e6..1e9 => format!("{:.1}M", value / 1e6),
+        1e4..1e6 => format!("{:.0}k", value / 1e3),
+        _ => quantity(value),
+    }
+}
+
 /// Says in a word how a twin is.
 pub(crate) fn twin_word(twin: &CustomerItem) -> &'static str {
     match (twin.state.as_str(), twin.fresh) {
@@ -46,5 +66,39 @@ pub(crate) fn twin_word(twin: &CustomerItem) -> &'static str {
         ("unconfigured", _) => "no plan",
         ("quarantined", _) => "apart",
         _ => "waits",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_ranges_fit_into_nineteen_letters() {
+        for (value, word) in [
+            (0.5, "0.5"),
+            (9_999.0, "9,999"),
+            (243_837.0, "244k"),
+            (9_999_999.0, "10.0M"),
+            (12_345_678.0, "12.3M"),
+            (9.2e12, "9200G"),
+        ] {
+            assert_eq!(short(value), word);
+        }
+        let range = RangeView {
+            q10: 9_900.0,
+            q50: 9_950.0,
+            q90: 9_999.0,
+        };
+        assert_eq!(short_range(Some(&range)), "9,900..9,950..9,999");
+        assert_eq!(short_range(None), "-");
+    }
+
+    #[test]
+    fn durations_have_two_units() {
+        assert_eq!(duration(59), "59 s");
+        assert_eq!(duration(61), "1 min 01 s");
+        assert_eq!(duration(3_661), "1 h 01 min");
+        assert_eq!(duration(200_000), "2 d 7 h");
     }
 }
