@@ -1,7 +1,13 @@
 //! Real processes over UDP on loopback: killed, paused, quiet, leaving.
 //!
-//! The tests assert states with a deadline; how long each took is written to standard error, for the
-//! benchmarks page: `cargo test -p twinscale-membership --test processes -- --nocapture`.
+//! The tests assert states with a deadline; how long each took is written to standard error. The benchmarks
+//! page has the figures of the long runs, which are ignored otherwise:
+//! `cargo test -p twinscale-membership --test processes -- --ignored --nocapture --test-threads=1`.
+
+#![expect(
+    clippy::print_stderr,
+    reason = "how long each took is for whoever runs them"
+)]
 
 mod processes {
     mod children;
@@ -22,15 +28,33 @@ mod processes {
 
     /// Members 1 to 4 watch, and member 1 is the seed; the others are victims, each once.
     const WATCHERS: u64 = 4;
-    const VICTIMS: u64 = 10;
 
-    /// Also long enough for the detector to learn the rhythm of heartbeats.
-    const QUIET: Duration = Duration::from_secs(15);
+    /// How long a test goes on.
+    #[derive(Clone, Copy)]
+    struct Length {
+        victims: u64,
+        quiet: Duration,
+        flood: Duration,
+    }
+
+    /// For every run of the tests.
+    const SHORT: Length = Length {
+        victims: 2,
+        quiet: Duration::from_secs(5),
+        flood: Duration::from_secs(3),
+    };
+
+    /// For figures; also long enough for the detector to learn the rhythm of heartbeats.
+    const LONG: Length = Length {
+        victims: 10,
+        quiet: Duration::from_secs(15),
+        flood: Duration::from_secs(8),
+    };
 
     /// A cluster in which no one died falsely while it was left alone.
-    fn settled() -> BTreeMap<u64, Child> {
-        let members = cluster(WATCHERS + VICTIMS);
-        let until = now() + QUIET;
+    fn settled(length: Length) -> BTreeMap<u64, Child> {
+        let members = cluster(WATCHERS + length.victims);
+        let until = now() + length.quiet;
         for member in members.values() {
             // Deaths are counted, so that those who are asked later have missed none.
             member.never_until(until, "a false death", |line| line.deaths() > 0);
@@ -38,8 +62,8 @@ mod processes {
         members
     }
 
-    fn victims() -> impl Iterator<Item = u64> {
-        WATCHERS + 1..=WATCHERS + VICTIMS
+    fn victims(length: Length) -> impl Iterator<Item = u64> {
+        WATCHERS + 1..=WATCHERS + length.victims
     }
 
     /// Waits until the watchers see a member so; notes how long each took.
@@ -58,11 +82,21 @@ mod processes {
 
     #[test]
     fn a_killed_process_is_seen_dead_and_its_successor_alive() {
+        kill_each(SHORT);
+    }
+
+    #[test]
+    #[ignore = "a minute for figures"]
+    fn a_killed_process_is_seen_dead_and_its_successor_alive_many_times() {
+        kill_each(LONG);
+    }
+
+    fn kill_each(length: Length) {
         let _turn = alone();
-        let mut members = settled();
+        let mut members = settled(length);
         let mut deaths = Times::default();
         let (mut returns, mut early_deaths) = (Times::default(), Times::default());
-        for id in victims() {
+        for id in victims(length) {
             let mut victim = members.remove(&id).expect("a member");
             let killed = now();
             victim.kill();
@@ -82,11 +116,21 @@ mod processes {
 
     #[test]
     fn a_paused_process_is_seen_dead_and_returns_when_it_goes_on() {
+        pause_each(SHORT);
+    }
+
+    #[test]
+    #[ignore = "a minute for figures"]
+    fn a_paused_process_is_seen_dead_and_returns_when_it_goes_on_many_times() {
+        pause_each(LONG);
+    }
+
+    fn pause_each(length: Length) {
         let _turn = alone();
-        let members = settled();
+        let members = settled(length);
         let (mut deaths, mut returns) = (Times::default(), Times::default());
         let mut own_view = Times::default();
-        for id in victims() {
+        for id in victims(length) {
             let paused = members.get(&id).expect("a member");
             let paused_at = now();
             paused.pause();
@@ -117,10 +161,20 @@ mod processes {
         }
     }
 
-    /// As much as one core sends, at one member; each datagram costs it a decryption. What the kernel's
-    /// buffer cannot hold is lost, gossip of others among it.
     #[test]
     fn a_flood_of_forged_datagrams_makes_no_one_dead_and_blinds_no_one() {
+        flood_one(SHORT);
+    }
+
+    #[test]
+    #[ignore = "a minute for figures"]
+    fn a_flood_of_forged_datagrams_makes_no_one_dead_and_blinds_no_one_many_times() {
+        flood_one(LONG);
+    }
+
+    /// As much as one core sends, at one member; each datagram costs it a decryption. What the kernel's
+    /// buffer cannot hold is lost, gossip of others among it.
+    fn flood_one(length: Length) {
         let _turn = alone();
         let mut members = cluster(5);
         let target = members.get(&1).expect("a member").address().to_owned();
@@ -134,7 +188,7 @@ mod processes {
             }
             sent
         };
-        let sent = flood(now() + Duration::from_secs(8));
+        let sent = flood(now() + length.flood);
         for member in members.values() {
             assert_eq!(member.deaths(), 0, "a false death under the flood");
         }
@@ -142,7 +196,7 @@ mod processes {
         members.remove(&5).expect("a member").kill();
         let killed = now();
         let more = std::thread::scope(|scope| {
-            let flooding = scope.spawn(|| flood(now() + Duration::from_secs(8)));
+            let flooding = scope.spawn(|| flood(now() + length.flood));
             for member in members.values() {
                 member.until("5 is dead", |line| line.says(5, "dead"));
             }
@@ -151,10 +205,7 @@ mod processes {
             flooding.join().expect("it ends")
         });
         let size = forged.len();
-        eprintln!(
-            "forged datagrams sent in 16 s: {} of {size} bytes",
-            sent + more
-        );
+        eprintln!("forged datagrams sent: {} of {size} bytes", sent + more);
         assert!(sent > 1_000, "that was no flood: {sent}");
         let target = members.get(&1).expect("a member");
         assert!(target.says_last(1, "alive") && target.says_last(4, "alive"));
