@@ -81,6 +81,12 @@ pub enum GroupError {
         /// Who leads, as far as this node knows.
         leader: Option<NodeNumber>,
     },
+    /// The leader is handing over; nothing was done.
+    #[error("leadership of group {group} is being handed to another node; try again soon")]
+    HandingOver {
+        /// The group.
+        group: GroupId,
+    },
     /// The leader hears from no majority; nothing was done.
     #[error("group {group} has no majority of its replicas connected; try again once it has")]
     NoQuorum {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -214,12 +215,13 @@ impl Group {
 
     /// Hands leadership to another voter; returns once this node knows that it leads.
     ///
-    /// The new leader needs the votes of a majority. Voters grant none while they have heard from the old
-    /// leader within the longest election time, this node excepted, so that with more than three voters it
-    /// may take about two of these.
+    /// Meanwhile the group takes no proposals here, so that the next leader has all of them. It needs the votes
+    /// of a majority, and voters grant none while they have heard from the old leader within the longest
+    /// election time, this node excepted: with more than three voters it takes about that long.
     ///
     /// # Errors
-    /// [`GroupError::Members`] when the node is no voter; [`GroupError::TimedOut`] when it did not win.
+    /// [`GroupError::Members`] when the node is no voter; [`GroupError::HandingOver`] when it is under way;
+    /// [`GroupError::TimedOut`] when the node did not win.
     pub async fn transfer_leadership(
         &self,
         to: NodeNumber,
@@ -227,27 +229,12 @@ impl Group {
     ) -> Result<(), GroupError> {
         let (shared, running) = self.running()?;
         self.check_leads(&shared, &running)?;
-        let mut status = running.status();
-        if !status.borrow().voters.contains(&to) {
+        if !running.status().borrow().voters.contains(&to) {
             return Err(self.members_error(&format!("node {to} is no voter")));
         }
-        let pause = shared.options.heartbeat;
-        let hand_over = async {
-            loop {
-                let last = shared.log.state(self.id).last;
-                let body = RequestBody::Elect { last };
-                match running.peers.ask(to, PeerLane::Votes, body, pause).await {
-                    Ok(Reply::Elect { .. }) => {}
-                    Ok(other) => tracing::warn!(?other, "a reply to another request"),
-                    Err(error) => tracing::debug!(%error, "a node did not stand for election yet"),
-                }
-                let leads = status.wait_for(|status| status.leader == Some(to));
-                if let Ok(Ok(_)) = timeout(pause, leads).await {
-                    return;
-                }
-            }
-        };
-        timeout(deadline, hand_over)
+        let _handing_over =
+            HandingOver::begin(&running).ok_or(GroupError::HandingOver { group: self.id })?;
+        timeout(deadline, hand_over(&shared, &running, to))
             .await
             .map_err(|_elapsed| GroupError::TimedOut {
                 group: self.id,
@@ -354,6 +341,57 @@ pub struct ReadPoint {
     pub term: u64,
     /// Its state holds everything through this place.
     pub through: LogPosition,
+}
+
+/// Keeps proposals out while leadership is handed over.
+struct HandingOver<'a>(&'a AtomicBool);
+
+impl<'a> HandingOver<'a> {
+    fn begin(running: &'a Running) -> Option<Self> {
+        let flag = &running.is_handing_over;
+        let begun = flag.compare_exchange(false, true, Ordering::AcqRel, Ordering::Acquire);
+        begun.is_ok().then_some(Self(flag))
+    }
+}
+
+impl Drop for HandingOver<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+async fn hand_over(shared: &Shared, running: &Running, to: NodeNumber) {
+    let pause = shared.options.heartbeat;
+    let mut metrics = running.raft().metrics();
+    // What is under way goes first, or this node's log gets ahead of the next leader's once more.
+    let permits = u32::try_from(shared.options.proposals_max).unwrap_or(u32::MAX);
+    let Ok(_all) = running.proposals.acquire_many(permits).await else {
+        return std::future::pending().await;
+    };
+    let caught_up = metrics.wait_for(|metrics| {
+        let matching = metrics.replication.as_ref().and_then(|all| all.get(&to));
+        let matching = matching.copied().flatten().map(|place| place.index);
+        metrics.state != ServerState::Leader || matching == metrics.last_log_index
+    });
+    if caught_up.await.is_err() {
+        // The group ended here, and with it what there is to hand over.
+        return std::future::pending().await;
+    }
+    let last = shared.log.state(running.id).last;
+    let mut status = running.status();
+    loop {
+        let body = RequestBody::Elect { last };
+        match running.peers.ask(to, PeerLane::Votes, body, pause).await {
+            Ok(Reply::Elect { .. }) => {}
+            Ok(other) => tracing::warn!(?other, "a reply to another request"),
+            Err(error) => tracing::debug!(%error, "a node did not stand for election yet"),
+        }
+        // Standing again would void the votes that are on their way.
+        let leads = status.wait_for(|status| status.leader == Some(to));
+        if let Ok(Ok(_)) = timeout(shared.options.election_min, leads).await {
+            return;
+        }
+    }
 }
 
 /// Stands for election when the log here reaches a place; returns whether it does.

@@ -64,7 +64,8 @@ impl Shared {
             group,
             network: Arc::clone(&self.network),
             chunk_deadline: self.options.chunk_deadline,
-            install_deadline: self.options.install_deadline,
+            election_max: self.options.election_max,
+            metrics: Arc::default(),
             transfers: Arc::clone(&self.transfers),
         }
     }

@@ -23,8 +23,6 @@ pub struct GroupsOptions {
     pub proposal_bytes_max: usize,
     /// How long a part of a snapshot may take.
     pub chunk_deadline: Duration,
-    /// How long the last part may take, after which the receiver checks and installs the whole.
-    pub install_deadline: Duration,
     /// How often a full disk is looked at.
     pub probe_interval: Duration,
 }
@@ -41,8 +39,7 @@ impl Default for GroupsOptions {
             keep_entries: 1_000,
             proposals_max: 256,
             proposal_bytes_max: 4 << 20,
-            chunk_deadline: Duration::from_secs(5),
-            install_deadline: Duration::from_mins(1),
+            chunk_deadline: Duration::from_secs(2),
             probe_interval: Duration::from_secs(1),
         }
     }
@@ -56,7 +53,7 @@ impl GroupsOptions {
             heartbeat_interval: ms(self.heartbeat),
             election_timeout_min: ms(self.election_min),
             election_timeout_max: ms(self.election_max),
-            install_snapshot_timeout: ms(self.install_deadline),
+            install_snapshot_timeout: ms(self.chunk_deadline),
             snapshot_policy: openraft::SnapshotPolicy::LogsSinceLast(self.snapshot_every_entries),
             max_in_snapshot_log_to_keep: self.keep_entries,
             ..openraft::Config::default()

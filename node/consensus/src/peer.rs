@@ -1,8 +1,8 @@
 //! openraft's calls of one peer over the network.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +14,10 @@ use openraft::network::{Backoff, RPCOption, RaftNetwork, RaftNetworkFactory};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse,
 };
-use openraft::{AnyError, EmptyNode, OptionalSend, Snapshot, StorageError, StorageIOError};
+use openraft::{
+    AnyError, EmptyNode, OptionalSend, RaftMetrics, Snapshot, StorageError, StorageIOError,
+};
+use tokio::sync::watch;
 
 use crate::group_log::LogIdentity;
 use crate::ids::{GroupId, NodeNumber, StoredVote};
@@ -33,6 +36,7 @@ const CHUNK_ATTEMPTS: usize = 4;
 /// The pause after a call that failed, so that a peer that comes back is found soon.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
+type MetricsReceiver = watch::Receiver<RaftMetrics<NodeNumber, EmptyNode>>;
 type CallError = RPCError<NodeNumber, EmptyNode, RaftError<NodeNumber>>;
 type SnapshotError = StreamingError<TypeConfig, Fatal<NodeNumber>>;
 
@@ -43,7 +47,9 @@ pub(crate) struct PeerFactory {
     pub(crate) group: GroupId,
     pub(crate) network: Arc<dyn PeerNetwork>,
     pub(crate) chunk_deadline: Duration,
-    pub(crate) install_deadline: Duration,
+    pub(crate) election_max: Duration,
+    /// What the group's openraft says, once it runs.
+    pub(crate) metrics: Arc<Mutex<Option<MetricsReceiver>>>,
     pub(crate) transfers: Arc<AtomicU64>,
 }
 
@@ -65,6 +71,28 @@ impl RaftNetworkFactory<TypeConfig> for PeerFactory {
 }
 
 impl PeerFactory {
+    /// Says whether a leader that hears no majority keeps silent for now.
+    ///
+    /// Whoever hears a leader votes for no other, so one that is heard and hears nothing would keep its group
+    /// without a leader for ever. It falls silent for as long as an election takes, and then speaks for a
+    /// while, in case a majority is there again.
+    fn keeps_silent(&self) -> bool {
+        let metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
+        let unheard = metrics
+            .as_ref()
+            .and_then(|metrics| metrics.borrow().millis_since_quorum_ack)
+            .map(Duration::from_millis);
+        let Some(since_silence) =
+            unheard.and_then(|unheard| unheard.checked_sub(self.election_max * 2))
+        else {
+            return false;
+        };
+        let silence = self.election_max * 4;
+        let round = silence + self.election_max;
+        let in_round = since_silence.as_millis() % round.as_millis().max(1);
+        in_round < silence.as_millis()
+    }
+
     /// Asks a node and reads its reply.
     pub(crate) async fn ask(
         &self,
@@ -123,6 +151,11 @@ impl RaftNetwork<TypeConfig> for Peer {
         rpc: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<NodeNumber>, CallError> {
+        if self.factory.keeps_silent() {
+            let error =
+                AnyError::error("no majority was heard; silent so that another can be elected");
+            return Err(RPCError::Unreachable(Unreachable::new(&error)));
+        }
         let body = RequestBody::Append(rpc.into());
         let reply = self
             .factory
@@ -179,7 +212,8 @@ impl RaftNetwork<TypeConfig> for Peer {
 }
 
 impl Peer {
-    /// Sends a snapshot file in parts; the receiver says which part it wants next.
+    /// Sends a snapshot file in parts; the receiver says which part it wants next. An empty part at the end
+    /// asks whether it is installed yet.
     async fn send_snapshot(
         &self,
         vote: Vote,
@@ -215,12 +249,7 @@ impl Peer {
         body: ChunkBody,
         mark: &AppliedMark,
     ) -> Result<Progress, SnapshotError> {
-        let is_last = body.offset + body.bytes.len() as u64 == body.file_bytes;
-        let deadline = if is_last {
-            self.factory.install_deadline
-        } else {
-            self.factory.chunk_deadline
-        };
+        let deadline = self.factory.chunk_deadline;
         let mut failure = None;
         for _ in 0..CHUNK_ATTEMPTS {
             let body = RequestBody::Chunk(body.clone());

@@ -1,16 +1,21 @@
 //! The receiving side: requests of peers, and the parts of snapshots they send.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 use openraft::Snapshot;
-use openraft::raft::VoteRequest;
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::group::elect;
-use crate::groups::Groups;
+use crate::groups::{Groups, Shared};
 use crate::ids::{NodeNumber, StoredVote};
 use crate::machine::AppliedMark;
 use crate::network::PeerError;
 use crate::running::Running;
-use crate::snapshot::{Incoming, SnapshotError, SnapshotFile, SnapshotStore};
+use crate::snapshot::{Incoming, SnapshotError};
 use crate::status::describe;
 use crate::types::{SnapshotMeta, TypeConfig};
 use crate::wire::{ChunkBody, Reply, Request, RequestBody};
@@ -19,6 +24,8 @@ use crate::wire::{ChunkBody, Reply, Request, RequestBody};
 #[derive(Debug, Default)]
 pub(crate) struct Receiving {
     transfer: Option<Transfer>,
+    /// The one that is whole and being checked and installed.
+    install: Option<Install>,
     /// The last one that was taken over, for a sender that lost the answer.
     done: Option<(TransferId, StoredVote)>,
 }
@@ -27,6 +34,15 @@ pub(crate) struct Receiving {
 struct Transfer {
     id: TransferId,
     incoming: Incoming,
+}
+
+/// The vote that the group knows afterwards, or why there is nothing new.
+type InstallOutcome = Result<StoredVote, String>;
+
+#[derive(Debug)]
+struct Install {
+    id: TransferId,
+    task: JoinSet<InstallOutcome>,
 }
 
 /// One attempt of one sender.
@@ -62,7 +78,7 @@ impl Groups {
         reply.encode().map_err(|error| refused(error.to_string()))
     }
 
-    async fn answer(&self, running: &Running, from: NodeNumber, body: RequestBody) -> Reply {
+    async fn answer(&self, running: &Arc<Running>, from: NodeNumber, body: RequestBody) -> Reply {
         match body {
             RequestBody::Append(body) => {
                 Reply::of_append(running.raft().append_entries(body.into()).await)
@@ -72,11 +88,8 @@ impl Groups {
                 Reply::of_vote(running.raft().vote(request).await)
             }
             RequestBody::Chunk(body) => {
-                let snapshots = self.shared().snapshots.clone();
-                running
-                    .receive_chunk(from, body, snapshots)
-                    .await
-                    .unwrap_or_else(|error| Reply::refused(describe(&error)))
+                let received = running.receive_chunk(from, body, self.shared()).await;
+                received.unwrap_or_else(|error| Reply::refused(describe(&error)))
             }
             RequestBody::Elect { last } => Reply::Elect {
                 stands: elect(self.shared(), running, last).await,
@@ -86,13 +99,16 @@ impl Groups {
 }
 
 impl Running {
-    /// Takes the next part of a snapshot; with the last one the whole is checked and installed.
+    /// Takes the next part of a snapshot; once all are there the whole is checked and installed.
     async fn receive_chunk(
-        &self,
+        self: &Arc<Self>,
         from: NodeNumber,
         body: ChunkBody,
-        snapshots: SnapshotStore,
+        shared: &Shared,
     ) -> Result<Reply, SnapshotError> {
+        if let Some(reply) = self.hear_leader(&body).await {
+            return Ok(reply);
+        }
         let id = TransferId {
             from,
             number: body.transfer,
@@ -106,6 +122,12 @@ impl Running {
         {
             return Ok(Reply::Installed { vote: *vote });
         }
+        if let Some(install) = &receiving.install {
+            if install.id != id {
+                return Ok(Reply::refused("another snapshot is being installed"));
+            }
+            return Ok(receiving.wait_installed(shared.options.election_min).await);
+        }
         let known = receiving.transfer.take().filter(|known| known.id == id);
         let mut transfer = match known {
             Some(known) => known,
@@ -113,7 +135,7 @@ impl Running {
             None if body.offset != 0 => return Ok(Reply::ChunkWanted { offset: 0 }),
             None => Transfer {
                 id,
-                incoming: snapshots.begin(self.id)?,
+                incoming: shared.snapshots.begin(self.id)?,
             },
         };
         if body.offset == transfer.incoming.length() {
@@ -130,17 +152,35 @@ impl Running {
             return Ok(Reply::ChunkWanted { offset: length });
         }
         let Transfer { id, incoming } = transfer;
-        let mark = id.mark.clone();
-        let snapshot = blocking(move || incoming.finish(&mark)).await?;
-        Ok(self.install(&mut receiving, id, snapshot).await)
+        let mut task = JoinSet::new();
+        task.spawn(Arc::clone(self).install(id.clone(), incoming));
+        receiving.install = Some(Install { id, task });
+        Ok(receiving.wait_installed(shared.options.election_min).await)
     }
 
-    async fn install(
-        &self,
-        receiving: &mut Receiving,
-        id: TransferId,
-        snapshot: SnapshotFile,
-    ) -> Reply {
+    /// Lets openraft know that the leader is alive, for openraft sends no heartbeats beside a snapshot: a
+    /// receiver that stood for election meanwhile would refuse what it just received.
+    async fn hear_leader(&self, body: &ChunkBody) -> Option<Reply> {
+        let heartbeat = AppendEntriesRequest {
+            vote: body.vote.into(),
+            prev_log_id: None,
+            entries: Vec::new(),
+            leader_commit: None,
+        };
+        match self.raft().append_entries(heartbeat).await {
+            Ok(AppendEntriesResponse::HigherVote(vote)) => {
+                Some(Reply::Installed { vote: vote.into() })
+            }
+            Ok(_) => None,
+            Err(error) => Some(Reply::refused(error)),
+        }
+    }
+
+    async fn install(self: Arc<Self>, id: TransferId, incoming: Incoming) -> InstallOutcome {
+        let mark = id.mark.clone();
+        let snapshot = blocking(move || incoming.finish(&mark))
+            .await
+            .map_err(|error| describe(&error))?;
         let position = id.mark.position();
         let meta = SnapshotMeta {
             last_log_id: Some(position.into()),
@@ -155,13 +195,31 @@ impl Running {
             .raft()
             .install_full_snapshot(id.vote.into(), snapshot)
             .await;
-        match installed {
-            Ok(response) => {
-                let vote = StoredVote::from(response.vote);
-                receiving.done = Some((id, vote));
+        installed
+            .map(|response| response.vote.into())
+            .map_err(|error| describe(&error))
+    }
+}
+
+impl Receiving {
+    /// Waits a little for the snapshot that is being installed; the sender asks again.
+    async fn wait_installed(&mut self, patience: Duration) -> Reply {
+        let Some(mut install) = self.install.take() else {
+            return Reply::ChunkWanted { offset: 0 };
+        };
+        match timeout(patience, install.task.join_next()).await {
+            Err(_elapsed) => {
+                let offset = install.id.file_bytes;
+                self.install = Some(install);
+                Reply::ChunkWanted { offset }
+            }
+            Ok(Some(Ok(Ok(vote)))) => {
+                self.done = Some((install.id, vote));
                 Reply::Installed { vote }
             }
-            Err(error) => Reply::refused(error),
+            Ok(Some(Ok(Err(reason)))) => Reply::refused(reason),
+            Ok(Some(Err(error))) => Reply::refused(error),
+            Ok(None) => Reply::refused("the installation ended without a result"),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! One group that runs: openraft over its storage, followed until it stops.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use openraft::{EmptyNode, Raft, RaftMetrics};
 use tokio::sync::{Semaphore, watch};
 
 use crate::error::StartGroupError;
-use crate::group_log::LogCondition;
+use crate::group_log::{GroupLog, LogCondition};
 use crate::groups::Shared;
 use crate::ids::{GroupId, LogPosition, NodeNumber};
 use crate::machine::{AppliedMark, StateMachine};
@@ -22,6 +23,8 @@ pub(crate) struct Running {
     pub(crate) peers: PeerFactory,
     pub(crate) proposals: Semaphore,
     pub(crate) receiving: tokio::sync::Mutex<Receiving>,
+    /// Set while leadership is handed over: what is proposed now would not reach the next leader.
+    pub(crate) is_handing_over: AtomicBool,
     machine: Arc<dyn StateMachine>,
     /// Replaced when the group starts again after its disk was full.
     raft: RwLock<Raft<TypeConfig>>,
@@ -42,6 +45,7 @@ impl Running {
             peers,
             proposals: Semaphore::new(shared.options.proposals_max),
             receiving: tokio::sync::Mutex::default(),
+            is_handing_over: AtomicBool::new(false),
             machine,
             raft: RwLock::new(raft),
             status: watch::Sender::new(status),
@@ -93,8 +97,18 @@ impl Running {
             };
             let has_stopped = status.stopped.is_some();
             self.show(status);
-            if has_stopped || metrics.changed().await.is_err() {
+            if has_stopped {
                 break;
+            }
+            tokio::select! {
+                changed = metrics.changed() => if changed.is_err() {
+                    break;
+                },
+                reason = refused(&shared.log) => {
+                    // A leader that never writes would not notice, and keep the others from electing one.
+                    self.end_for(reason).await;
+                    break;
+                }
             }
         }
         self.status.send_modify(|status| {
@@ -105,6 +119,15 @@ impl Running {
                 .stopped
                 .get_or_insert_with(|| "it was shut down".to_owned());
         });
+    }
+
+    /// Takes no further part, because the log takes no writes.
+    async fn end_for(&self, reason: String) {
+        if let Err(error) = self.raft().shutdown().await {
+            tracing::error!(group = %self.id, %error, "a group did not end in order");
+        }
+        self.status
+            .send_modify(|status| status.stopped = Some(reason));
     }
 
     fn show(&self, status: GroupStatus) {
@@ -129,6 +152,14 @@ impl Running {
             .await;
         changed.is_ok_and(|condition| *condition == LogCondition::Working)
     }
+}
+
+/// Waits until the log takes no writes and returns why.
+async fn refused(log: &GroupLog) -> String {
+    let mut condition = log.condition();
+    let refused = condition.wait_for(|condition| *condition != LogCondition::Working);
+    let known = refused.await.map(|condition| format!("{:?}", *condition));
+    known.unwrap_or_else(|_closed| "the log was closed".to_owned())
 }
 
 async fn start_raft(
@@ -160,7 +191,9 @@ async fn start_raft(
     let log = LogStore::new(shared.log.clone(), group);
     let node = shared.log.identity().node;
     let config = Arc::clone(&shared.config);
-    Raft::new(node, config, peers.clone(), log, machine)
+    let raft = Raft::new(node, config, peers.clone(), log, machine)
         .await
-        .map_err(|error| failed(describe(&error)))
+        .map_err(|error| failed(describe(&error)))?;
+    *peers.metrics.lock().unwrap_or_else(PoisonError::into_inner) = Some(raft.metrics());
+    Ok(raft)
 }
