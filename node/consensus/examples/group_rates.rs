@@ -240,7 +240,7 @@ fn main() -> Result<(), Failure> {
     })?;
     let idle = Duration::from_secs(10);
     let before = processor_seconds()?;
-    main.block_on(sleep(idle));
+    main.block_on(async { sleep(idle).await });
     let share = (processor_seconds()? - before) / idle.as_secs_f64();
     writeln!(
         stdout(),
