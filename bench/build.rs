@@ -1,0 +1,14 @@
+//! Lets the binary and the tests find `LibTorch`: next to the binary first, then where it was built.
+
+fn main() {
+    println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN/../lib");
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "cargo hands values to build scripts in the environment"
+    )]
+    let library = std::env::var("DEP_TCH_LIBTORCH_LIB");
+    if let Ok(library) = library {
+        println!("cargo:rustc-link-arg=-Wl,-rpath,{library}");
+    }
+    println!("cargo:rerun-if-changed=build.rs");
+}
