@@ -1,11 +1,16 @@
-//! Memory of this process, read when it has come to rest.
+//! Memory of this process, read when it has come to rest: but for a few pages that the store writes each
+//! half second.
 
 use anyhow::Context as _;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Time without a write after which the process is at rest: a little longer than the store writes behind.
+/// Time with next to no writes after which the process is at rest: a little longer than the store writes
+/// behind.
 const REST: Duration = Duration::from_millis(600);
+
+/// Bytes that a process at rest may write in that time.
+const REST_BYTES: f64 = 512.0 * 1_024.0;
 
 /// Time between two looks.
 const LOOK: Duration = Duration::from_millis(50);
@@ -13,7 +18,7 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Longest wait: past it the figure includes work under way.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Reads the resident memory in MiB once nothing is written any more.
+/// Reads the resident memory in MiB once next to nothing is written any more.
 pub(super) async fn at_rest() -> anyhow::Result<f64> {
     let begun = Instant::now();
     let mut written = field("/proc/self/io", "write_bytes:")?;
@@ -21,7 +26,7 @@ pub(super) async fn at_rest() -> anyhow::Result<f64> {
     while since.elapsed() < REST && begun.elapsed() < LIMIT {
         tokio::time::sleep(LOOK).await;
         let now = field("/proc/self/io", "write_bytes:")?;
-        if now > written {
+        if now - written > REST_BYTES {
             (written, since) = (now, Instant::now());
         }
     }

@@ -3,7 +3,7 @@
 //! [`fleet`] makes the twins, [`memory`] reads what the process holds, [`measure`] goes through the
 //! phases, [`report`] shows how figures grow by number of twins. The actors are those of every other
 //! command. Invariants: memory is read in a process that has measured nothing before, once it writes
-//! nothing any more; every figure is of work that the actors acknowledged.
+//! next to nothing any more; every figure is of work that the actors acknowledged.
 
 mod fleet;
 mod measure;
