@@ -48,8 +48,8 @@ pub struct Figures {
     pub name: Name,
     /// Samples made durable per second, over all slices.
     pub samples_per_s: f64,
-    /// The slowest and the fastest slice.
-    pub samples_per_s_range: (f64, f64),
+    /// The same of each slice, by round: slices of one round follow one another.
+    pub slices: Vec<f64>,
     /// Half of the requests were acknowledged within this time, in milliseconds.
     pub p50_ms: f64,
     /// 99 of 100 were.
@@ -136,15 +136,14 @@ fn raw(stage: &Stage, shape: Shape, bytes_per_request: f64) -> anyhow::Result<Sl
 fn figures(name: Name, slices: &[SliceOutcome]) -> anyhow::Result<Figures> {
     let mut latencies = Latencies::new()?;
     let (mut samples, mut requests, mut commits, mut took) = (0, 0, 0, Duration::ZERO);
-    let mut range = (f64::INFINITY, 0.0_f64);
+    let mut rates = Vec::with_capacity(slices.len());
     for one in slices {
         samples += one.samples;
         requests += one.requests;
         commits += one.commits;
         took += one.took;
         latencies.join(&one.latencies);
-        let rate = one.samples as f64 / one.took.as_secs_f64().max(1e-9);
-        range = (range.0.min(rate), range.1.max(rate));
+        rates.push(one.samples as f64 / one.took.as_secs_f64().max(1e-9));
     }
     if requests == 0 {
         bail!("{} acknowledged nothing", name.text());
@@ -152,7 +151,7 @@ fn figures(name: Name, slices: &[SliceOutcome]) -> anyhow::Result<Figures> {
     Ok(Figures {
         name,
         samples_per_s: samples as f64 / took.as_secs_f64().max(1e-9),
-        samples_per_s_range: range,
+        slices: rates,
         p50_ms: latencies.quantile_ms(0.5),
         p99_ms: latencies.quantile_ms(0.99),
         requests,

@@ -24,11 +24,10 @@ mod work;
 mod tests;
 
 use anyhow::Context as _;
-use cell::Cell;
 use clap::Args;
 use report::Report;
 use stage::Stage;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use twinscale::console;
 use twinscale::micro::Machine;
@@ -53,10 +52,10 @@ pub struct IngestArguments {
     #[arg(long, value_delimiter = ',', default_values_t = [1, 100], value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub batches: Vec<u32>,
     /// Slices of each contender for each combination; they alternate.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub rounds: u32,
     /// Milliseconds of one slice.
-    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(10..=600_000))]
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u32).range(10..=600_000))]
     pub slice_ms: u32,
     /// Five-minute steps of history that each of a twin's two series has.
     #[arg(long, default_value_t = 576, value_parser = clap::value_parser!(u32).range(0..=20_000))]
@@ -87,26 +86,39 @@ const WORKERS: usize = 2;
 /// When a contender refuses, or a file cannot be written.
 pub fn run(arguments: &IngestArguments, quiet: bool) -> anyhow::Result<()> {
     let progress = Progress::start("ingest", 1, quiet);
-    let report = measure(arguments, &progress)?;
+    // Written after each combination, so that a run that is cut off leaves what it had measured.
+    let save = |report: &Report| {
+        let write = |path: &Path, text: String| {
+            std::fs::write(path, text)
+                .with_context(|| format!("failed to write {}", path.display()))
+        };
+        if let Some(path) = &arguments.out {
+            write(path, json(report)?)?;
+        }
+        if let Some(path) = &arguments.chart {
+            write(path, chart::svg(report))?;
+        }
+        Ok(())
+    };
+    let report = measure(arguments, &progress, &save)?;
     drop(progress);
-    let json = format!("{:#}\n", serde_json::to_value(&report)?);
-    if let Some(path) = &arguments.out {
-        std::fs::write(path, &json)
-            .with_context(|| format!("failed to write {}", path.display()))?;
-    }
-    if let Some(path) = &arguments.chart {
-        std::fs::write(path, chart::svg(&report))
-            .with_context(|| format!("failed to write {}", path.display()))?;
-    }
     if arguments.json {
-        console::print(&json)?;
+        console::print(&json(&report)?)?;
     } else {
         console::print(&report.text())?;
     }
     Ok(())
 }
 
-fn measure(arguments: &IngestArguments, progress: &Progress) -> anyhow::Result<Report> {
+fn json(report: &Report) -> anyhow::Result<String> {
+    Ok(format!("{:#}\n", serde_json::to_value(report)?))
+}
+
+fn measure(
+    arguments: &IngestArguments,
+    progress: &Progress,
+    save: &dyn Fn(&Report) -> anyhow::Result<()>,
+) -> anyhow::Result<Report> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .thread_name("client")
@@ -114,28 +126,34 @@ fn measure(arguments: &IngestArguments, progress: &Progress) -> anyhow::Result<R
         .build()?;
     let combinations = arguments.clients.len() * arguments.batches.len();
     let total = (arguments.twins.len() * combinations) as u64;
-    let mut cells: Vec<Cell> = Vec::new();
+    let mut report = Report::new(Machine::here());
     for twins in &arguments.twins {
         progress.note(format!("{twins} twins: history"));
         let stage = Stage::build(arguments, *twins, &runtime)?;
-        for clients in &arguments.clients {
-            for batch in &arguments.batches {
-                progress.of(cells.len() as u64, total);
-                progress.note(format!(
-                    "{twins} twins, {clients} clients, batches of {batch}"
-                ));
-                let shape = cell::Shape {
-                    twins: *twins,
-                    clients: *clients,
-                    batch: *batch,
-                    rounds: arguments.rounds,
-                    slice: Duration::from_millis(u64::from(arguments.slice_ms)),
-                };
-                cells.push(cell::measure(&stage, shape, &runtime)?);
-            }
+        for (clients, batch) in arguments.combinations() {
+            progress.of(report.cells.len() as u64, total);
+            progress.note(format!(
+                "{twins} twins, {clients} clients, batches of {batch}"
+            ));
+            let shape = cell::Shape {
+                twins: *twins,
+                clients,
+                batch,
+                rounds: arguments.rounds,
+                slice: Duration::from_millis(u64::from(arguments.slice_ms)),
+            };
+            report.cells.push(cell::measure(&stage, shape, &runtime)?);
+            save(&report)?;
         }
         progress.note(format!("{twins} twins: counting what is stored"));
-        stage.finish(&runtime)?;
+        stage.finish()?;
     }
-    Ok(Report::new(Machine::here(), cells))
+    Ok(report)
+}
+
+impl IngestArguments {
+    fn combinations(&self) -> impl Iterator<Item = (u32, u32)> {
+        let clients = self.clients.iter();
+        clients.flat_map(|clients| self.batches.iter().map(|batch| (*clients, *batch)))
+    }
 }

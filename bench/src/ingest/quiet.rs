@@ -1,7 +1,7 @@
 //! Waits until this process writes next to nothing any more.
 //!
 //! The product's store writes behind, up to half a second after the acknowledgement: whoever comes next
-//! must not pay for it. Slices are longer than that, so most of such work falls into the slice it is of. What
+//! must not pay for it. Slices are as long as that, so most of such work falls into the slice it is of. What
 //! goes on for ever are a few pages and one fsync of the store each half second.
 
 use std::time::Duration;

@@ -119,7 +119,7 @@ impl Stage {
 
     /// Ends everybody, and counts that SQLite has what it acknowledged; the product's answers tell for each
     /// request that all of its samples were stored for the first time.
-    pub fn finish(self, _runtime: &Runtime) -> anyhow::Result<()> {
+    pub fn finish(self) -> anyhow::Result<()> {
         let Self {
             host,
             api,
