@@ -20,7 +20,17 @@ pub const HEADER_BYTES: usize = 16;
 /// Largest body: a request of the largest number of samples takes about two megabytes.
 pub const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Names the type of a body. Each crate that sends or stores has a range of its own.
+/// Names the type of a body. Each crate that sends or stores has a range of its own:
+///
+/// | range | crate |
+/// |---|---|
+/// | 0x0100 to 0x01ff | `twinscale-twin` |
+/// | 0x0300 to 0x03ff | `twinscale` |
+/// | 0x0400 to 0x04ff | `twinscale-wire` |
+/// | 0x0500 to 0x05ff | `twinscale-meta` |
+/// | 0x0600 to 0x06ff | `twinscale-shards` |
+/// | 0x0700 to 0x07ff | `twinscale-consensus` |
+/// | 0x7f00 to 0x7fff | tests |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EnvelopeKind(pub u16);
 

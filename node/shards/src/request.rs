@@ -49,3 +49,57 @@ pub(crate) fn encode_request(request: &ShardRequest) -> Result<Vec<u8>, Envelope
 pub(crate) fn decode_answer(bytes: &[u8]) -> Result<ShardAnswer, EnvelopeError> {
     envelope::open(SHARD_RESPONSE, bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt::Write as _;
+    use twinscale_protocol::RequestId;
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().fold(String::new(), |mut hex, byte| {
+            write!(hex, "{byte:02x}").expect("a string takes it");
+            hex
+        })
+    }
+
+    #[test]
+    fn sent_bytes_stay_as_they_are() {
+        let request = ShardRequest {
+            shard: ShardId(3),
+            command: ShardCommand {
+                request: RequestId(9),
+                payload: vec![1, 2],
+            },
+        };
+        let bytes = encode_request(&request).expect("small");
+        assert_eq!(hex(&bytes), "54575343010000060500000044461b080309020102");
+        assert_eq!(decode_request(&bytes).expect("readable"), request);
+        let answers = [
+            (
+                Ok((7, ApplyResult::Configured { config_version: 2 })),
+                "545753430100010604000000b5a805ca00070002",
+            ),
+            (
+                Err(ShardsError::NotLeader {
+                    shard: ShardId(3),
+                    leader: Some(2),
+                }),
+                "5457534301000106050000009930110e0100030102",
+            ),
+            (
+                Err(ShardsError::OutcomeUnknown {
+                    shard: ShardId(3),
+                    reason: "no".to_owned(),
+                }),
+                "54575343010001060600000016bc3c85010503026e6f",
+            ),
+        ];
+        for (answer, golden) in answers {
+            let answer = ShardAnswer(answer);
+            let bytes = encode_answer(&answer).expect("small");
+            assert_eq!(hex(&bytes), golden);
+            assert_eq!(decode_answer(&bytes).expect("readable"), answer);
+        }
+    }
+}
