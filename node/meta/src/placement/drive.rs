@@ -137,7 +137,7 @@ impl Driving<'_> {
         })
     }
 
-    /// Asks for the voters, if a majority of them is heard: the change could not be committed otherwise,
+    /// Asks for the voters, if a majority of them is heard and has a replica: the change could not be committed otherwise,
     /// or would be the group's last one.
     fn change_voters(&self, voters: Vec<NodeNumber>) -> Driven {
         self.need_majority(&voters)?;
@@ -222,13 +222,13 @@ impl Driving<'_> {
     }
 
     fn need_majority(&self, voters: &[NodeNumber]) -> Result<(), Wait> {
-        if self.view.has_majority(voters) {
+        if self.view.holds_majority(self.seen, voters) {
             return Ok(());
         }
         let unheard: BTreeSet<NodeNumber> = voters
             .iter()
             .copied()
-            .filter(|node| !self.view.is_alive(*node))
+            .filter(|node| !self.view.is_alive(*node) || !self.seen.held_by.contains(node))
             .collect();
         Err(Wait::NoMajority {
             unheard: unheard.into_iter().collect(),

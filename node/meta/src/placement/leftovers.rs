@@ -48,7 +48,7 @@ fn restore(
     let at_membership = seen.membership_index;
     let voters = group.voters.clone();
     let effect = if !seen.has_voters(&voters) {
-        if !view.has_majority(&voters) {
+        if !view.holds_majority(seen, &voters) {
             return None;
         }
         Effect::ChangeVoters {
@@ -68,11 +68,16 @@ fn restore(
 }
 
 fn stray(view: &View<'_>, id: GroupId, group: &GroupRecord, seen: &GroupObserved) -> Option<Step> {
+    seen.leader?;
     let members = seen.members();
     let strays = seen.held_by.iter().copied();
     let node = strays
         .filter(|node| !members.contains(node) && !group.voters.contains(node))
         .find(|node| view.is_alive(*node))?;
-    let made_up_to = group.last_move;
-    Some(view.carry(id, Effect::DropReplica { node, made_up_to }))
+    let effect = Effect::DropReplica {
+        node,
+        made_up_to: group.last_move,
+        at_membership: seen.membership_index,
+    };
+    Some(view.carry(id, effect))
 }

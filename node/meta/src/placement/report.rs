@@ -22,7 +22,7 @@ pub enum Wait {
     NoReport,
     /// The group has no leader.
     NoLeader,
-    /// Too few of the group's voters are heard.
+    /// Too few of the group's voters are heard and have a replica.
     NoMajority {
         /// Those that are not.
         unheard: Vec<NodeNumber>,
@@ -58,7 +58,7 @@ impl fmt::Display for Wait {
                 let short = unheard.len();
                 write!(
                     f,
-                    "{short} of {voters} voters are not heard: bring back one of"
+                    "{short} of {voters} voters are not heard or have no replica: bring back one of"
                 )?;
                 unheard.iter().try_for_each(|node| write!(f, " {node}"))
             }

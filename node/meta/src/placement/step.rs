@@ -37,9 +37,9 @@ pub enum Effect {
         /// The node.
         node: NodeNumber,
     },
-    /// The nodes make empty replicas under the step's number, and the leader adds them as learners. A
-    /// node that still has a replica keeps its content and takes the newer number; one that deleted a
-    /// replica up to this number refuses.
+    /// The nodes make empty replicas under the step's number, and the leader adds those that answered as
+    /// learners. A node that still has a replica keeps its content and takes the newer number; one that
+    /// deleted a replica up to this number refuses.
     AddLearners {
         /// The nodes.
         learners: Vec<NodeNumber>,
@@ -61,13 +61,18 @@ pub enum Effect {
         /// The membership that it rests on.
         at_membership: u64,
     },
-    /// A node deletes its replica, if the replica's own number is not above `made_up_to`, and remembers
-    /// that number: a replica that was made again since stays, and a late effect makes none.
+    /// A replica that nobody names is deleted, in two parts. First the leader, if the node is no member,
+    /// commits its membership once more: whatever still travels to make the node a member rests on an
+    /// older one, and fails. Then the node deletes its replica, if the replica's own number is not above
+    /// `made_up_to`, and remembers that number: a replica that was made again since stays, and a late
+    /// effect makes none.
     DropReplica {
         /// The node.
         node: NodeNumber,
         /// The newest number that may be deleted.
         made_up_to: u64,
+        /// The membership that it rests on.
+        at_membership: u64,
     },
     /// The leader hands over.
     TransferLeader {

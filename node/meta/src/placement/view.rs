@@ -82,6 +82,13 @@ impl<'a> View<'a> {
         self.alive_of(voters) * 2 > voters.len()
     }
 
+    /// Tells whether a majority of the voters is heard and has a replica: a voter that was down when its
+    /// group began has none, and counts for nothing until it made one.
+    pub(super) fn holds_majority(&self, seen: &GroupObserved, voters: &[NodeNumber]) -> bool {
+        let holds = |node: &&NodeNumber| self.is_alive(**node) && seen.held_by.contains(*node);
+        voters.iter().filter(holds).count() * 2 > voters.len()
+    }
+
     /// Nodes that may take replicas.
     pub(super) fn open_nodes(&self) -> impl Iterator<Item = NodeNumber> {
         self.state

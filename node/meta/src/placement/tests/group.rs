@@ -14,6 +14,8 @@ pub(crate) struct SimGroup {
     pub(crate) held: BTreeMap<NodeNumber, u64>,
     /// What nodes remember of replicas that they deleted.
     pub(crate) dropped: BTreeMap<NodeNumber, u64>,
+    /// Deletions that the leader let through and that travel to their node.
+    pub(crate) to_drop: Vec<(NodeNumber, u64)>,
 }
 
 impl SimGroup {
@@ -31,7 +33,11 @@ impl SimGroup {
                 }
                 if accepts(self, *at_membership) {
                     self.index += 1;
-                    let ready = learners.iter().filter(|node| self.held.contains_key(node));
+                    // Only those that answered: an older replica may be about to be deleted.
+                    let answered = |node: &&NodeNumber| {
+                        self.held.get(node).is_some_and(|made| *made >= number)
+                    };
+                    let ready = learners.iter().filter(answered);
                     let fresh = LearnerProgress {
                         lag: 5_000,
                         stalled_for: Seconds(0),
@@ -66,10 +72,18 @@ impl SimGroup {
                     self.learners.retain(|node, _| !learners.contains(node));
                 }
             }
-            Effect::DropReplica { node, made_up_to } => {
-                if alive.contains(node) {
-                    drop_replica(self, *node, *made_up_to);
+            Effect::DropReplica {
+                node,
+                made_up_to,
+                at_membership,
+            } => {
+                let member = self.voters.iter().flatten().any(|voter| voter == node)
+                    || self.learners.contains_key(node);
+                if !accepts(self, *at_membership) || member {
+                    return;
                 }
+                self.index += 1;
+                self.to_drop.push((*node, *made_up_to));
             }
             Effect::TransferLeader { to } => {
                 let can = self.voters.last().is_some_and(|set| set.contains(to));
@@ -78,6 +92,17 @@ impl SimGroup {
                 }
             }
         }
+    }
+}
+
+/// The oldest deletion reaches its node, or gets lost when the node is down.
+pub(crate) fn arrive_drop(group: &mut SimGroup, alive: &BTreeSet<NodeNumber>) {
+    if group.to_drop.is_empty() {
+        return;
+    }
+    let (node, made_up_to) = group.to_drop.remove(0);
+    if alive.contains(&node) {
+        drop_replica(group, node, made_up_to);
     }
 }
 

@@ -301,6 +301,6 @@ fn what_waits_says_for_whom() {
     let (_, wait) = told.waiting.first().expect("it waits");
     assert_eq!(
         wait.to_string(),
-        "2 of 3 voters are not heard: bring back one of 2 3"
+        "2 of 3 voters are not heard or have no replica: bring back one of 2 3"
     );
 }

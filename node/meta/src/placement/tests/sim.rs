@@ -1,7 +1,7 @@
 //! A simulated cluster: groups that change members the way consensus does, effects that travel.
 
 use super::checks;
-use super::group::{SimGroup, end_joint};
+use super::group::{SimGroup, arrive_drop, end_joint};
 use crate::placement::{
     Effect, GroupObserved, LearnerProgress, NodeObserved, Observed, Step, next_step,
 };
@@ -308,6 +308,9 @@ impl Sim {
         let alive = self.alive();
         let stuck = self.chance(self.faults.stuck);
         for group in self.groups.values_mut() {
+            if self.rng.random_range(0..3) == 0 {
+                arrive_drop(group, &alive);
+            }
             let held: BTreeSet<NodeNumber> = group.held.keys().copied().collect();
             let ready: BTreeSet<NodeNumber> = held.intersection(&alive).copied().collect();
             let available = group
