@@ -140,6 +140,19 @@ pub enum GroupError {
         /// The deadline.
         after: Duration,
     },
+    /// The members are no longer those that the request rests on; nothing was done.
+    #[error(
+        "members of group {group} were changed since index {asked}, the newest change is at {at}; look at \
+         them again"
+    )]
+    MembersChanged {
+        /// The group.
+        group: GroupId,
+        /// The log index of the membership that the request rests on.
+        asked: u64,
+        /// That of the newest membership, which may not be committed yet.
+        at: u64,
+    },
     /// The members cannot be changed in this way now; nothing was done.
     #[error("members of group {group} cannot be changed: {reason}")]
     Members {

@@ -20,7 +20,7 @@ use crate::groups::Shared;
 use crate::ids::{GroupId, LogPosition, NodeNumber};
 use crate::network::PeerLane;
 use crate::running::Running;
-use crate::status::{GroupMetrics, GroupStatus, metrics_of, status_of};
+use crate::status::{GroupMetrics, GroupStatus, has_quorum, metrics_of};
 use crate::types::{Batch, TypeConfig};
 use crate::wire::{Reply, RequestBody};
 
@@ -168,40 +168,6 @@ impl Group {
         }
     }
 
-    /// Adds a replica that receives entries and has no vote; returns once it has caught up.
-    ///
-    /// # Errors
-    /// Those of [`Group::change_members`].
-    pub async fn add_learner(
-        &self,
-        node: NodeNumber,
-        deadline: Duration,
-    ) -> Result<LogPosition, GroupError> {
-        let (shared, running) = self.running()?;
-        self.check_leads(&shared, &running)?;
-        let raft = running.raft();
-        let added = timeout(deadline, raft.add_learner(node, EmptyNode {}, true)).await;
-        let added = added.ok();
-        self.membership_outcome(&running, added)
-    }
-
-    /// Makes these the voters, in one joint change; who was a voter and is none of them leaves the group.
-    ///
-    /// # Errors
-    /// [`GroupError::Members`] when a change is under way or one of them is no learner yet;
-    /// [`GroupError::OutcomeUnknown`] when it may happen all the same: look at the status.
-    pub async fn change_members(
-        &self,
-        voters: BTreeSet<NodeNumber>,
-        deadline: Duration,
-    ) -> Result<LogPosition, GroupError> {
-        let (shared, running) = self.running()?;
-        self.check_leads(&shared, &running)?;
-        let raft = running.raft();
-        let changed = timeout(deadline, raft.change_membership(voters, false)).await;
-        self.membership_outcome(&running, changed.ok())
-    }
-
     /// Takes a snapshot now, unless one is being taken.
     ///
     /// # Errors
@@ -229,7 +195,7 @@ impl Group {
     ) -> Result<(), GroupError> {
         let (shared, running) = self.running()?;
         self.check_leads(&shared, &running)?;
-        if !running.status().borrow().voters.contains(&to) {
+        if !running.status().borrow().is_voter(to) {
             return Err(self.members_error(&format!("node {to} is no voter")));
         }
         let _handing_over =
@@ -243,7 +209,7 @@ impl Group {
             })
     }
 
-    fn running(&self) -> Result<(Arc<Shared>, Arc<Running>), GroupError> {
+    pub(crate) fn running(&self) -> Result<(Arc<Shared>, Arc<Running>), GroupError> {
         let shared = self.shared.upgrade();
         let running = shared.as_ref().and_then(|shared| shared.running(self.id));
         shared
@@ -252,7 +218,11 @@ impl Group {
     }
 
     /// Returns the term in which this node leads with a majority behind it and a log that takes writes.
-    fn check_leads(&self, shared: &Shared, running: &Running) -> Result<u64, GroupError> {
+    pub(crate) fn check_leads(
+        &self,
+        shared: &Shared,
+        running: &Running,
+    ) -> Result<u64, GroupError> {
         let refusal = shared.log.refusal();
         if let Some(error) = refusal {
             return Err(log_refusal(self.id, &error));
@@ -270,13 +240,13 @@ impl Group {
                     .filter(|leader| *leader != current.id),
             });
         }
-        if !status_of(&current, shared.options.election_max).has_quorum {
+        if !has_quorum(&current, shared.options.election_max) {
             return Err(GroupError::NoQuorum { group: self.id });
         }
         Ok(current.current_term)
     }
 
-    fn membership_outcome(
+    pub(crate) fn membership_outcome(
         &self,
         running: &Running,
         outcome: Option<Result<ClientWriteResponse<TypeConfig>, ProposalError>>,
@@ -303,7 +273,7 @@ impl Group {
         }
     }
 
-    fn not_leader(&self, running: &Running) -> GroupError {
+    pub(crate) fn not_leader(&self, running: &Running) -> GroupError {
         let status = running.status();
         let leader = status.borrow().leader;
         GroupError::NotLeader {
@@ -319,14 +289,14 @@ impl Group {
         }
     }
 
-    fn members_error(&self, reason: &impl ToString) -> GroupError {
+    pub(crate) fn members_error(&self, reason: &impl ToString) -> GroupError {
         GroupError::Members {
             group: self.id,
             reason: reason.to_string(),
         }
     }
 
-    fn stopped(&self, error: &impl ToString) -> GroupError {
+    pub(crate) fn stopped(&self, error: &impl ToString) -> GroupError {
         GroupError::Stopped {
             group: self.id,
             reason: error.to_string(),
@@ -397,5 +367,7 @@ async fn hand_over(shared: &Shared, running: &Running, to: NodeNumber) {
 /// Stands for election when the log here reaches a place; returns whether it does.
 pub(crate) async fn elect(shared: &Shared, running: &Running, last: Option<LogPosition>) -> bool {
     let is_caught_up = shared.log.state(running.id).last >= last;
-    is_caught_up && running.raft().trigger().elect().await.is_ok()
+    // A change of the members that began while this node led must not go on under another term of it.
+    let is_changing = running.members_change.try_lock();
+    is_changing.is_ok() && is_caught_up && running.raft().trigger().elect().await.is_ok()
 }

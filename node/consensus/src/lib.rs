@@ -18,6 +18,7 @@ mod group_log;
 mod groups;
 mod ids;
 mod machine;
+mod members;
 pub mod memory_network;
 mod network;
 mod options;

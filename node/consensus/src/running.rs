@@ -14,7 +14,7 @@ use crate::machine::{AppliedMark, StateMachine};
 use crate::peer::PeerFactory;
 use crate::receive::Receiving;
 use crate::status::{GroupRole, GroupStatus, describe, status_of};
-use crate::storage::{LogStore, MachineStore};
+use crate::storage::{AppliedMembers, LogStore, MachineStore};
 use crate::types::TypeConfig;
 
 /// A group on this node.
@@ -25,6 +25,10 @@ pub(crate) struct Running {
     pub(crate) receiving: tokio::sync::Mutex<Receiving>,
     /// Set while leadership is handed over: what is proposed now would not reach the next leader.
     pub(crate) is_handing_over: AtomicBool,
+    /// Held while the members are changed.
+    pub(crate) members_change: tokio::sync::Mutex<()>,
+    /// The members as far as they are applied.
+    members: AppliedMembers,
     machine: Arc<dyn StateMachine>,
     /// Replaced when the group starts again after its disk was full.
     raft: RwLock<Raft<TypeConfig>>,
@@ -38,14 +42,22 @@ impl Running {
         machine: Arc<dyn StateMachine>,
     ) -> Result<Self, StartGroupError> {
         let peers = shared.peers(id);
-        let raft = start_raft(shared, id, &machine, &peers).await?;
-        let status = status_of(&raft.metrics().borrow(), shared.options.election_max);
+        let members = AppliedMembers::default();
+        let store = machine_store(shared, id, &machine, &members);
+        let raft = start_raft(shared, id, store, &peers).await?;
+        let status = status_of(
+            &raft.metrics().borrow(),
+            &members.get(),
+            shared.options.election_max,
+        );
         Ok(Self {
             id,
             peers,
             proposals: Semaphore::new(shared.options.proposals_max),
             receiving: tokio::sync::Mutex::default(),
             is_handing_over: AtomicBool::new(false),
+            members_change: tokio::sync::Mutex::default(),
+            members,
             machine,
             raft: RwLock::new(raft),
             status: watch::Sender::new(status),
@@ -72,7 +84,14 @@ impl Running {
             if !self.has_room_again(shared).await {
                 return;
             }
-            match start_raft(shared, self.id, &self.machine, &self.peers).await {
+            match start_raft(
+                shared,
+                self.id,
+                machine_store(shared, self.id, &self.machine, &self.members),
+                &self.peers,
+            )
+            .await
+            {
                 Ok(raft) => {
                     tracing::info!(group = %self.id, "a group runs again on this node");
                     *self.raft.write().unwrap_or_else(PoisonError::into_inner) = raft;
@@ -93,7 +112,7 @@ impl Running {
         loop {
             let status = {
                 let current: &RaftMetrics<NodeNumber, EmptyNode> = &metrics.borrow_and_update();
-                status_of(current, shared.options.election_max)
+                status_of(current, &self.members.get(), shared.options.election_max)
             };
             let has_stopped = status.stopped.is_some();
             self.show(status);
@@ -162,14 +181,23 @@ async fn refused(log: &GroupLog) -> String {
     known.unwrap_or_else(|_closed| "the log was closed".to_owned())
 }
 
-async fn start_raft(
+fn machine_store(
     shared: &Shared,
     group: GroupId,
     machine: &Arc<dyn StateMachine>,
+    members: &AppliedMembers,
+) -> MachineStore {
+    let machine = Arc::clone(machine);
+    MachineStore::new(group, machine, shared.snapshots.clone(), members.clone())
+}
+
+async fn start_raft(
+    shared: &Shared,
+    group: GroupId,
+    machine: MachineStore,
     peers: &PeerFactory,
 ) -> Result<Raft<TypeConfig>, StartGroupError> {
     let failed = |reason: String| StartGroupError::Failed { group, reason };
-    let machine = MachineStore::new(group, Arc::clone(machine), shared.snapshots.clone());
     let applied: Option<LogPosition> = machine
         .catch_up()
         .await

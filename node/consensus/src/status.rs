@@ -6,6 +6,7 @@ use std::time::Duration;
 use openraft::{EmptyNode, RaftMetrics, ServerState};
 
 use crate::ids::{LogPosition, NodeNumber};
+use crate::types::StoredMembership;
 
 /// The part that this node plays in a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,12 +36,24 @@ pub struct GroupStatus {
     pub has_quorum: bool,
     /// How far its state is.
     pub applied: Option<LogPosition>,
-    /// Who votes.
-    pub voters: BTreeSet<NodeNumber>,
+    /// The log index of the committed membership, as far as this node has applied: what a change of the
+    /// members names as its ground. 0 also while no membership is known; then there are no voters.
+    pub membership_index: u64,
+    /// Who votes: one set, or two during a joint change, of which the first is the old one.
+    pub voters: Vec<BTreeSet<NodeNumber>>,
     /// Who only receives entries.
     pub learners: BTreeSet<NodeNumber>,
+    /// Where it leads: how many entries each replica lags behind, as far as it has answered.
+    pub lag: BTreeMap<NodeNumber, u64>,
     /// Why it stopped.
     pub stopped: Option<String>,
+}
+
+impl GroupStatus {
+    /// Says whether a node votes, in either set.
+    pub fn is_voter(&self, node: NodeNumber) -> bool {
+        self.voters.iter().any(|set| set.contains(&node))
+    }
 }
 
 /// Figures of one group on this node.
@@ -64,9 +77,12 @@ pub struct GroupMetrics {
 
 type Metrics = RaftMetrics<NodeNumber, EmptyNode>;
 
-pub(crate) fn status_of(metrics: &Metrics, election_max: Duration) -> GroupStatus {
-    let membership = metrics.membership_config.membership();
-    let voters: BTreeSet<NodeNumber> = membership.voter_ids().collect();
+pub(crate) fn status_of(
+    metrics: &Metrics,
+    members: &StoredMembership,
+    election_max: Duration,
+) -> GroupStatus {
+    let membership = members.membership();
     let role = match metrics.state {
         ServerState::Leader => GroupRole::Leader,
         ServerState::Follower => GroupRole::Follower,
@@ -74,20 +90,41 @@ pub(crate) fn status_of(metrics: &Metrics, election_max: Duration) -> GroupStatu
         ServerState::Learner => GroupRole::Learner,
         ServerState::Shutdown => GroupRole::Stopped,
     };
-    let is_alone = voters.len() == 1 && voters.contains(&metrics.id);
-    let is_heard = metrics
-        .millis_since_quorum_ack
-        .is_some_and(|ms| Duration::from_millis(ms) <= election_max);
     GroupStatus {
         role,
         term: metrics.current_term,
         leader: metrics.current_leader,
-        has_quorum: role == GroupRole::Leader && (is_alone || is_heard),
+        has_quorum: has_quorum(metrics, election_max),
         applied: metrics.last_applied.map(Into::into),
+        membership_index: members.log_id().map_or(0, |place| place.index),
+        voters: membership.get_joint_config().clone(),
         learners: membership.learner_ids().collect(),
-        voters,
+        lag: lag_of(metrics),
         stopped: metrics.running_state.as_ref().err().map(describe),
     }
+}
+
+/// Says whether it leads with a majority behind it.
+pub(crate) fn has_quorum(metrics: &Metrics, election_max: Duration) -> bool {
+    // Members that are not committed yet count already for majorities.
+    let mut voters = metrics.membership_config.voter_ids();
+    let is_alone = voters.all(|voter| voter == metrics.id);
+    let is_heard = metrics
+        .millis_since_quorum_ack
+        .is_some_and(|ms| Duration::from_millis(ms) <= election_max);
+    metrics.state == ServerState::Leader && (is_alone || is_heard)
+}
+
+fn lag_of(metrics: &Metrics) -> BTreeMap<NodeNumber, u64> {
+    let entries = |index: Option<u64>| index.map_or(0, |index| index + 1);
+    let last = entries(metrics.last_log_index);
+    let replication = metrics.replication.iter().flatten();
+    replication
+        .map(|(node, matching)| {
+            let matching = entries(matching.map(|place| place.index));
+            (*node, last.saturating_sub(matching))
+        })
+        .collect()
 }
 
 pub(crate) fn metrics_of(metrics: &Metrics) -> GroupMetrics {

@@ -4,7 +4,7 @@ mod log_store;
 mod machine_store;
 
 pub(crate) use log_store::LogStore;
-pub(crate) use machine_store::MachineStore;
+pub(crate) use machine_store::{AppliedMembers, MachineStore};
 
 #[cfg(test)]
 mod tests;

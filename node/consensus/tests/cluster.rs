@@ -18,5 +18,8 @@ mod harness;
 #[path = "cluster/lifecycle.rs"]
 mod lifecycle;
 #[cfg(test)]
+#[path = "cluster/members.rs"]
+mod members;
+#[cfg(test)]
 #[path = "cluster/register.rs"]
 mod register;

@@ -1,7 +1,7 @@
 //! The owner's state, as openraft wants it: every call on a thread that may block.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use openraft::storage::RaftStateMachine;
 use openraft::{
@@ -17,6 +17,23 @@ use crate::types::{
 
 type IoError = StorageIOError<crate::ids::NodeNumber>;
 
+/// The members as of the last applied entry, for whoever shows them; clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AppliedMembers(Arc<Mutex<StoredMembership>>);
+
+impl AppliedMembers {
+    pub(crate) fn get(&self) -> StoredMembership {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn set(&self, membership: StoredMembership) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = membership;
+    }
+}
+
 /// One group's state with its snapshots.
 #[derive(Clone)]
 pub(crate) struct MachineStore {
@@ -25,6 +42,7 @@ pub(crate) struct MachineStore {
     snapshots: SnapshotStore,
     /// The members as of the last applied entry; None until the state was asked.
     membership: Option<StoredMembership>,
+    shown: AppliedMembers,
 }
 
 impl fmt::Debug for MachineStore {
@@ -41,13 +59,20 @@ impl MachineStore {
         group: GroupId,
         machine: Arc<dyn StateMachine>,
         snapshots: SnapshotStore,
+        shown: AppliedMembers,
     ) -> Self {
         Self {
             group,
             machine,
             snapshots,
             membership: None,
+            shown,
         }
+    }
+
+    fn remember(&mut self, membership: StoredMembership) {
+        self.shown.set(membership.clone());
+        self.membership = Some(membership);
     }
 
     /// Brings a state that lies behind the newest snapshot up to it, and returns how far it is now.
@@ -175,7 +200,7 @@ impl RaftStateMachine<TypeConfig> for MachineStore {
             .as_ref()
             .map(AppliedMark::stored_membership)
             .unwrap_or_default();
-        self.membership = Some(membership.clone());
+        self.remember(membership.clone());
         Ok((mark.map(|mark| mark.position().into()), membership))
     }
 
@@ -205,7 +230,7 @@ impl RaftStateMachine<TypeConfig> for MachineStore {
             let text = format!("{} responses to {count} proposals", responses.len());
             return Err(IoError::apply(applied, AnyError::error(text)).into());
         }
-        self.membership = Some(step.membership);
+        self.remember(step.membership);
         let mut responses = responses.into_iter();
         let of_entry = |is_batch| {
             let response = if is_batch { responses.next() } else { None };
@@ -241,7 +266,7 @@ impl RaftStateMachine<TypeConfig> for MachineStore {
             },
         )
         .await?;
-        self.membership = Some(meta.last_membership.clone());
+        self.remember(meta.last_membership.clone());
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use openraft::{EntryPayload, OptionalSend, RaftLogReader};
 use tempfile::TempDir;
 use twinscale_log::disk::FsDisk;
 
-use super::{LogStore, MachineStore};
+use super::{AppliedMembers, LogStore, MachineStore};
 use crate::group_log::{GroupLog, GroupLogOptions, LogIdentity};
 use crate::ids::{ClusterId, GroupId, NodeNumber};
 use crate::machine::{AppliedMark, CommittedBatch, MachineError, StateImage, StateMachine};
@@ -171,7 +171,12 @@ impl StoreBuilder<TypeConfig, WithoutHoles, MachineStore, TempDir> for Builder {
         .unwrap();
         let disk = FsDisk::at(directory.path().join("snapshots")).unwrap();
         let snapshots = SnapshotStore::open(Arc::new(disk)).unwrap();
-        let machine = MachineStore::new(GroupId(5), Arc::new(Kept::default()), snapshots);
+        let machine = MachineStore::new(
+            GroupId(5),
+            Arc::new(Kept::default()),
+            snapshots,
+            AppliedMembers::default(),
+        );
         let log = WithoutHoles(LogStore::new(log, GroupId(5)));
         Ok((directory, log, machine))
     }

@@ -191,43 +191,6 @@ fn state_behind_its_log_does_not_start() {
     cluster.kill(follower);
 }
 
-/// A replica moves: learner, caught up, voter; the old one leaves and its node may go.
-#[test]
-fn replica_moves_to_a_new_node_and_the_old_one_leaves() {
-    let mut cluster = Cluster::start(15, 3, 1);
-    let clients = Clients::start(&cluster, 15, 2);
-    clients.wait_progress(&cluster, 500);
-    let leader = cluster.wait_leader(GROUP, &cluster.numbers());
-    let old = cluster
-        .numbers()
-        .into_iter()
-        .find(|number| *number != leader)
-        .unwrap();
-    let new = NodeNumber(4);
-    cluster.add(new);
-    clients.know(&cluster);
-    let group = cluster.group(leader, GROUP);
-    cluster.block_on(group.add_learner(new, PATIENCE)).unwrap();
-    let mut voters = group.status().unwrap().borrow().voters.clone();
-    assert!(!voters.contains(&new));
-    voters.remove(&old);
-    voters.insert(new);
-    cluster
-        .block_on(group.change_members(voters.clone(), PATIENCE))
-        .unwrap();
-    assert_eq!(group.status().unwrap().borrow().voters, voters);
-    cluster.kill(old);
-    clients.know(&cluster);
-    clients.wait_progress(&cluster, 200);
-    let unknown = [NodeNumber(77)].into();
-    let refused = cluster.block_on(group.change_members(unknown, PATIENCE));
-    assert!(
-        matches!(refused, Err(GroupError::Members { .. })),
-        "{refused:?}"
-    );
-    clients.finish(&cluster);
-}
-
 #[test]
 fn leadership_is_handed_over_in_groups_of_three_and_five() {
     for nodes in [3, 5] {
