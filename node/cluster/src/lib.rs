@@ -1,5 +1,7 @@
 //! A node of the cluster, put together from its parts.
 //!
-//! [`meta`] is consensus group 0 in running code. Not here: what twins do, and what a node serves to people.
+//! [`meta`] is consensus group 0 in running code, [`network`] joins groups and routers
+//! to the wire. Not here: what twins do, and what a node serves to people.
 
 pub mod meta;
+pub mod network;

@@ -43,3 +43,6 @@ pub use network::{PeerCall, PeerError, PeerLane, PeerNetwork};
 pub use options::GroupsOptions;
 pub use snapshot::SnapshotError;
 pub use status::{GroupMetrics, GroupRole, GroupStatus};
+
+/// The envelope kind of what [`PeerNetwork::call`] carries and [`Groups::receive`] answers.
+pub const PEER_REQUEST: twinscale_protocol::envelope::EnvelopeKind = wire::REQUEST;

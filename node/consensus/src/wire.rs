@@ -12,7 +12,7 @@ use crate::ids::{ClusterId, GroupId, LogPosition, NodeNumber, StoredVote};
 use crate::machine::AppliedMark;
 use crate::types::{EntryRecord, TypeConfig};
 
-const REQUEST: EnvelopeKind = EnvelopeKind(0x0700);
+pub(crate) const REQUEST: EnvelopeKind = EnvelopeKind(0x0700);
 const REPLY: EnvelopeKind = EnvelopeKind(0x0701);
 
 /// A request of one node to another for one group.
