@@ -1,0 +1,77 @@
+//! All twins that a node serves, whoever commits for them, and under what each of them acts.
+
+use crate::clients::TwinWriter;
+use crate::host::{HostError, HostMetrics, HostStatus, SharedTwin};
+use crate::intake;
+use crate::state::{EventsRecorded, TwinState};
+use std::fmt::Debug;
+use std::sync::Arc;
+use tokio::sync::watch;
+use twinscale_protocol::twin::{AnnounceRequest, ConfigureRequest, IngestReply, IngestRequest};
+use twinscale_protocol::{CustomerId, Generation};
+
+/// All twins that a node serves: of its own log, or of the shards whose replicas it holds.
+pub trait Twins: TwinWriter {
+    /// Names the customers that have a twin here, ascending.
+    fn customers(&self) -> Vec<CustomerId>;
+
+    /// Says whether commands are taken, and why not.
+    fn status(&self) -> HostStatus;
+
+    /// Follows the status: a node ends when it becomes [`HostStatus::Failed`].
+    fn watch_status(&self) -> watch::Receiver<HostStatus>;
+
+    /// Counts since the start.
+    fn metrics(&self) -> HostMetrics;
+}
+
+impl dyn Twins + '_ {
+    /// Finds a customer's twin.
+    pub fn twin(&self, customer: &CustomerId) -> Option<SharedTwin> {
+        self.find(customer)
+    }
+
+    /// Reads a customer's state; `None` when there is no such twin here.
+    pub fn read<R>(&self, customer: &CustomerId, look: impl FnOnce(&TwinState) -> R) -> Option<R> {
+        self.find(customer).map(|twin| twin.read(look))
+    }
+
+    /// Stores samples: [`intake::ingest`].
+    ///
+    /// # Errors
+    /// [`HostError`]: a request that breaks a rule is not stored at all.
+    pub async fn ingest(&self, request: IngestRequest) -> Result<IngestReply, HostError> {
+        intake::ingest(self, request).await
+    }
+
+    /// Sets a customer's policy and stack: [`intake::configure`].
+    ///
+    /// # Errors
+    /// [`HostError::Refused`] with the key that breaks a rule; others as [`TwinWriter::commit`].
+    pub async fn configure(&self, request: ConfigureRequest) -> Result<u64, HostError> {
+        intake::configure(self, request).await
+    }
+
+    /// Announces events: [`intake::announce`].
+    ///
+    /// # Errors
+    /// [`HostError::Refused`] with the event that breaks a rule; others as [`TwinWriter::commit`].
+    pub async fn announce(&self, request: AnnounceRequest) -> Result<EventsRecorded, HostError> {
+        intake::announce(self, request).await
+    }
+}
+
+/// Under what a twin acts: who commits for it, and the generation that fences its effects outside.
+#[derive(Clone, Debug)]
+pub struct Authority {
+    /// Commits for it, as long as the generation lasts.
+    pub writer: Arc<dyn TwinWriter>,
+    /// Who leads, as a number that only rises.
+    pub generation: Generation,
+}
+
+/// Says whose twins a node may drive.
+pub trait Authorities: Debug + Send + Sync {
+    /// Under what a customer's twin acts on this node; `None` when another node drives it.
+    fn of(&self, customer: &CustomerId) -> Option<Authority>;
+}
