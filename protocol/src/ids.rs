@@ -165,9 +165,17 @@ number_id!(
 );
 number_id!(
     /// A node's number in its cluster, counted from 1: allotted once to one name and one disk, and never
-    /// given again.
+    /// given again. A node whose log was lost comes back under a new one, because what it promised to others
+    /// under the old one is forgotten.
     NodeNumber
 );
+
+impl From<u64> for NodeNumber {
+    fn from(number: u64) -> Self {
+        Self(number)
+    }
+}
+
 number_id!(
     /// A VM's own identity, unique for its customer and for ever; allocated by a committed intent.
     VmId

@@ -12,8 +12,8 @@ use twinscale_cluster::network::{
     Callers, ConsensusAnswers, Directory, Dispatch, NodePlace, ShardAnswers, WirePeers, WireShards,
 };
 use twinscale_consensus::{
-    ClusterId as LogCluster, GroupLog, GroupLogOptions, GroupRole, Groups, GroupsOptions,
-    LogIdentity, NodeNumber as Voter, PEER_REQUEST, StateMachine,
+    GroupLog, GroupLogOptions, GroupRole, Groups, GroupsOptions, LogIdentity, PEER_REQUEST,
+    StateMachine,
 };
 use twinscale_log::disk::FsDisk;
 use twinscale_protocol::{
@@ -78,10 +78,8 @@ fn name_of(number: u64) -> NodeId {
 }
 
 fn groups_of(folder: &Path, number: u64, network: WirePeers) -> Arc<Groups> {
-    let identity = LogIdentity {
-        cluster: LogCluster(7),
-        node: Voter(number),
-    };
+    let cluster = ClusterId::new("test").expect("an id");
+    let identity = LogIdentity::new(&cluster, NodeNumber(number));
     let options = GroupLogOptions {
         resume_free_bytes: 1 << 20,
         ..GroupLogOptions::default()
@@ -127,7 +125,7 @@ impl Cluster {
             (NodeNumber(*number), NodePlace { name, address })
         });
         cluster.directory.set(places.collect());
-        let members: BTreeSet<Voter> = (1..=3).map(Voter).collect();
+        let members: BTreeSet<NodeNumber> = (1..=3).map(NodeNumber).collect();
         let first = cluster.node(1).host.find(SHARD).expect("it is here");
         let begun = first.group().initialize(members).await;
         begun.expect("it is new");

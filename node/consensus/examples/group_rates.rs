@@ -16,10 +16,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use twinscale_consensus::memory_network::MemoryNetwork;
 use twinscale_consensus::{
-    AppliedMark, ClusterId, CommittedBatch, Group, GroupId, GroupLog, GroupLogOptions, GroupRole,
-    Groups, GroupsOptions, LogIdentity, MachineError, NodeNumber, StateImage, StateMachine,
+    AppliedMark, CommittedBatch, Group, GroupId, GroupLog, GroupLogOptions, GroupRole, Groups,
+    GroupsOptions, LogIdentity, MachineError, StateImage, StateMachine,
 };
 use twinscale_log::disk::FsDisk;
+use twinscale_protocol::{ClusterId, NodeNumber};
 
 const GROUPS: u32 = 64;
 const NODES: u64 = 3;
@@ -95,10 +96,7 @@ fn runtime() -> Result<Runtime, Failure> {
 
 fn start(directory: &Path, network: &MemoryNetwork, number: u64) -> Result<Node, Failure> {
     let place = directory.join(format!("node-{number}"));
-    let identity = LogIdentity {
-        cluster: ClusterId(1),
-        node: NodeNumber(number),
-    };
+    let identity = LogIdentity::new(&ClusterId::new("rates")?, NodeNumber(number));
     let options = GroupLogOptions::default();
     let log = if place.exists() {
         GroupLog::open(&place.join("log"), identity, options)?.0

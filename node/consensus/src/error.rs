@@ -1,9 +1,10 @@
 //! Errors of groups.
 
 use std::time::Duration;
+use twinscale_protocol::NodeNumber;
 
 use crate::group_log::GroupLogError;
-use crate::ids::{GroupId, LogPosition, NodeNumber};
+use crate::ids::{GroupId, LogPosition};
 use crate::snapshot::SnapshotError;
 
 /// Why groups cannot run.

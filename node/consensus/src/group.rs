@@ -14,10 +14,11 @@ use openraft::raft::ClientWriteResponse;
 use openraft::{EmptyNode, ServerState};
 use tokio::sync::watch;
 use tokio::time::timeout;
+use twinscale_protocol::NodeNumber;
 
 use crate::error::{GroupError, log_refusal};
 use crate::groups::Shared;
-use crate::ids::{GroupId, LogPosition, NodeNumber};
+use crate::ids::{GroupId, LogPosition};
 use crate::network::PeerLane;
 use crate::running::Running;
 use crate::status::{GroupMetrics, GroupStatus, has_quorum, metrics_of};

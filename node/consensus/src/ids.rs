@@ -4,6 +4,8 @@ use std::fmt;
 
 use openraft::{CommittedLeaderId, LogId, Vote};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use twinscale_protocol::{ClusterId, NodeNumber};
 
 /// A consensus group: 0 is the cluster's own, the others are shards.
 #[derive(
@@ -17,32 +19,32 @@ impl fmt::Display for GroupId {
     }
 }
 
-/// The number under which a node takes part in consensus.
+/// A cluster as logs and messages of consensus name it: 16 bytes that stand for its id.
 ///
-/// A number stands for one disk: a node whose log was lost comes back under a new number, because what it
-/// promised to others under the old one is forgotten.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-pub struct NodeNumber(pub u64);
-
-impl fmt::Display for NodeNumber {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
-    }
-}
-
-impl From<u64> for NodeNumber {
-    fn from(number: u64) -> Self {
-        Self(number)
-    }
-}
-
-/// A cluster, told from others by a number drawn when it was made.
+/// Clusters of one name share it; what keeps those apart is their certificate authority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct ClusterId(pub u128);
+pub struct ClusterTag(pub(crate) u128);
 
-impl fmt::Display for ClusterId {
+/// Sets the hash apart from any other use of the id.
+const CLUSTER_TAG_CONTEXT: &[u8] = b"twinscale consensus cluster tag 1";
+
+impl ClusterTag {
+    /// Returns the tag of a cluster: the first 16 bytes of a SHA-256 of its id.
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "a SHA-256 has more than 16 bytes"
+    )]
+    pub fn of(cluster: &ClusterId) -> Self {
+        let hash = Sha256::new()
+            .chain_update(CLUSTER_TAG_CONTEXT)
+            .chain_update(cluster.as_str())
+            .finalize();
+        let first = hash.first_chunk().expect("a SHA-256 has 32 bytes");
+        Self(u128::from_le_bytes(*first))
+    }
+}
+
+impl fmt::Display for ClusterTag {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{:032x}", self.0)
     }
@@ -111,5 +113,18 @@ impl From<StoredVote> for Vote<NodeNumber> {
         vote.leader_id.term = stored.term;
         vote.leader_id.voted_for = stored.voted_for;
         vote
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Logs and messages name their cluster by it.
+    #[test]
+    fn golden_tag_of_a_cluster() {
+        let tag = |id: &str| ClusterTag::of(&ClusterId::new(id).unwrap()).to_string();
+        assert_eq!(tag("prod-eu-1"), "78ea7249d2aa4606e89fb31c4e83ca81");
+        assert_ne!(tag("prod-eu-1"), tag("prod-eu-2"));
     }
 }

@@ -37,7 +37,7 @@ pub use group_log::{
     GroupLog, GroupLogError, GroupLogOptions, LogCondition, LogIdentity, RecordError,
 };
 pub use groups::Groups;
-pub use ids::{ClusterId, GroupId, LogPosition, NodeNumber};
+pub use ids::{ClusterTag, GroupId, LogPosition};
 pub use machine::{AppliedMark, CommittedBatch, MachineError, MarkError, StateImage, StateMachine};
 pub use network::{PeerCall, PeerError, PeerLane, PeerNetwork};
 pub use options::GroupsOptions;

@@ -13,10 +13,11 @@ use openraft::error::{ClientWriteError, RaftError};
 use openraft::raft::ClientWriteResponse;
 use openraft::{ChangeMembers, EmptyNode, Raft, RaftMetrics, RaftState, ServerState};
 use tokio::time::{Instant, sleep_until, timeout_at};
+use twinscale_protocol::NodeNumber;
 
 use crate::error::GroupError;
 use crate::group::Group;
-use crate::ids::{LogPosition, NodeNumber};
+use crate::ids::LogPosition;
 use crate::types::TypeConfig;
 
 type CoreState = RaftState<NodeNumber, EmptyNode, openraft::TokioInstant>;

@@ -16,9 +16,9 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
+use twinscale_protocol::NodeNumber;
 
 use crate::groups::Groups;
-use crate::ids::NodeNumber;
 use crate::network::{PeerCall, PeerError, PeerNetwork};
 
 /// What befalls messages on all links, besides cuts.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
-use crate::ids::NodeNumber;
+use twinscale_protocol::NodeNumber;
 
 /// What a call carries; a network may give each a lane of its own, so that a snapshot delays no heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -18,9 +18,10 @@ use openraft::{
     AnyError, EmptyNode, OptionalSend, RaftMetrics, Snapshot, StorageError, StorageIOError,
 };
 use tokio::sync::watch;
+use twinscale_protocol::NodeNumber;
 
 use crate::group_log::LogIdentity;
-use crate::ids::{GroupId, NodeNumber, StoredVote};
+use crate::ids::{GroupId, StoredVote};
 use crate::machine::AppliedMark;
 use crate::network::{PeerCall, PeerError, PeerLane, PeerNetwork};
 use crate::snapshot::SnapshotFile;

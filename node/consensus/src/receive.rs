@@ -8,10 +8,11 @@ use openraft::Snapshot;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use twinscale_protocol::NodeNumber;
 
 use crate::group::elect;
 use crate::groups::{Groups, Shared};
-use crate::ids::{NodeNumber, StoredVote};
+use crate::ids::StoredVote;
 use crate::machine::AppliedMark;
 use crate::network::PeerError;
 use crate::running::Running;

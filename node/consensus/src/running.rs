@@ -5,11 +5,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use openraft::{EmptyNode, Raft, RaftMetrics};
 use tokio::sync::{Semaphore, watch};
+use twinscale_protocol::NodeNumber;
 
 use crate::error::StartGroupError;
 use crate::group_log::{GroupLog, LogCondition};
 use crate::groups::Shared;
-use crate::ids::{GroupId, LogPosition, NodeNumber};
+use crate::ids::{GroupId, LogPosition};
 use crate::machine::{AppliedMark, StateMachine};
 use crate::peer::PeerFactory;
 use crate::receive::Receiving;

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use openraft::{EmptyNode, RaftMetrics, ServerState};
+use twinscale_protocol::NodeNumber;
 
-use crate::ids::{LogPosition, NodeNumber};
+use crate::ids::LogPosition;
 use crate::types::StoredMembership;
 
 /// The part that this node plays in a group.

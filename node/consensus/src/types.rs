@@ -9,8 +9,9 @@ use openraft::{
     CommittedLeaderId, EmptyNode, EntryPayload, Membership, RaftTypeConfig, TokioRuntime,
 };
 use serde::{Deserialize, Serialize};
+use twinscale_protocol::NodeNumber;
 
-use crate::ids::{LogPosition, NodeNumber};
+use crate::ids::LogPosition;
 use crate::snapshot::SnapshotFile;
 
 /// openraft as this crate uses it.

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use openraft::error::RaftError;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest, VoteResponse};
 use serde::{Deserialize, Serialize};
+use twinscale_protocol::NodeNumber;
 use twinscale_protocol::envelope::{self, EnvelopeError, EnvelopeKind};
 
-use crate::ids::{ClusterId, GroupId, LogPosition, NodeNumber, StoredVote};
+use crate::ids::{ClusterTag, GroupId, LogPosition, StoredVote};
 use crate::machine::AppliedMark;
 use crate::types::{EntryRecord, TypeConfig};
 
@@ -18,7 +19,7 @@ const REPLY: EnvelopeKind = EnvelopeKind(0x0701);
 /// A request of one node to another for one group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Request {
-    pub(crate) cluster: ClusterId,
+    pub(crate) cluster: ClusterTag,
     pub(crate) from: NodeNumber,
     pub(crate) to: NodeNumber,
     pub(crate) group: GroupId,

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use twinscale_membership::{
-    ClusterId, ClusterKey, Endpoint, Environment, Identity, Incarnation, KeyRing, Liveness,
-    MemberId, Membership, MembershipConfig, MembershipView, SchemaRange, SessionSalt,
-    SystemWallClock, UdpDatagrams, WallClock,
+    ClusterKey, Endpoint, Environment, Identity, Incarnation, KeyRing, Liveness, Membership,
+    MembershipConfig, MembershipView, SchemaRange, SessionSalt, SystemWallClock, UdpDatagrams,
+    WallClock,
 };
 use twinscale_protocol::NodeId;
+use twinscale_protocol::{ClusterId, NodeNumber};
 
 /// For a demonstration only: a real key comes from a file that only the node reads.
 const EXAMPLE_KEY: &str = "6f2d9a17c4e05b83f19e7d20a6b8c35147fe0d92b3a8615cd7e4903f28ab61c5";
@@ -45,7 +46,7 @@ fn config(id: u64, seeds: Vec<String>) -> anyhow::Result<MembershipConfig> {
     let incarnation = Incarnation::starting(None, SystemWallClock.unix_ms());
     let cluster = ClusterId::new("example")?;
     let listen = "127.0.0.1:0".parse()?;
-    let mut config = MembershipConfig::new(cluster, MemberId(id), incarnation, identity, listen);
+    let mut config = MembershipConfig::new(cluster, NodeNumber(id), incarnation, identity, listen);
     config.seeds = seeds;
     Ok(config)
 }

@@ -6,12 +6,13 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use twinscale_protocol::{ClusterId, NodeNumber};
 
 use crate::clock::WallClock;
 use crate::datagrams::Datagrams;
 use crate::error::{ConfigError, EntropyError};
 use crate::gossiped::Identity;
-use crate::ids::{ClusterId, Incarnation, MemberId};
+use crate::ids::Incarnation;
 
 /// Settings of one member. The defaults of [`MembershipConfig::new`] see a dead member in about a second.
 #[derive(Clone, Debug)]
@@ -19,7 +20,7 @@ pub struct MembershipConfig {
     /// The cluster to be in.
     pub cluster: ClusterId,
     /// This node's number.
-    pub member: MemberId,
+    pub member: NodeNumber,
     /// This life's number, see [`Incarnation::starting`].
     pub incarnation: Incarnation,
     /// What the others are told of this node.
@@ -50,7 +51,7 @@ impl MembershipConfig {
     /// Settings with the measured defaults.
     pub fn new(
         cluster: ClusterId,
-        member: MemberId,
+        member: NodeNumber,
         incarnation: Incarnation,
         identity: Identity,
         listen: SocketAddr,

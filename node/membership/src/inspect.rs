@@ -6,7 +6,7 @@
 
 use chitchat::{ChitchatId, ChitchatMessage, Deserializable};
 
-use crate::ids::MemberId;
+use crate::ids::member_from_canonical;
 use crate::limits::{
     DECODED_BYTES_MAX, INCARNATIONS_MAX, KEY_BYTES_MAX, KEYS_PER_MEMBER_MAX, VALUE_BYTES_MAX,
     VERSION_MAX,
@@ -80,7 +80,7 @@ fn read_version(rest: &mut &[u8]) -> Checked<u64> {
 
 fn read_id(rest: &mut &[u8]) -> Checked<ChitchatId> {
     let id: ChitchatId = read(rest)?;
-    ensure(MemberId::from_canonical(&id.node_id).is_some())?;
+    ensure(member_from_canonical(&id.node_id).is_some())?;
     Ok(id)
 }
 

@@ -35,7 +35,7 @@ pub use config::{Environment, MembershipConfig, SessionSalt};
 pub use datagrams::{DatagramSocket, Datagrams, UdpDatagrams};
 pub use error::{ConfigError, EntropyError, PublishError, StartError};
 pub use gossiped::{Endpoint, EndpointError, Identity, Load, MemberState, SchemaRange};
-pub use ids::{ClusterId, ClusterIdError, Incarnation, MemberId};
+pub use ids::Incarnation;
 pub use key::{ClusterKey, KeyError, KeyId};
 pub use membership::{LeaveReport, Membership};
 pub use refusal::{ClockReport, RefusalReason, RefusalReport};

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tracing::info;
+use twinscale_protocol::NodeNumber;
 
 use crate::clock::WallClock;
 use crate::config::{Environment, MembershipConfig};
@@ -17,7 +18,6 @@ use crate::error::{PublishError, StartError};
 use crate::gossiped::{
     LEADS_KEY, LOAD_KEY, Load, MemberState, STATE_KEY, encode_leads, encode_load, encode_state,
 };
-use crate::ids::MemberId;
 use crate::limits::FAREWELL_INTERVAL;
 use crate::observer::Observer;
 use crate::refusal::{RefusalReport, Refusals};
@@ -45,9 +45,9 @@ pub struct Membership {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaveReport {
     /// They know.
-    pub told: Vec<MemberId>,
+    pub told: Vec<NodeNumber>,
     /// They were alive and did not confirm in time; they may hear it from the others, or see a silence.
-    pub untold: Vec<MemberId>,
+    pub untold: Vec<NodeNumber>,
 }
 
 impl Membership {
@@ -230,9 +230,10 @@ impl Membership {
     }
 
     /// Gossips with those that have not confirmed, round by round, until all have.
-    async fn farewell(&self, version: u64, others: &BTreeMap<MemberId, SocketAddr>) {
+    async fn farewell(&self, version: u64, others: &BTreeMap<NodeNumber, SocketAddr>) {
         let missing = || {
-            let unconfirmed = |(id, _): &(&MemberId, _)| !self.roster.has_confirmed(**id, version);
+            let unconfirmed =
+                |(id, _): &(&NodeNumber, _)| !self.roster.has_confirmed(**id, version);
             others
                 .iter()
                 .filter(unconfirmed)

@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{error, info, warn};
+use twinscale_protocol::NodeNumber;
 
 use crate::clock::WallClock;
 use crate::gossiped::{Document, MemberState, STATE_KEY, encode_state};
-use crate::ids::MemberId;
 use crate::limits::{INCARNATIONS_MAX, RECALL_FOR, RECALL_INTERVAL};
 use crate::roster::Roster;
 use crate::tracker::{Life, Moment, Observed, Tracker};
@@ -140,9 +140,9 @@ fn read(chitchat: &Chitchat, tracker: &Tracker) -> (Vec<Observed>, BTreeSet<Chit
 /// would not find each other again without a seed between them.
 #[derive(Debug, Default)]
 struct Recall {
-    last: BTreeMap<MemberId, (SocketAddr, Duration)>,
-    silent: BTreeSet<MemberId>,
-    asked: Option<MemberId>,
+    last: BTreeMap<NodeNumber, (SocketAddr, Duration)>,
+    silent: BTreeSet<NodeNumber>,
+    asked: Option<NodeNumber>,
     asked_at: Duration,
 }
 

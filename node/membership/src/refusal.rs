@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use twinscale_protocol::NodeNumber;
 
-use crate::ids::MemberId;
 use crate::limits::CLOCK_REPORTS_MAX;
 
 /// Why a datagram was refused, or could not be sent.
@@ -79,7 +79,7 @@ impl fmt::Display for RefusalReason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockReport {
     /// Whose datagrams are refused.
-    pub member: MemberId,
+    pub member: NodeNumber,
     /// Its clock minus ours, in milliseconds.
     pub offset_ms: i64,
     /// When its last datagram came, by our clock, in milliseconds since 1970.
@@ -122,7 +122,7 @@ impl RefusalReport {
 #[derive(Debug, Default)]
 pub(crate) struct Refusals {
     counts: [AtomicU64; RefusalReason::ALL.len()],
-    clocks: Mutex<BTreeMap<MemberId, ClockReport>>,
+    clocks: Mutex<BTreeMap<NodeNumber, ClockReport>>,
 }
 
 impl Refusals {
@@ -141,7 +141,7 @@ impl Refusals {
     }
 
     /// A member was heard with a good clock: it is no longer reported.
-    pub(crate) fn clear_clock(&self, member: MemberId) {
+    pub(crate) fn clear_clock(&self, member: NodeNumber) {
         let mut clocks = self.clocks.lock().unwrap_or_else(PoisonError::into_inner);
         clocks.remove(&member);
     }

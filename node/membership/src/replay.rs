@@ -4,8 +4,9 @@
 //! is forgotten only when its datagrams are too old to be accepted by their time.
 
 use std::collections::BTreeMap;
+use twinscale_protocol::NodeNumber;
 
-use crate::ids::{Incarnation, MemberId};
+use crate::ids::Incarnation;
 use crate::limits::{REPLAY_WINDOW, SESSIONS_MAX};
 
 const WORD_BITS: u64 = 64;
@@ -77,7 +78,7 @@ fn place(counter: u64) -> (usize, u64) {
 /// incarnation by mistake are still two sessions, and get reported as a duplicate rather than half heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Session {
-    pub(crate) member: MemberId,
+    pub(crate) member: NodeNumber,
     pub(crate) incarnation: Incarnation,
     pub(crate) salt: [u8; 16],
 }

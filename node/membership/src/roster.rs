@@ -4,15 +4,15 @@ use chitchat::ChitchatId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::Notify;
+use twinscale_protocol::NodeNumber;
 
-use crate::ids::MemberId;
 use crate::limits::INCARNATIONS_MAX;
 
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
     known: Mutex<BTreeSet<ChitchatId>>,
     /// The newest version of our own state that each member said to know.
-    confirmed: Mutex<BTreeMap<MemberId, u64>>,
+    confirmed: Mutex<BTreeMap<NodeNumber, u64>>,
     confirmed_more: Notify,
 }
 
@@ -38,7 +38,7 @@ impl Roster {
     }
 
     /// Notes that a member knows our own state up to a version.
-    pub(crate) fn confirm(&self, member: MemberId, version: u64) {
+    pub(crate) fn confirm(&self, member: NodeNumber, version: u64) {
         let mut confirmed = self
             .confirmed
             .lock()
@@ -50,7 +50,7 @@ impl Roster {
         }
     }
 
-    pub(crate) fn has_confirmed(&self, member: MemberId, version: u64) -> bool {
+    pub(crate) fn has_confirmed(&self, member: NodeNumber, version: u64) -> bool {
         let confirmed = self
             .confirmed
             .lock()

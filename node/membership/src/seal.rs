@@ -11,8 +11,9 @@
 use chacha20poly1305::XNonce;
 use chacha20poly1305::aead::AeadInOut;
 use sha2::{Digest, Sha256};
+use twinscale_protocol::{ClusterId, NodeNumber};
 
-use crate::ids::{ClusterId, Incarnation, MemberId};
+use crate::ids::Incarnation;
 use crate::key::KeyId;
 use crate::limits::DATAGRAM_BYTES_MAX;
 use crate::refusal::RefusalReason;
@@ -186,7 +187,7 @@ fn read_header(mut rest: &[u8]) -> Option<Clear> {
 
 fn read_body(clear: &Clear, mut rest: &[u8]) -> Option<Opened> {
     let session = Session {
-        member: MemberId(u64::from_le_bytes(take(&mut rest)?)),
+        member: NodeNumber(u64::from_le_bytes(take(&mut rest)?)),
         incarnation: Incarnation(u64::from_le_bytes(take(&mut rest)?)),
         salt: clear.salt,
     };

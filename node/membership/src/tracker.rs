@@ -8,15 +8,16 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use twinscale_protocol::NodeNumber;
 
 use crate::gossiped::Document;
-use crate::ids::{Incarnation, MemberId};
+use crate::ids::{Incarnation, member_from_canonical};
 use crate::view::{Duplicate, GossipState, Liveness, Member, MembershipView, Standing};
 
 /// One incarnation at one address; in order, the older first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Life {
-    pub(crate) member: MemberId,
+    pub(crate) member: NodeNumber,
     pub(crate) incarnation: Incarnation,
     pub(crate) address: SocketAddr,
 }
@@ -25,7 +26,7 @@ impl Life {
     /// Reads chitchat's id; `None` for one that no member of this cluster writes.
     pub(crate) fn from_chitchat(id: &ChitchatId) -> Option<Self> {
         Some(Self {
-            member: MemberId::from_canonical(&id.node_id)?,
+            member: member_from_canonical(&id.node_id)?,
             incarnation: Incarnation(id.generation_id),
             address: id.gossip_advertise_addr,
         })
@@ -70,9 +71,9 @@ pub(crate) struct Tracker {
     own: Life,
     duplicate_after: Duration,
     lives: BTreeMap<Life, Track>,
-    deaths: BTreeMap<MemberId, u64>,
+    deaths: BTreeMap<NodeNumber, u64>,
     /// Since when several incarnations of a member live.
-    rivalries: BTreeMap<MemberId, Duration>,
+    rivalries: BTreeMap<NodeNumber, Duration>,
     view: MembershipView,
 }
 
@@ -182,8 +183,8 @@ impl Tracker {
     }
 
     /// Incarnations of one member that live side by side, by member.
-    fn rivals(&self) -> BTreeMap<MemberId, Vec<(Life, Duration)>> {
-        let mut living: BTreeMap<MemberId, Vec<_>> = BTreeMap::new();
+    fn rivals(&self) -> BTreeMap<NodeNumber, Vec<(Life, Duration)>> {
+        let mut living: BTreeMap<NodeNumber, Vec<_>> = BTreeMap::new();
         for (life, track) in &self.lives {
             if track.liveness == Liveness::Alive {
                 let lives = living.entry(life.member).or_default();
@@ -236,8 +237,8 @@ impl Tracker {
         }
     }
 
-    fn members(&self) -> BTreeMap<MemberId, Member> {
-        let mut members: BTreeMap<MemberId, Member> = BTreeMap::new();
+    fn members(&self) -> BTreeMap<NodeNumber, Member> {
+        let mut members: BTreeMap<NodeNumber, Member> = BTreeMap::new();
         // Lives come older first, so a later one replaces an earlier one unless only the earlier lives.
         for (life, track) in self.lives.iter().filter(|(_, track)| track.shown) {
             let only_earlier_lives = members.get(&life.member).is_some_and(|earlier| {

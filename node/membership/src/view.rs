@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
+use twinscale_protocol::NodeNumber;
 
 use crate::gossiped::{Identity, Load, MemberState};
-use crate::ids::{Incarnation, MemberId};
+use crate::ids::Incarnation;
 
 /// Whether a member is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub enum Liveness {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     /// Its number.
-    pub id: MemberId,
+    pub id: NodeNumber,
     /// Which life of it this is.
     pub incarnation: Incarnation,
     /// Where it gossips.
@@ -49,7 +50,7 @@ pub struct Member {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeaderHint {
     /// The member that says so.
-    pub member: MemberId,
+    pub member: NodeNumber,
     /// The term in which it leads.
     pub term: u64,
 }
@@ -58,7 +59,7 @@ pub struct LeaderHint {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Duplicate {
     /// The id.
-    pub member: MemberId,
+    pub member: NodeNumber,
     /// The lives, oldest first: incarnation and gossip address.
     pub lives: Vec<(Incarnation, SocketAddr)>,
 }
@@ -104,13 +105,13 @@ pub struct MembershipView {
     /// Rises with every change.
     pub number: u64,
     /// This node.
-    pub own: MemberId,
+    pub own: NodeNumber,
     /// Whether this node may serve.
     pub standing: Standing,
     /// Whether gossip runs.
     pub gossip: GossipState,
     /// Members that were ever seen alive and are not forgotten.
-    pub members: BTreeMap<MemberId, Member>,
+    pub members: BTreeMap<NodeNumber, Member>,
     /// Node ids that several processes use.
     pub duplicates: Vec<Duplicate>,
 }
@@ -119,19 +120,19 @@ pub struct MembershipView {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
     /// A member was seen alive for the first time.
-    Appeared(MemberId),
+    Appeared(NodeNumber),
     /// A new incarnation of it lives.
-    Restarted(MemberId),
+    Restarted(NodeNumber),
     /// It fell silent.
-    Died(MemberId),
+    Died(NodeNumber),
     /// It was dead, and is heard again.
-    Returned(MemberId),
+    Returned(NodeNumber),
     /// It left on purpose.
-    Left(MemberId),
+    Left(NodeNumber),
     /// It was dead or gone for long and is forgotten.
-    Forgotten(MemberId),
+    Forgotten(NodeNumber),
     /// It told something new.
-    Told(MemberId),
+    Told(NodeNumber),
 }
 
 impl MembershipView {
@@ -142,7 +143,7 @@ impl MembershipView {
     }
 
     /// Reads whether a member is there; `None` for one that was never seen alive or is forgotten.
-    pub fn liveness(&self, member: MemberId) -> Option<Liveness> {
+    pub fn liveness(&self, member: NodeNumber) -> Option<Liveness> {
         self.members.get(&member).map(|one| one.liveness)
     }
 
@@ -168,7 +169,7 @@ impl MembershipView {
     }
 }
 
-fn changes(id: MemberId, before: Option<&Member>, now: Option<&Member>) -> Vec<Change> {
+fn changes(id: NodeNumber, before: Option<&Member>, now: Option<&Member>) -> Vec<Change> {
     let (before, now) = match (before, now) {
         (Some(before), Some(now)) => (before, now),
         (None, Some(now)) => {
@@ -201,7 +202,7 @@ fn changes(id: MemberId, before: Option<&Member>, now: Option<&Member>) -> Vec<C
     changes
 }
 
-fn liveness_change(id: MemberId, before: Liveness, now: Liveness) -> Option<Change> {
+fn liveness_change(id: NodeNumber, before: Liveness, now: Liveness) -> Option<Change> {
     match (before, now) {
         (Liveness::Dead | Liveness::Left, Liveness::Alive) => Some(Change::Returned(id)),
         (Liveness::Alive, Liveness::Dead) => Some(Change::Died(id)),

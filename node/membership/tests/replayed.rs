@@ -20,10 +20,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 use twinscale_membership::faults::{FaultNetwork, Faults};
 use twinscale_membership::{
-    ClusterId, ClusterKey, Endpoint, Environment, Identity, Incarnation, KeyRing, MemberId,
-    Membership, MembershipConfig, MembershipView, SchemaRange, SessionSalt, WallClock,
+    ClusterKey, Endpoint, Environment, Identity, Incarnation, KeyRing, Membership,
+    MembershipConfig, MembershipView, SchemaRange, SessionSalt, WallClock,
 };
 use twinscale_protocol::NodeId;
+use twinscale_protocol::{ClusterId, NodeNumber};
 
 thread_local! {
     /// Each run has a thread of its own, and so a generator of its own.
@@ -85,7 +86,7 @@ async fn start(
     let cluster = ClusterId::new("replayed").expect("an id");
     let mut config = MembershipConfig::new(
         cluster,
-        MemberId(number),
+        NodeNumber(number),
         Incarnation(life),
         identity,
         address(number),

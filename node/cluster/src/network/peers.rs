@@ -5,8 +5,8 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use std::fmt;
 use std::sync::Arc;
-use twinscale_consensus::{NodeNumber, PeerCall, PeerError, PeerNetwork};
-use twinscale_protocol as protocol;
+use twinscale_consensus::{PeerCall, PeerError, PeerNetwork};
+use twinscale_protocol::NodeNumber;
 use twinscale_wire::{CallError, CallOptions, Envelope, Peers};
 
 /// Carries the calls of consensus groups between nodes.
@@ -40,7 +40,7 @@ impl PeerNetwork for WirePeers {
                 node: to,
                 reason: reason.to_owned(),
             };
-            let name = self.directory.name_of(protocol::NodeNumber(to.0));
+            let name = self.directory.name_of(to);
             let name = name.ok_or_else(|| unreachable("the registry has no such node"))?;
             let request = Envelope::checked(call.request).map_err(|error| PeerError::Refused {
                 reason: format!("request of this node is not readable: {error}"),

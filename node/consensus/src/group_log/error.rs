@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use twinscale_log::{LogError, LogIndex};
+use twinscale_protocol::NodeNumber;
 
 use super::identity::LogIdentity;
 use super::record::RecordError;
-use crate::ids::{GroupId, NodeNumber};
+use crate::ids::GroupId;
 
 /// Why the node's log refused or failed.
 #[derive(Clone, Debug, thiserror::Error)]

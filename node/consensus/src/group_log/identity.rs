@@ -7,9 +7,10 @@ use std::io;
 use std::path::PathBuf;
 
 use twinscale_log::disk::Disk;
+use twinscale_protocol::{ClusterId, NodeNumber};
 
 use super::error::GroupLogError;
-use crate::ids::{ClusterId, NodeNumber};
+use crate::ids::ClusterTag;
 
 const IDENTITY_NAME: &str = "identity";
 const IDENTITY_TEMPORARY_NAME: &str = "identity.tmp";
@@ -20,12 +21,20 @@ const IDENTITY_BYTES: usize = 8 + 16 + 8 + 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogIdentity {
     /// The cluster.
-    pub cluster: ClusterId,
+    pub cluster: ClusterTag,
     /// The node's number in it.
     pub node: NodeNumber,
 }
 
 impl LogIdentity {
+    /// Names the log of a node of a cluster.
+    pub fn new(cluster: &ClusterId, node: NodeNumber) -> Self {
+        Self {
+            cluster: ClusterTag::of(cluster),
+            node,
+        }
+    }
+
     fn encode(self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(IDENTITY_BYTES);
         bytes.extend_from_slice(&MAGIC);
@@ -43,7 +52,7 @@ impl LogIdentity {
         let node = rest.first_chunk::<8>()?;
         let is_sound = *magic == MAGIC && u32::from_le_bytes(*checksum) == crc32fast::hash(covered);
         is_sound.then(|| Self {
-            cluster: ClusterId(u128::from_le_bytes(*cluster)),
+            cluster: ClusterTag(u128::from_le_bytes(*cluster)),
             node: NodeNumber(u64::from_le_bytes(*node)),
         })
     }

@@ -13,13 +13,14 @@ use openraft::{EntryPayload, Membership};
 use tokio::runtime::Runtime;
 use twinscale_log::fault_disk::FaultDisk;
 use twinscale_log::{LogOptions, OpenReport};
+use twinscale_protocol::NodeNumber;
 
 use super::{GroupLog, GroupLogError, GroupLogOptions, LogIdentity};
-use crate::ids::{ClusterId, GroupId, LogPosition, NodeNumber};
+use crate::ids::{ClusterTag, GroupId, LogPosition};
 use crate::types::{Batch, Entry};
 
 const IDENTITY: LogIdentity = LogIdentity {
-    cluster: ClusterId(7),
+    cluster: ClusterTag(7),
     node: NodeNumber(1),
 };
 

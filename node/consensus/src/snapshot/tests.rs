@@ -6,9 +6,10 @@ use std::sync::Arc;
 use openraft::Membership;
 use twinscale_log::disk::Disk;
 use twinscale_log::fault_disk::{Fault, FaultDisk};
+use twinscale_protocol::NodeNumber;
 
 use super::{SnapshotError, SnapshotFile, SnapshotStore};
-use crate::ids::{GroupId, LogPosition, NodeNumber};
+use crate::ids::{GroupId, LogPosition};
 use crate::machine::{AppliedMark, StateImage};
 use crate::types::StoredMembership;
 

@@ -7,6 +7,7 @@ use openraft::storage::RaftStateMachine;
 use openraft::{
     AnyError, EntryPayload, OptionalSend, RaftSnapshotBuilder, Snapshot, StorageIOError,
 };
+use twinscale_protocol::NodeNumber;
 
 use crate::ids::GroupId;
 use crate::machine::{AppliedMark, CommittedBatch, MachineError, StateMachine};
@@ -15,7 +16,7 @@ use crate::types::{
     Entry, LogId, Response, SnapshotMeta, StorageError, StoredMembership, TypeConfig,
 };
 
-type IoError = StorageIOError<crate::ids::NodeNumber>;
+type IoError = StorageIOError<NodeNumber>;
 
 /// The members as of the last applied entry, for whoever shows them; clones share it.
 #[derive(Clone, Debug, Default)]

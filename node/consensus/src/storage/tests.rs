@@ -12,10 +12,11 @@ use openraft::testing::{StoreBuilder, Suite};
 use openraft::{EntryPayload, OptionalSend, RaftLogReader};
 use tempfile::TempDir;
 use twinscale_log::disk::FsDisk;
+use twinscale_protocol::NodeNumber;
 
 use super::{AppliedMembers, LogStore, MachineStore};
 use crate::group_log::{GroupLog, GroupLogOptions, LogIdentity};
-use crate::ids::{ClusterId, GroupId, NodeNumber};
+use crate::ids::{ClusterTag, GroupId};
 use crate::machine::{AppliedMark, CommittedBatch, MachineError, StateImage, StateMachine};
 use crate::snapshot::SnapshotStore;
 use crate::types::{Entry, LogId, StorageError, TypeConfig, Vote, has_single_term_leaders};
@@ -160,7 +161,7 @@ impl StoreBuilder<TypeConfig, WithoutHoles, MachineStore, TempDir> for Builder {
     async fn build(&self) -> Result<(TempDir, WithoutHoles, MachineStore), StorageError> {
         let directory = tempfile::tempdir().unwrap();
         let identity = LogIdentity {
-            cluster: ClusterId(1),
+            cluster: ClusterTag(1),
             node: NodeNumber(0),
         };
         let log = GroupLog::create(

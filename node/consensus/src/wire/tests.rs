@@ -5,9 +5,10 @@ use std::fmt::Write;
 use bytes::Bytes;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
 use openraft::{EntryPayload, Membership};
+use twinscale_protocol::NodeNumber;
 
 use super::{AppendReply, ChunkBody, Reply, Request, RequestBody};
-use crate::ids::{ClusterId, GroupId, LogPosition, NodeNumber};
+use crate::ids::{ClusterTag, GroupId, LogPosition};
 use crate::machine::AppliedMark;
 use crate::types::{Batch, Entry, StoredMembership, TypeConfig, Vote};
 
@@ -27,7 +28,7 @@ fn body_hex(message: &[u8]) -> String {
 
 fn request(body: RequestBody) -> Request {
     Request {
-        cluster: ClusterId(1),
+        cluster: ClusterTag(1),
         from: NodeNumber(2),
         to: NodeNumber(3),
         group: GroupId(4),

@@ -9,7 +9,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use twinscale_consensus::{Group, GroupError, GroupId, NodeNumber};
+use twinscale_consensus::{Group, GroupError, GroupId};
+use twinscale_protocol::NodeNumber;
 
 use crate::checker::{Operation, Outcome, check};
 use crate::harness::{Cluster, PATIENCE};

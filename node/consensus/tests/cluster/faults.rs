@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use twinscale_consensus::GroupId;
 use twinscale_consensus::memory_network::LinkFaults;
-use twinscale_consensus::{GroupId, NodeNumber};
+use twinscale_protocol::NodeNumber;
 
 use crate::clients::Clients;
 use crate::harness::Cluster;

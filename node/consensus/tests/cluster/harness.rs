@@ -9,10 +9,10 @@ use tokio::runtime::Runtime;
 use tokio::time::{sleep, timeout};
 use twinscale_consensus::memory_network::MemoryNetwork;
 use twinscale_consensus::{
-    ClusterId, Group, GroupId, GroupLog, GroupLogOptions, GroupRole, Groups, GroupsOptions,
-    LogIdentity, NodeNumber,
+    Group, GroupId, GroupLog, GroupLogOptions, GroupRole, Groups, GroupsOptions, LogIdentity,
 };
 use twinscale_log::fault_disk::FaultDisk;
+use twinscale_protocol::{ClusterId, NodeNumber};
 
 use crate::register::Register;
 
@@ -336,10 +336,7 @@ impl Drop for Cluster {
 }
 
 fn identity(node: NodeNumber) -> LogIdentity {
-    LogIdentity {
-        cluster: ClusterId(1),
-        node,
-    }
+    LogIdentity::new(&ClusterId::new("test").unwrap(), node)
 }
 
 async fn watch_leaders(group: Group, number: NodeNumber, leaders: Leaders) {

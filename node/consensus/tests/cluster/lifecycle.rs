@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use std::sync::Arc;
-use twinscale_consensus::{
-    GroupError, GroupId, GroupRole, LogCondition, NodeNumber, StartGroupError,
-};
+use twinscale_consensus::{GroupError, GroupId, GroupRole, LogCondition, StartGroupError};
+use twinscale_protocol::NodeNumber;
 
 use crate::clients::Clients;
 use crate::harness::{Cluster, PATIENCE};

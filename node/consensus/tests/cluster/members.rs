@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::join_all;
-use twinscale_consensus::{Group, GroupError, GroupId, GroupRole, GroupStatus, NodeNumber};
+use twinscale_consensus::{Group, GroupError, GroupId, GroupRole, GroupStatus};
+use twinscale_protocol::NodeNumber;
 
 use crate::clients::Clients;
 use crate::harness::{Cluster, PATIENCE};

@@ -1,12 +1,14 @@
 //! Properties of window and guard against plain models.
 
+use twinscale_protocol::NodeNumber;
+
 use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
 fn session(member: u64) -> Session {
     Session {
-        member: MemberId(member),
+        member: NodeNumber(member),
         incarnation: Incarnation(1),
         salt: [3; 16],
     }

@@ -1,6 +1,7 @@
 //! The format's golden bytes, and everything that must not open, through the whole gate.
 
 use proptest::prelude::*;
+use twinscale_protocol::{ClusterId, NodeNumber};
 
 use super::*;
 use crate::gate::{Gate, Refused};
@@ -15,7 +16,7 @@ fn cluster(name: &str) -> ClusterBinding {
 
 fn session(member: u64) -> Session {
     Session {
-        member: MemberId(member),
+        member: NodeNumber(member),
         incarnation: Incarnation(77),
         salt: [u8::try_from(member).expect("small"); 16],
     }
@@ -146,7 +147,10 @@ fn a_clock_that_is_an_hour_off_is_reported_with_its_side() {
         let refused = gate.admit(&keys, &datagram, NOW_MS).expect_err("refused");
         assert_eq!(refused.reason, RefusalReason::Clock);
         let report = refused.clock.expect("a report");
-        assert_eq!((report.member, report.offset_ms), (MemberId(1), offset_ms));
+        assert_eq!(
+            (report.member, report.offset_ms),
+            (NodeNumber(1), offset_ms)
+        );
         assert!(report.to_string().contains(side), "{report}");
     }
     let edge = sealed(&mut sender(), &keys, NOW_MS - BOUND_MS, b"x");

@@ -1,6 +1,7 @@
 //! The rules of the view on hand-made rounds, and invariants over random ones.
 
 use proptest::prelude::*;
+use twinscale_protocol::NodeNumber;
 
 use super::*;
 use crate::gossiped::MemberState;
@@ -10,7 +11,7 @@ const GRACE: Duration = Duration::from_secs(3);
 
 fn life(member: u64, incarnation: u64) -> Life {
     Life {
-        member: MemberId(member),
+        member: NodeNumber(member),
         incarnation: Incarnation(incarnation),
         address: SocketAddr::from(([10, 0, 0, 1], 7_000)),
     }
@@ -45,7 +46,7 @@ fn an_incarnation_that_never_lived_is_not_shown() {
     let mut tracker = Tracker::new(life(1, 1), GRACE);
     let round = vec![seen(life(1, 1), true, 1), seen(life(2, 1), false, 9)];
     tracker.observe(round, at(0));
-    assert_eq!(tracker.view().liveness(MemberId(2)), None);
+    assert_eq!(tracker.view().liveness(NodeNumber(2)), None);
     assert_eq!(tracker.view().alive(), 1);
 }
 
@@ -80,7 +81,7 @@ fn a_leaver_that_falls_silent_has_not_died() {
     let mut silent = seen(life(2, 1), false, 2);
     silent.version = 5;
     tracker.observe(vec![seen(life(1, 1), true, 3), silent], at(2));
-    let member = tracker.view().members.get(&MemberId(2)).expect("shown");
+    let member = tracker.view().members.get(&NodeNumber(2)).expect("shown");
     assert_eq!((member.liveness, member.deaths), (Liveness::Left, 0));
     assert_eq!(member.since_unix_ms, 1_000);
     assert_eq!(tracker.view().changes_since(&before), []);
@@ -102,7 +103,7 @@ fn a_restart_is_checked_until_the_old_life_is_silent() {
     let round = vec![seen(life(1, 7), false, 50), seen(life(1, 8), true, 9)];
     tracker.observe(round, at(5));
     assert_eq!(tracker.view().standing, Standing::Clear);
-    let own = tracker.view().members.get(&MemberId(1)).expect("shown");
+    let own = tracker.view().members.get(&NodeNumber(1)).expect("shown");
     assert_eq!(own.incarnation, Incarnation(8));
 }
 
@@ -152,9 +153,9 @@ fn changes_name_a_death_a_return_and_a_forgetting() {
         tracker.observe(std::iter::once(own()).chain(other).collect(), at(second));
         steps.push(tracker.view().changes_since(&before));
     }
-    let id = MemberId(2);
+    let id = NodeNumber(2);
     let expected = [
-        vec![Change::Appeared(MemberId(1)), Change::Appeared(id)],
+        vec![Change::Appeared(NodeNumber(1)), Change::Appeared(id)],
         vec![Change::Died(id)],
         vec![Change::Returned(id)],
         vec![Change::Died(id)],
@@ -180,12 +181,12 @@ proptest! {
                     (life, seen(life, alive, heartbeat))
                 })
                 .collect();
-            let living: BTreeMap<MemberId, Incarnation> = observed
+            let living: BTreeMap<NodeNumber, Incarnation> = observed
                 .values()
                 .filter(|one| one.alive)
                 .map(|one| (one.life.member, one.life.incarnation))
                 .collect();
-            let known: Vec<MemberId> = observed.keys().map(|one| one.member).collect();
+            let known: Vec<NodeNumber> = observed.keys().map(|one| one.member).collect();
             let mut round: Vec<_> = observed.into_values().collect();
             round.push(seen(life(1, 1), true, second));
             tracker.observe(round, at(second));
@@ -196,7 +197,7 @@ proptest! {
                 prop_assert_eq!(member.incarnation, incarnation, "the newest that lives");
             }
             for id in view.members.keys() {
-                prop_assert!(*id == MemberId(1) || known.contains(id), "forgotten with gossip");
+                prop_assert!(*id == NodeNumber(1) || known.contains(id), "forgotten with gossip");
             }
         }
     }

@@ -1,6 +1,7 @@
 //! A clock that is off is reported, not a silent split.
 
-use twinscale_membership::{Liveness, MemberId, RefusalReason};
+use twinscale_membership::{Liveness, RefusalReason};
+use twinscale_protocol::NodeNumber;
 
 use super::harness::{Cluster, is};
 
@@ -18,7 +19,7 @@ async fn a_clock_an_hour_off_is_told_on_both_sides_and_heals() {
         let refusals = member.refusals();
         assert!(refusals.count(RefusalReason::Clock) > 0);
         let reported: Vec<_> = refusals.clocks.iter().map(|one| one.member).collect();
-        assert_eq!(reported, [MemberId(4)]);
+        assert_eq!(reported, [NodeNumber(4)]);
         let text = refusals.clocks.first().expect("a report").to_string();
         assert!(text.contains("node 4 is 3600 s behind ours"), "{text}");
     }

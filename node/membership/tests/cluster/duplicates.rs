@@ -1,8 +1,9 @@
 //! Two processes under one node id.
 
 use twinscale_membership::{
-    KeyRing, Liveness, MemberId, MemberState, MembershipView, PublishError, Standing,
+    KeyRing, Liveness, MemberState, MembershipView, PublishError, Standing,
 };
+use twinscale_protocol::NodeNumber;
 
 use super::harness::{Cluster, SOON, address, is, key, until};
 
@@ -30,7 +31,7 @@ async fn the_younger_of_two_refuses_and_everyone_reports_it() {
         _ => None,
     };
     let duplicate = duplicate.expect("just seen");
-    assert_eq!(duplicate.member, MemberId(2));
+    assert_eq!(duplicate.member, NodeNumber(2));
     let lives: Vec<_> = duplicate.lives.iter().map(|(_, at)| *at).collect();
     assert_eq!(lives, [address(2), address(99)], "the older first");
     assert!(
@@ -47,7 +48,9 @@ async fn the_younger_of_two_refuses_and_everyone_reports_it() {
     for number in [1, 2, 3] {
         let member = cluster.member(number);
         until(member, "the duplicate", SOON, |view| {
-            view.duplicates.iter().any(|one| one.member == MemberId(2))
+            view.duplicates
+                .iter()
+                .any(|one| one.member == NodeNumber(2))
         })
         .await;
         assert_eq!(cluster.view(number).standing, Standing::Clear);
@@ -60,7 +63,7 @@ async fn the_younger_of_two_refuses_and_everyone_reports_it() {
 
     // The others hear from the younger that, and why, it does not serve.
     until(cluster.member(1), "its reason", SOON, |view| {
-        let newest = view.members.get(&MemberId(2)).expect("a member");
+        let newest = view.members.get(&NodeNumber(2)).expect("a member");
         newest.gossip == address(99)
             && matches!(&newest.state, Some(MemberState::NotReady { why }) if why.contains("10.0.0.2:7000"))
     })

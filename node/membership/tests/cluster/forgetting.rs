@@ -1,7 +1,8 @@
 //! The dead are forgotten, also those of a node that crashes again and again.
 
 use std::time::Duration;
-use twinscale_membership::{Liveness, MemberId, RefusalReason};
+use twinscale_membership::{Liveness, RefusalReason};
+use twinscale_protocol::NodeNumber;
 
 use super::harness::{Cluster, is};
 
@@ -19,7 +20,7 @@ async fn the_dead_are_shown_for_a_while_and_then_forgotten() {
         .await;
     cluster
         .until_all("4 is forgotten", |view| {
-            view.liveness(MemberId(4)).is_none()
+            view.liveness(NodeNumber(4)).is_none()
         })
         .await;
     // None of the others brings it back.
@@ -54,7 +55,7 @@ async fn a_crash_loop_does_not_fill_gossip() {
     let others_died = cluster
         .view(1)
         .members
-        .get(&MemberId(2))
+        .get(&NodeNumber(2))
         .expect("a member")
         .deaths;
     assert_eq!(others_died, 0);

@@ -8,11 +8,12 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use twinscale_membership::faults::{FaultNetwork, Faults};
 use twinscale_membership::{
-    ClusterId, ClusterKey, Datagrams, Endpoint, Environment, Identity, Incarnation, KeyRing,
-    Liveness, MemberId, MemberState, Membership, MembershipConfig, MembershipView, SchemaRange,
-    SessionSalt, Standing, WallClock,
+    ClusterKey, Datagrams, Endpoint, Environment, Identity, Incarnation, KeyRing, Liveness,
+    MemberState, Membership, MembershipConfig, MembershipView, SchemaRange, SessionSalt, Standing,
+    WallClock,
 };
 use twinscale_protocol::NodeId;
+use twinscale_protocol::{ClusterId, NodeNumber};
 
 /// Far more than any state takes on paused time.
 pub(super) const SOON: Duration = Duration::from_mins(2);
@@ -110,7 +111,7 @@ impl Cluster {
         };
         let mut config = MembershipConfig::new(
             ClusterId::new("test").expect("an id"),
-            MemberId(number),
+            NodeNumber(number),
             Incarnation(self.starts),
             identity,
             address(number),
@@ -214,7 +215,7 @@ pub(super) fn poor_network() -> Faults {
 }
 
 pub(super) fn is(view: &MembershipView, number: u64, liveness: Liveness) -> bool {
-    view.liveness(MemberId(number)) == Some(liveness)
+    view.liveness(NodeNumber(number)) == Some(liveness)
 }
 
 /// Waits until what a member sees fits; says what it saw last otherwise.

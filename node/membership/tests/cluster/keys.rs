@@ -1,7 +1,8 @@
 //! Keys change under a running cluster.
 
 use std::time::Duration;
-use twinscale_membership::{ClusterId, KeyRing, KeyState, RefusalReason};
+use twinscale_membership::{KeyRing, KeyState, RefusalReason};
+use twinscale_protocol::ClusterId;
 
 use super::harness::{Cluster, key};
 

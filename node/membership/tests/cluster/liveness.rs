@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::time::Duration;
-use twinscale_membership::{
-    Change, LeaderHint, Liveness, Load, MemberId, MemberState, RefusalReason,
-};
+use twinscale_membership::{Change, LeaderHint, Liveness, Load, MemberState, RefusalReason};
+use twinscale_protocol::NodeNumber;
 
 use super::harness::{Cluster, SOON, is, until};
 
@@ -28,8 +27,8 @@ async fn members_meet_and_know_what_each_tells() {
     cluster.member(5).set_leads(&stale).await.expect("told");
     cluster
         .until_all("member 3 told all", |view| {
-            let told = view.members.get(&MemberId(3)).expect("a member");
-            let stale = view.members.get(&MemberId(5)).expect("a member");
+            let told = view.members.get(&NodeNumber(3)).expect("a member");
+            let stale = view.members.get(&NodeNumber(5)).expect("a member");
             told.load == Some(load)
                 && told.leads.len() == 2
                 && stale.leads.len() == 1
@@ -37,7 +36,7 @@ async fn members_meet_and_know_what_each_tells() {
         })
         .await;
     let view = cluster.view(1);
-    let member = MemberId(3);
+    let member = NodeNumber(3);
     assert_eq!(view.leader_hint(17), Some(LeaderHint { member, term: 4 }));
     assert_eq!(view.leader_hint(18), Some(LeaderHint { member, term: 9 }));
     assert_eq!(view.leader_hint(19), None);
@@ -65,14 +64,14 @@ async fn a_dead_member_is_seen_dead_gives_no_hint_and_returns_as_a_new_incarnati
         .until_all("member 4 is dead", |view| is(view, 4, Liveness::Dead))
         .await;
     let dead = cluster.view(1);
-    assert_eq!(dead.changes_since(&before), [Change::Died(MemberId(4))]);
+    assert_eq!(dead.changes_since(&before), [Change::Died(NodeNumber(4))]);
     assert_eq!(dead.leader_hint(7), None, "the dead lead nothing");
     assert_eq!(dead.alive(), 4);
 
     cluster.start(4).await;
     cluster.settle().await;
     let back = cluster.view(1);
-    let restarted = Change::Restarted(MemberId(4));
+    let restarted = Change::Restarted(NodeNumber(4));
     assert!(back.changes_since(&dead).contains(&restarted));
     assert_eq!(back.members.len(), 5, "shown once");
     assert_eq!(cluster.view(1).duplicates, [], "a restart is no duplicate");
@@ -93,7 +92,7 @@ async fn a_leaver_has_left_and_not_failed() {
     let mut cluster = Cluster::of(5, 4).await;
     let leaver = cluster.members.remove(&2).expect("a member");
     let report = leaver.leave(SOON).await.expect("told");
-    assert_eq!(report.told, [1, 3, 4, 5].map(MemberId));
+    assert_eq!(report.told, [1, 3, 4, 5].map(NodeNumber));
     assert_eq!(report.untold, []);
     cluster
         .until_all("member 2 left", |view| is(view, 2, Liveness::Left))
@@ -121,8 +120,8 @@ async fn a_leaver_says_who_did_not_hear_it() {
         .leave(Duration::from_millis(700))
         .await
         .expect("told");
-    assert_eq!(report.told, [MemberId(2)]);
-    assert_eq!(report.untold, [MemberId(3)]);
+    assert_eq!(report.told, [NodeNumber(2)]);
+    assert_eq!(report.untold, [NodeNumber(3)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -136,7 +135,7 @@ async fn a_member_that_is_not_ready_says_why() {
         .await
         .expect("told");
     let view = until(cluster.member(3), "the reason", SOON, |view| {
-        let member = view.members.get(&MemberId(2)).expect("a member");
+        let member = view.members.get(&NodeNumber(2)).expect("a member");
         member.state == Some(state.clone())
     })
     .await;

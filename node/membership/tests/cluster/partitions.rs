@@ -1,7 +1,8 @@
 //! Cuts of the network, both ways and one way, and what comes after.
 
 use std::time::Duration;
-use twinscale_membership::{Liveness, MemberId};
+use twinscale_membership::Liveness;
+use twinscale_protocol::NodeNumber;
 
 use super::harness::{Cluster, SOON, address, is, until};
 
@@ -82,7 +83,7 @@ async fn a_partition_that_outlasts_memory_heals_without_a_seed() {
     cluster.network.heal();
     cluster.settle().await;
     assert_eq!(
-        cluster.view(2).liveness(MemberId(1)),
+        cluster.view(2).liveness(NodeNumber(1)),
         None,
         "the dead one stays forgotten"
     );

@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use twinscale_membership::{
-    ClusterId, ClusterKey, DatagramSocket, Datagrams, Endpoint, Environment, Identity, Incarnation,
-    KeyRing, MemberId, Membership, MembershipConfig, SchemaRange, SessionSalt, SystemWallClock,
-    UdpDatagrams,
+    ClusterKey, DatagramSocket, Datagrams, Endpoint, Environment, Identity, Incarnation, KeyRing,
+    Membership, MembershipConfig, SchemaRange, SessionSalt, SystemWallClock, UdpDatagrams,
 };
 use twinscale_protocol::NodeId;
+use twinscale_protocol::{ClusterId, NodeNumber};
 
 /// The key of the example `member`.
 const EXAMPLE_KEY: &str = "6f2d9a17c4e05b83f19e7d20a6b8c35147fe0d92b3a8615cd7e4903f28ab61c5";
@@ -90,7 +90,8 @@ fn config(seed: &str) -> MembershipConfig {
     };
     let cluster = ClusterId::new("example").expect("an id");
     let listen = "127.0.0.1:0".parse().expect("an address");
-    let mut config = MembershipConfig::new(cluster, MemberId(99), Incarnation(1), identity, listen);
+    let mut config =
+        MembershipConfig::new(cluster, NodeNumber(99), Incarnation(1), identity, listen);
     config.seeds = vec![seed.to_owned()];
     config
 }

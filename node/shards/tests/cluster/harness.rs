@@ -10,8 +10,7 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 use twinscale_consensus::memory_network::MemoryNetwork;
 use twinscale_consensus::{
-    ClusterId, GroupLog, GroupLogOptions, GroupRole, Groups, GroupsOptions, LogIdentity,
-    NodeNumber, StateMachine,
+    GroupLog, GroupLogOptions, GroupRole, Groups, GroupsOptions, LogIdentity, StateMachine,
 };
 use twinscale_log::LOCK_NAME;
 use twinscale_log::disk::{Disk as _, FsDisk, Locking};
@@ -21,8 +20,9 @@ use twinscale_protocol::optimizer::{
 use twinscale_protocol::policy::{Limits, Mode, Policy, Retention, Sla};
 use twinscale_protocol::stack::Stack;
 use twinscale_protocol::{
-    CustomerId, DomainTime, FixedValue, MetricName, MicroDollars, PartsPerMillion, PlanNumber,
-    RequestId, Seconds, SeriesKey, ShardId, VmCount, VmTypeId, WireError, WireErrorCode,
+    ClusterId, CustomerId, DomainTime, FixedValue, MetricName, MicroDollars, NodeNumber,
+    PartsPerMillion, PlanNumber, RequestId, Seconds, SeriesKey, ShardId, VmCount, VmTypeId,
+    WireError, WireErrorCode,
 };
 use twinscale_shards::{
     HostedShard, Places, Proposal, Router, RouterOptions, ShardHost, ShardMachine, ShardNetwork,
@@ -158,10 +158,8 @@ impl Cluster {
 
     fn open_groups(&self, number: u64, is_new: bool) -> Arc<Groups> {
         let folder = self.folder(number);
-        let identity = LogIdentity {
-            cluster: ClusterId(7),
-            node: NodeNumber(number),
-        };
+        let identity =
+            LogIdentity::new(&ClusterId::new("test").expect("an id"), NodeNumber(number));
         let options = GroupLogOptions {
             resume_free_bytes: 1 << 20,
             ..GroupLogOptions::default()

@@ -2,10 +2,11 @@
 
 use futures::future::join_all;
 use twinscale_log::fault_disk::FaultDisk;
+use twinscale_protocol::NodeNumber;
 
 use super::{create_small, entry, open_small, position, read_all, runtime};
 use crate::group_log::GroupLog;
-use crate::ids::{GroupId, NodeNumber};
+use crate::ids::GroupId;
 use crate::types::Vote;
 
 const BUSY: GroupId = GroupId(1);

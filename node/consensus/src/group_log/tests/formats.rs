@@ -4,10 +4,11 @@ use std::fmt::Write;
 
 use bytes::Bytes;
 use openraft::{EntryPayload, Membership};
+use twinscale_protocol::NodeNumber;
 
 use super::position;
 use crate::group_log::record::{Record, RecordError};
-use crate::ids::{GroupId, NodeNumber};
+use crate::ids::GroupId;
 use crate::types::{Batch, Entry, Vote};
 
 fn hex(bytes: &[u8]) -> String {

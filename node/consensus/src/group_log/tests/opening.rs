@@ -1,10 +1,11 @@
 //! Whose log a directory holds.
 
 use twinscale_log::fault_disk::{Fault, FaultDisk};
+use twinscale_protocol::NodeNumber;
 
 use super::{IDENTITY, create_small, entry, open_small, position, runtime, small_options};
 use crate::group_log::{GroupLog, GroupLogError, LogIdentity};
-use crate::ids::{ClusterId, GroupId, NodeNumber};
+use crate::ids::{ClusterTag, GroupId};
 
 #[test]
 fn wiped_node_is_refused_under_its_old_number() {
@@ -48,7 +49,7 @@ fn log_of_another_node_or_cluster_is_refused() {
             ..IDENTITY
         },
         LogIdentity {
-            cluster: ClusterId(8),
+            cluster: ClusterTag(8),
             ..IDENTITY
         },
     ];

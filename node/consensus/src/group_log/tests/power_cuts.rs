@@ -3,11 +3,12 @@
 use futures::future::join_all;
 use proptest::prelude::*;
 use twinscale_log::fault_disk::{Fault, FaultDisk};
+use twinscale_protocol::NodeNumber;
 
 use super::model::{Change, Model};
 use super::{create_small, entry, open_small, position, runtime};
 use crate::group_log::{GroupLog, GroupLogError};
-use crate::ids::{GroupId, NodeNumber};
+use crate::ids::GroupId;
 use crate::types::Vote;
 
 const GROUPS: u32 = 4;
