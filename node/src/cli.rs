@@ -2,6 +2,7 @@
 
 mod backtest;
 mod bench;
+mod ca;
 mod demo;
 mod doctor;
 mod load;
@@ -63,6 +64,9 @@ enum Command {
     /// Measure against rivals and limits.
     #[command(subcommand)]
     Bench(bench::BenchArguments),
+    /// Make, rotate and show the certificates of a cluster.
+    #[command(subcommand)]
+    Ca(ca::CaCommand),
     /// Print shell completions.
     Completions {
         /// The shell.
@@ -107,6 +111,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Plan(arguments) => plan::run(&arguments, quiet)?,
         Command::Train(arguments) => train::run(&arguments, quiet)?,
         Command::Bench(arguments) => bench::run(&arguments, quiet)?,
+        Command::Ca(command) => ca::run(&command, quiet)?,
         Command::Completions { shell } => {
             let mut bytes = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "twinscale", &mut bytes);

@@ -107,6 +107,7 @@ fn help_names_commands_and_exit_codes() {
         "plan",
         "train",
         "bench",
+        "ca",
         "completions",
         "Exit codes:",
     ] {
@@ -399,6 +400,7 @@ fn every_command_has_a_manual_page() {
         "twinscale-run.1",
         "twinscale-doctor.1",
         "twinscale-bench-micro.1",
+        "twinscale-ca-issue.1",
     ] {
         let text = fs::read_to_string(folder.path().join("man").join(page)).expect(page);
         assert!(

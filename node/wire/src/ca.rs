@@ -6,12 +6,14 @@
 //! written; a file is replaced whole or not at all; keys are readable by their owner only.
 
 mod certificates;
+mod describe;
 mod error;
 mod folder;
 
 use crate::identity::Identity;
 use crate::refusal::seconds;
 use certificates::{Authority, LeafRequest};
+pub use describe::{CertificateSubject, CertificateSummary, read_certificates};
 pub use error::{CaError, Rotation, RotationStep};
 use folder::{read_file, write_private, write_public};
 use rustls::time_provider::TimeProvider;

@@ -175,7 +175,7 @@ fn uri(text: &str) -> Result<SanType, CaError> {
     Ok(SanType::URI(text))
 }
 
-fn cluster_of(der: &[u8]) -> Option<ClusterId> {
+pub(super) fn cluster_of(der: &[u8]) -> Option<ClusterId> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     let names = certificate.subject_alternative_name().ok()??;
     names

@@ -34,6 +34,12 @@ pub enum CaError {
         /// What it should be.
         wanted: &'static str,
     },
+    /// A file holds no certificate.
+    #[error("{} holds no certificate in PEM: name a certificate, or a folder with one", file.display())]
+    NoCertificate {
+        /// The file.
+        file: PathBuf,
+    },
     /// The step does not follow the last one.
     #[error("rotation in {} is at `{at}` and the step asked for is `{asked}`: the next is `{next}`", dir.display())]
     Step {
