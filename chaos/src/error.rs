@@ -18,6 +18,23 @@ pub enum ChaosError {
         /// The scenario's name.
         scenario: &'static str,
     },
+    /// This machine, or this set-up, does not have what is asked for.
+    #[error("{what} cannot be had here: {because}")]
+    NotHere {
+        /// What was asked for.
+        what: String,
+        /// Why not, and what to do.
+        because: String,
+    },
+    /// A history, or a file beside it, cannot be checked.
+    #[error("{path} cannot be checked")]
+    History {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: crate::cluster::history::HistoryError,
+    },
     /// A program of the system failed.
     #[error("command {command:?} failed: {reason}; run it by hand to see why")]
     Command {

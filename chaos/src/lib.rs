@@ -10,12 +10,16 @@
 //! The scenario `service` does the same to a whole daemon under load, with faults of its disk and of its
 //! actors besides.
 //!
+//! [`cluster`] has what scenarios on a cluster are made of: histories, checkers, faults, networks.
+//!
 //! A scenario is a function of its seed up to the timing of the machine: the seed picks after how
 //! many acknowledgements and how much later each blow falls.
 
 mod actors;
 mod audit;
+pub mod cluster;
 mod error;
+mod filler;
 mod kill9;
 mod log_disk;
 mod log_workload;

@@ -5,14 +5,18 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use twinscale::service::fault_port::{StrikeBlow, StrikeVictim};
+use twinscale_chaos::cluster::check::{HistoryFiles, check_history};
+use twinscale_chaos::cluster::fabric::Fabric;
 use twinscale_chaos::{
     ActorKind, ActorsOptions, ChaosError, ScenarioOptions, ServiceFault, ServiceOptions,
     StrikeOptions, Verdict, WorkloadKind, run_actors, run_kill9, run_power_cut, run_service,
     run_worker, workload,
 };
+use twinscale_log::{MonotonicClock as _, SystemMonotonicClock};
 
 /// A promise was broken.
 const EXIT_VIOLATED: u8 = 1;
@@ -45,6 +49,15 @@ enum ChaosCommand {
     Actors(ActorsArguments),
     /// Break the daemon, its actors or its disk while clients send samples (faults of the disk need root).
     Service(ServiceArguments),
+    /// Check what clients of a cluster were told: registers, samples, times of recovery.
+    CheckHistory(HistoryArguments),
+    /// Build a network of namespaces as the cluster scenarios have it, and keep it until standard input ends
+    /// (without root: addresses of this machine).
+    Network {
+        /// How many hosts.
+        #[arg(long, default_value_t = 3)]
+        hosts: usize,
+    },
     /// The command line of `twinscale`, for the processes that scenarios start.
     #[command(hide = true, disable_help_flag = true)]
     Node {
@@ -115,6 +128,22 @@ struct ServiceArguments {
 }
 
 #[derive(Debug, Args)]
+struct HistoryArguments {
+    /// The history: a line of JSON for each event.
+    #[arg(value_name = "FILE")]
+    history: PathBuf,
+    /// What is stored at the end, as JSON.
+    #[arg(long, value_name = "FILE")]
+    stored: Option<PathBuf>,
+    /// The faults, as a list in JSON.
+    #[arg(long, value_name = "FILE")]
+    faults: Option<PathBuf>,
+    /// Seconds after which the search gives up; what is undecided then is no pass.
+    #[arg(long, default_value_t = 300)]
+    limit: u64,
+}
+
+#[derive(Debug, Args)]
 struct WorkerArguments {
     #[arg(long)]
     directory: PathBuf,
@@ -135,6 +164,8 @@ fn main() -> ExitCode {
                 .and_then(|verdict| print_verdict(&verdict, verdict.passed))
         }
         ChaosCommand::Service(arguments) => run_service_scenario(&arguments),
+        ChaosCommand::CheckHistory(arguments) => check_files(arguments),
+        ChaosCommand::Network { hosts } => hold_network(hosts),
         ChaosCommand::Node { arguments } => {
             return twinscale::cli::main_of(
                 std::iter::once(OsString::from("twinscale")).chain(arguments),
@@ -181,6 +212,35 @@ fn run_service_scenario(arguments: &ServiceArguments) -> Result<ExitCode, ChaosE
         program: this_program()?,
     })?;
     print_verdict(&verdict, verdict.passed)
+}
+
+fn check_files(arguments: HistoryArguments) -> Result<ExitCode, ChaosError> {
+    let clock = SystemMonotonicClock::start();
+    let limit = Duration::from_secs(arguments.limit);
+    let files = HistoryFiles {
+        history: arguments.history,
+        stored: arguments.stored,
+        faults: arguments.faults,
+    };
+    let verdict = check_history(&files, &|| clock.elapsed() > limit)?;
+    print_verdict(&verdict, verdict.passed)
+}
+
+/// Prints the hosts, one a line, and waits until nobody can say anything more.
+fn hold_network(hosts: usize) -> Result<ExitCode, ChaosError> {
+    let fabric = Fabric::build(hosts)?;
+    let mut out = io::stdout();
+    for host in 0..hosts {
+        let place = fabric.name_space(host);
+        let place = place.map_or_else(|| "-".to_owned(), |place| place.display().to_string());
+        writeln!(out, "{host} {} {place}", fabric.address(host))
+            .map_err(|error| not_run("print", "the network", error))?;
+    }
+    out.flush()
+        .and_then(|()| io::copy(&mut io::stdin(), &mut io::sink()).map(drop))
+        .map_err(|error| not_run("wait for", "the end of standard input", error))?;
+    fabric.remove()?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Scenarios start this program again, as worker, daemon or load.

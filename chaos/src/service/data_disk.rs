@@ -1,14 +1,12 @@
 //! The disk under the daemon's data, and what can be done to it.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use tempfile::TempDir;
 
 use super::ServiceFault;
 use crate::error::ChaosError;
+use crate::filler;
 use crate::loop_disk::{LoopDisk, run};
 
 /// Less than the image on it promises, so that a sync can fail for want of room.
@@ -16,8 +14,6 @@ const STARVED_BYTES: u64 = 192 << 20;
 
 /// What the image on a starved disk promises.
 const PROMISED_BYTES: u64 = 1 << 30;
-
-const FILLER_NAME: &str = "filler";
 
 /// A disk for one scenario; dropping it removes it.
 #[derive(Debug)]
@@ -101,52 +97,23 @@ impl DataDisk {
 
     /// Leaves this much room on the disk itself, as others who fill it would.
     pub(super) fn fill_but(&self, left_bytes: u64) -> Result<(), ChaosError> {
-        let path = self.root().join(FILLER_NAME);
-        let failed = |error: io::Error| ChaosError::io("fill the disk with", &path, error);
-        let filler = File::create(&path).map_err(failed)?;
-        let found = statvfs(&path).map_err(|error| failed(error.into()))?;
-        let free = found.f_bavail.saturating_mul(found.f_frsize);
-        let wanted = free.saturating_sub(left_bytes);
-        fallocate(&filler, FallocateFlags::empty(), 0, wanted.max(1))
-            .map_err(|error| failed(error.into()))?;
-        if left_bytes == 0 {
-            write_until_full(&filler, wanted).map_err(failed)?;
-        }
-        Ok(())
+        filler::fill_but(self.root(), left_bytes)
     }
 
     /// Takes all room of what is under the image, so that its syncs fail.
     pub(super) fn starve(&self) -> Result<(), ChaosError> {
-        let Self::Starved(starved) = self else {
-            return Ok(());
-        };
-        let path = starved.under.mount_point.path().join(FILLER_NAME);
-        let failed = |error: io::Error| ChaosError::io("fill the disk with", &path, error);
-        let filler = File::create(&path).map_err(failed)?;
-        write_until_full(&filler, 0).map_err(failed)
+        match self {
+            Self::Starved(starved) => filler::fill_by_writing(starved.under.mount_point.path()),
+            Self::Plain(_) | Self::Image(_) => Ok(()),
+        }
     }
 
     /// Gives the room back.
     pub(super) fn make_room(&self) -> Result<(), ChaosError> {
-        let root = match self {
+        filler::make_room(match self {
             Self::Starved(starved) => starved.under.mount_point.path(),
             Self::Plain(_) | Self::Image(_) => self.root(),
-        };
-        let path = root.join(FILLER_NAME);
-        fs::remove_file(&path).map_err(|error| ChaosError::io("remove", path, error))
-    }
-}
-
-fn write_until_full(mut filler: &File, from: u64) -> io::Result<()> {
-    use std::io::{Seek as _, SeekFrom};
-    filler.seek(SeekFrom::Start(from))?;
-    let piece = vec![0xa5; 64 << 10];
-    loop {
-        match filler.write(&piece) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => return Ok(()),
-            Err(error) => return Err(error),
-        }
+        })
     }
 }
 

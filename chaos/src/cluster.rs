@@ -1,0 +1,22 @@
+//! Parts of the scenarios on a cluster of real processes: what befalls it, what its clients saw, and what
+//! must be true of both.
+//!
+//! - [`history`]: what clients asked and were told, with outcomes that nobody knows;
+//! - [`register`], [`telemetry`], [`cloud`]: the checkers, pure functions of histories and records;
+//! - [`recovery`]: how soon after a fault clients were answered again;
+//! - [`check`]: the checks of a history from files;
+//! - [`fabric`]: a network of its own for each node, which can be cut;
+//! - [`disk`]: a disk of its own for each node, which can lose its power and fill up;
+//! - [`faults`]: what befalls nodes, disks and network, with a record of when;
+//! - [`deployment`]: what a runner must know of the cluster.
+
+pub mod check;
+pub mod cloud;
+pub mod deployment;
+pub mod disk;
+pub mod fabric;
+pub mod faults;
+pub mod history;
+pub mod recovery;
+pub mod register;
+pub mod telemetry;
