@@ -61,6 +61,24 @@ pub enum StartGroupError {
     },
 }
 
+/// Why a group was not forgotten, or not wholly.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EraseGroupError {
+    /// It runs.
+    #[error("group {group} runs on this node; stop it first")]
+    Running {
+        /// The group.
+        group: GroupId,
+    },
+    /// Its snapshots could not be removed.
+    #[error("snapshots")]
+    Snapshots(#[from] SnapshotError),
+    /// The log took no record of it.
+    #[error("log")]
+    Log(#[from] GroupLogError),
+}
+
 /// Why a group did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

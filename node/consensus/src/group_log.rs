@@ -204,7 +204,9 @@ impl GroupLog {
 
     /// Returns the groups that have something in the log.
     pub fn groups(&self) -> Vec<GroupId> {
-        self.inner.groups().keys().copied().collect()
+        let cells = self.inner.cells().into_iter();
+        let filled = cells.filter(|(_, cell)| !cell.state().is_empty());
+        filled.map(|(group, _)| group).collect()
     }
 
     pub(crate) fn state(&self, group: GroupId) -> GroupLogState {

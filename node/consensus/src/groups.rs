@@ -9,7 +9,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 use twinscale_log::disk::Disk;
 
-use crate::error::{OpenGroupsError, StartGroupError};
+use crate::error::{EraseGroupError, OpenGroupsError, StartGroupError};
 use crate::group::Group;
 use crate::group_log::{GroupLog, LogCondition};
 use crate::ids::GroupId;
@@ -18,7 +18,7 @@ use crate::network::PeerNetwork;
 use crate::options::GroupsOptions;
 use crate::peer::PeerFactory;
 use crate::running::Running;
-use crate::snapshot::SnapshotStore;
+use crate::snapshot::{SnapshotError, SnapshotStore};
 use crate::status::describe;
 use crate::types::has_single_term_leaders;
 
@@ -166,6 +166,26 @@ impl Groups {
         if let Some(follower) = follower {
             end(follower).await;
         }
+    }
+
+    /// Forgets a group that was stopped: its snapshots, its log and its vote; durable when it returns. It may
+    /// be begun here again as one that never was.
+    ///
+    /// Only for a replica that is no member of its group and cannot become one again under what it forgets;
+    /// nothing of its last run may still hold its state.
+    ///
+    /// # Errors
+    /// [`EraseGroupError::Running`], and those of the disk: then call it again.
+    pub async fn erase(&self, group: GroupId) -> Result<(), EraseGroupError> {
+        if self.shared.running(group).is_some() {
+            return Err(EraseGroupError::Running { group });
+        }
+        let snapshots = self.shared.snapshots.clone();
+        tokio::task::spawn_blocking(move || snapshots.erase(group))
+            .await
+            .unwrap_or_else(|error| Err(SnapshotError::task(&error)))?;
+        self.shared.log.erase(group).await?;
+        Ok(())
     }
 
     /// Ends all groups and the work behind them.

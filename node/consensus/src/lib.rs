@@ -31,7 +31,7 @@ mod storage;
 mod types;
 mod wire;
 
-pub use error::{GroupError, OpenGroupsError, StartGroupError};
+pub use error::{EraseGroupError, GroupError, OpenGroupsError, StartGroupError};
 pub use group::{Group, Proposed, ReadPoint};
 pub use group_log::{
     GroupLog, GroupLogError, GroupLogOptions, LogCondition, LogIdentity, RecordError,

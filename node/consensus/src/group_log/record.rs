@@ -16,6 +16,7 @@ const COMMITTED: u16 = 0x0103;
 const TRUNCATED: u16 = 0x0104;
 const PURGED: u16 = 0x0105;
 const PROBE: u16 = 0x0106;
+const ERASED: u16 = 0x0107;
 
 /// One record of the node's log.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub(crate) enum Record {
     Truncated(GroupId, u64),
     /// The entries of a group through this place are no more: a snapshot covers them.
     Purged(GroupId, LogPosition),
+    /// All of a group is no more, its vote included: its replica was deleted.
+    Erased(GroupId),
     /// Nothing; written to see whether the disk takes writes again.
     Probe,
 }
@@ -93,6 +96,7 @@ impl Record {
             Self::Committed(group, position) => encode(COMMITTED, &(*group, *position)),
             Self::Truncated(group, since) => encode(TRUNCATED, &(*group, *since)),
             Self::Purged(group, through) => encode(PURGED, &(*group, *through)),
+            Self::Erased(group) => encode(ERASED, group),
             Self::Probe => encode(PROBE, &()),
         }
     }
@@ -119,6 +123,7 @@ impl Record {
                 let (group, through) = decode(kind, payload)?;
                 Self::Purged(group, through)
             }
+            ERASED => Self::Erased(decode(kind, payload)?),
             PROBE => {
                 let () = decode(kind, payload)?;
                 Self::Probe
@@ -134,7 +139,8 @@ impl Record {
             | Self::Vote(group, _)
             | Self::Committed(group, _)
             | Self::Truncated(group, _)
-            | Self::Purged(group, _) => Some(*group),
+            | Self::Purged(group, _)
+            | Self::Erased(group) => Some(*group),
             Self::Probe => None,
         }
     }

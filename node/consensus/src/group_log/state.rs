@@ -63,6 +63,7 @@ impl GroupState {
                 self.uncount(gone.values());
                 self.purged = Some(Placed { value, place });
             }
+            Record::Erased(_) => *self = Self::default(),
             Record::Probe => {}
         }
     }
@@ -116,6 +117,14 @@ impl GroupState {
         if let Some(slot) = self.slots.get_mut(&index) {
             slot.place = place;
         }
+    }
+
+    /// Says whether the log holds anything of the group.
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+            && self.vote.is_none()
+            && self.purged.is_none()
+            && self.committed_recorded.is_none()
     }
 
     /// Returns the place of the last entry, or what was purged when there is none.

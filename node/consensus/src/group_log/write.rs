@@ -93,6 +93,20 @@ impl GroupLog {
         Ok(())
     }
 
+    /// Forgets a group with its vote, durably: its replica was deleted and no member any more. Nothing may
+    /// write of the group meanwhile; written anew it begins as one that never was.
+    pub(crate) async fn erase(&self, group: GroupId) -> Result<(), GroupLogError> {
+        let cell = self.inner.cell(group);
+        let mut turn = cell.turn.lock().await;
+        if cell.state().is_empty() {
+            return Ok(());
+        }
+        let records = vec![Record::Erased(group)];
+        self.inner.write(group, &cell, &mut turn, records).await?;
+        self.inner.garbage.notify_one();
+        Ok(())
+    }
+
     /// Looks whether a log that refused a write can go on, and lets it; returns whether it takes writes.
     ///
     /// # Errors

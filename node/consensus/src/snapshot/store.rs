@@ -136,6 +136,14 @@ impl SnapshotStore {
         Ok(())
     }
 
+    /// Removes all snapshots of a group, durably.
+    pub(crate) fn erase(&self, group: GroupId) -> Result<(), SnapshotError> {
+        for (_, name) in self.of_group(group)? {
+            self.remove(&name)?;
+        }
+        self.sync_dir()
+    }
+
     fn of_group(&self, group: GroupId) -> Result<Vec<(LogPosition, String)>, SnapshotError> {
         let names = self.names()?.into_iter();
         Ok(names

@@ -77,3 +77,52 @@ fn readers_follow_entries_that_are_copied_forward() {
         futures::join!(work, readers);
     });
 }
+
+/// A group that was erased stays so, whatever of it still stands in old segments, and can begin anew.
+#[test]
+fn erased_group_is_forgotten_and_begins_anew() {
+    runtime().block_on(async {
+        let disk = FaultDisk::new(5);
+        let log = create_small(&disk).unwrap();
+        let gone = LAGGING;
+        log.save_vote(gone, Vote::new(4, NodeNumber(1)))
+            .await
+            .unwrap();
+        fill(&log, gone, 0..20).await;
+        log.purge(gone, position(1, 8)).await.unwrap();
+        fill(&log, BUSY, 0..5).await;
+        log.erase(gone).await.unwrap();
+        let is_forgotten = |log: &GroupLog| {
+            let state = log.state(gone);
+            assert_eq!(
+                (state.purged, state.last, log.vote(gone)),
+                (None, None, None)
+            );
+            assert_eq!(log.groups(), [BUSY]);
+        };
+        is_forgotten(&log);
+        drop(log);
+        disk.crash();
+        let (log, _) = open_small(&disk).unwrap();
+        is_forgotten(&log);
+        // The record of it goes with the segments that it speaks of.
+        for round in 0..10 {
+            fill(&log, BUSY, round * 10 + 5..round * 10 + 15).await;
+            log.purge(BUSY, position(1, round * 10 + 13)).await.unwrap();
+            log.clean().await.unwrap();
+        }
+        drop(log);
+        disk.crash();
+        let (log, report) = open_small(&disk).unwrap();
+        assert!(report.first_index.get() > 30, "{report:?}");
+        is_forgotten(&log);
+        let vote = Vote::new(1, NodeNumber(2));
+        log.save_vote(gone, vote).await.unwrap();
+        fill(&log, gone, 0..3).await;
+        drop(log);
+        disk.crash();
+        let (log, _) = open_small(&disk).unwrap();
+        assert_eq!(read_all(&log, gone).await.len(), 3);
+        assert_eq!(log.vote(gone), Some(vote));
+    });
+}

@@ -47,6 +47,7 @@ fn golden_bytes_of_every_kind() {
         ),
         (Record::Truncated(group, 9), 0x0104, "fb2c0109"),
         (Record::Purged(group, position(7, 9)), 0x0105, "fb2c010709"),
+        (Record::Erased(group), 0x0107, "fb2c01"),
         (Record::Probe, 0x0106, ""),
     ];
     for (record, kind, golden) in cases {
