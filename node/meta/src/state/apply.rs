@@ -2,11 +2,14 @@
 
 use super::{MetaState, Refusal};
 use crate::stored::v1::{COMMAND, MetaCommand, MetaEntry};
+use serde::{Deserialize, Serialize};
 use twinscale_protocol::NodeNumber;
 use twinscale_protocol::envelope;
 
 /// What came of a command.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Invariant: variants travel by their place, so new ones come last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// It took effect.
     Applied(Applied),
@@ -17,7 +20,9 @@ pub enum Outcome {
 }
 
 /// What a command brought.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// Invariant: variants travel by their place, so new ones come last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Applied {
     /// The node's number in the cluster.
     Joined(NodeNumber),

@@ -25,6 +25,9 @@ pub const COMMAND: EnvelopeKind = EnvelopeKind(0x0500);
 /// The whole state.
 pub const SNAPSHOT: EnvelopeKind = EnvelopeKind(0x0501);
 
+/// An outcome, as replicas give it to whoever proposed.
+pub const OUTCOME: EnvelopeKind = EnvelopeKind(0x0502);
+
 /// The schema number whose commands this module holds.
 pub const SCHEMA: u32 = 1;
 

@@ -2,6 +2,7 @@
 
 use super::samples::{START, commands, full_record, operator};
 use super::*;
+use crate::state::{Applied, Outcome, Refusal};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -58,6 +59,18 @@ fn version_1_bytes_stay_as_they_are() {
             command: command.clone(),
         };
         golden.check(name, COMMAND, &entry);
+    }
+    let outcomes = [
+        (
+            "outcome_joined",
+            Outcome::Applied(Applied::Joined(NodeNumber(3))),
+        ),
+        ("outcome_move", Outcome::Applied(Applied::MoveStarted(9))),
+        ("outcome_same", Outcome::Unchanged(Applied::Done)),
+        ("outcome_refused", Outcome::Refused(Refusal::TooManyMoves)),
+    ];
+    for (name, outcome) in outcomes {
+        golden.check(name, OUTCOME, &outcome);
     }
     golden.check("empty_snapshot", SNAPSHOT, &MetaRecord::default());
     golden.check("snapshot", SNAPSHOT, &full_record());
