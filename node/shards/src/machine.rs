@@ -39,6 +39,13 @@ impl ShardMachine {
         &self.reader
     }
 
+    /// Gives the twins back, of a replica that runs no more.
+    pub fn into_twins(self) -> ShardTwins {
+        self.twins
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A panic inside leaves the state as it was after some entry; the group stops all the same.
     fn twins(&self) -> MutexGuard<'_, ShardTwins> {
         self.twins.lock().unwrap_or_else(PoisonError::into_inner)
