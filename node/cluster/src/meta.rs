@@ -1,4 +1,38 @@
 //! Consensus group 0 in running code.
 //!
-//! Group 0 keeps what the cluster agrees on: nodes, shard map, settings. Its leader drives moves of replicas,
-//! each node keeps the replicas that it is told to keep.
+//! Group 0 keeps what the cluster agrees on ([`MetaMachine`], [`MetaWriter`]); its leader drives moves of
+//! replicas ([`MetaDriver`]) by errands to nodes ([`Carrier`], [`Hands`]); each node keeps the replicas that
+//! it was told to keep ([`ReplicaKeeper`]) and reports of them ([`Reporter`]), whose answers bring it the
+//! state of group 0 ([`MetaShown`]). Invariant: what is planned rests on committed state and on reports, and
+//! an errand that is late does no harm. Not here: the wire, and which move is wise (`twinscale-meta`).
+
+mod carry;
+mod driver;
+mod errand;
+mod error;
+mod hands;
+mod keeper;
+mod machine;
+mod records;
+mod replica;
+mod report;
+mod reporter;
+mod reports;
+mod shown;
+mod writer;
+
+pub use driver::{DriverParts, Heard, MetaDriver};
+pub use errand::{
+    Carrier, ERRAND_REPLY, ERRAND_REQUEST, Errand, ErrandRequest, decode_errand_reply,
+    encode_errand_reply,
+};
+pub use error::MetaError;
+pub use hands::Hands;
+pub use keeper::{KeeperError, KeeperParts, ReplicaKeeper};
+pub use machine::MetaMachine;
+pub use records::RecordsError;
+pub use report::{LedGroup, MetaCopy, NODE_REPORT, NodeReport, REPORT_REPLY, ReportReply};
+pub use reporter::{ReportDesk, ReportNetwork, Reporter};
+pub use reports::Reports;
+pub use shown::MetaShown;
+pub use writer::MetaWriter;

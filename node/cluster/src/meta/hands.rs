@@ -1,0 +1,153 @@
+//! Does errands on this node.
+
+use super::errand::{Errand, ErrandRequest};
+use super::error::wire_error;
+use super::keeper::ReplicaKeeper;
+use super::replica::consensus_group;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+use twinscale_consensus::{Group, GroupError};
+use twinscale_meta::GroupId;
+use twinscale_protocol::{NodeNumber, WireError, WireErrorCode};
+
+/// Does errands on this node. Who asks must be a node of the cluster: that is for the wire to know.
+#[derive(Clone, Debug)]
+pub struct Hands {
+    keeper: Arc<ReplicaKeeper>,
+    /// Told after each errand, so that a report follows at once.
+    done: Arc<Notify>,
+}
+
+fn members(nodes: &[NodeNumber]) -> BTreeSet<NodeNumber> {
+    nodes.iter().copied().collect()
+}
+
+impl Hands {
+    /// Takes the node's replicas.
+    pub fn new(keeper: Arc<ReplicaKeeper>) -> Self {
+        let done = Arc::default();
+        Self { keeper, done }
+    }
+
+    /// Is told after each errand.
+    pub fn done(&self) -> Arc<Notify> {
+        Arc::clone(&self.done)
+    }
+
+    /// Does an errand within its limit.
+    ///
+    /// # Errors
+    /// [`WireError`]: [`WireErrorCode::Conflict`] when what it rests on has changed,
+    /// [`WireErrorCode::NotLeader`] when another node leads the group; after [`WireErrorCode::Timeout`] it may
+    /// go on.
+    pub async fn run(&self, request: ErrandRequest) -> Result<(), WireError> {
+        let limit = request.limit();
+        let outcome = timeout(limit, self.run_all(request)).await;
+        self.done.notify_one();
+        outcome.unwrap_or_else(|_elapsed| {
+            let text = format!("the errand took longer than {limit:?}; look at the group");
+            Err(WireError::new(WireErrorCode::Timeout, text))
+        })
+    }
+
+    async fn run_all(&self, request: ErrandRequest) -> Result<(), WireError> {
+        let (group, number, limit) = (request.group, request.number, request.limit());
+        let keeper = &self.keeper;
+        match request.errand {
+            Errand::MakeFirst { shards } => {
+                // What is half made is finished by the next start or the next errand.
+                Ok(keeper.make_first(group, number, shards).await?)
+            }
+            Errand::MakeLearner { shards } => {
+                Ok(keeper.make_learner(group, number, shards).await?)
+            }
+            Errand::Drop { made_up_to } => Ok(keeper.drop_replica(group, made_up_to).await?),
+            Errand::Begin { voters } => {
+                keeper.check_number(group, number).await?;
+                begin(&self.group(group), &voters).await
+            }
+            leads => self.lead(&self.group(group), leads, limit).await,
+        }
+        .map_err(|error: WireError| {
+            tracing::debug!(%group, %error, "an errand was not done");
+            error
+        })
+    }
+
+    async fn lead(&self, group: &Group, errand: Errand, limit: Duration) -> Result<(), WireError> {
+        let done = match errand {
+            Errand::AddLearners {
+                learners,
+                at_membership,
+            } => {
+                let learners = members(&learners);
+                group.add_learners(learners, at_membership, limit).await
+            }
+            Errand::RemoveLearners {
+                learners,
+                at_membership,
+            } => {
+                let learners = members(&learners);
+                group.remove_learners(learners, at_membership, limit).await
+            }
+            Errand::ChangeVoters {
+                voters,
+                at_membership,
+            } => {
+                let voters = members(&voters);
+                group.change_voters(voters, at_membership, limit).await
+            }
+            Errand::Exclude {
+                node,
+                at_membership,
+            } => {
+                check_excluded(group, node, at_membership)?;
+                group.recommit_members(at_membership, limit).await
+            }
+            Errand::TransferLeader { to } => {
+                let done = group.transfer_leadership(to, limit).await;
+                return done.map_err(|error| wire_error(&error));
+            }
+            other => {
+                let text = format!("{other:?} is no errand of a leader");
+                return Err(WireError::new(WireErrorCode::Internal, text));
+            }
+        };
+        done.map(|_place| ()).map_err(|error| wire_error(&error))
+    }
+
+    fn group(&self, group: GroupId) -> Group {
+        self.keeper.groups().group(consensus_group(group))
+    }
+}
+
+/// Begins a group, unless it has members.
+async fn begin(group: &Group, voters: &[NodeNumber]) -> Result<(), WireError> {
+    match group.initialize(members(voters)).await {
+        Err(GroupError::Members { .. }) if has_members(group) => Ok(()),
+        done => done.map_err(|error| wire_error(&error)),
+    }
+}
+
+fn has_members(group: &Group) -> bool {
+    let status = group.status();
+    status.is_ok_and(|status| !status.borrow().voters.is_empty())
+}
+
+/// Checks that the membership that is compared with does not name a node.
+fn check_excluded(group: &Group, node: NodeNumber, at_membership: u64) -> Result<(), WireError> {
+    let status = group.status().map_err(|error| wire_error(&error))?;
+    let status = status.borrow();
+    let is_member = status.is_voter(node) || status.learners.contains(&node);
+    if status.membership_index == at_membership && !is_member {
+        return Ok(());
+    }
+    let text = format!(
+        "node {node} is a member of {:?}, or its members were changed since index {at_membership}",
+        group.id()
+    );
+    Err(WireError::new(WireErrorCode::Conflict, text))
+}
