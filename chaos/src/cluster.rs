@@ -2,12 +2,14 @@
 //! must be true of both.
 //!
 //! - [`history`]: what clients asked and were told, with outcomes that nobody knows;
+//! - [`recorder`]: how clients write it;
 //! - [`register`], [`telemetry`], [`cloud`]: the checkers, pure functions of histories and records;
 //! - [`recovery`]: how soon after a fault clients were answered again;
 //! - [`check`]: the checks of a history from files;
 //! - [`fabric`]: a network of its own for each node, which can be cut;
 //! - [`disk`]: a disk of its own for each node, which can lose its power and fill up;
 //! - [`faults`]: what befalls nodes, disks and network, with a record of when;
+//! - [`schedule`]: which faults a seed picks;
 //! - [`deployment`]: what a runner must know of the cluster.
 
 pub mod check;
@@ -17,6 +19,8 @@ pub mod disk;
 pub mod fabric;
 pub mod faults;
 pub mod history;
+pub mod recorder;
 pub mod recovery;
 pub mod register;
+pub mod schedule;
 pub mod telemetry;

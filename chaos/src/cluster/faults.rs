@@ -155,6 +155,10 @@ impl<D: Deployment> Faults<D> {
             begun_us: (self.clock)(),
             ended_us: None,
         });
+        if let Fault::PowerCut { nodes } = &fault {
+            // A cut that fails half way has stopped nodes: its end sets them right.
+            self.open.insert(number, Undo::Restore(nodes.clone()));
+        }
         let undo = self.strike(fault)?;
         self.open.insert(number, undo);
         Ok(number)

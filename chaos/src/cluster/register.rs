@@ -5,13 +5,15 @@
 //! [`Effort`]; past it the verdict is undecided, which is no pass.
 
 mod search;
+mod step;
 
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 
 use super::history::{Answer, History, Operated, Operation, Outcome};
-use search::{Ended, Held, Search};
+use search::{Ended, Search};
+use step::Held;
 
 /// How many violations are described.
 const DESCRIBED_MAX: usize = 10;

@@ -1,5 +1,6 @@
 use super::super::history::{Answer, History, Operated, Operation, Outcome};
-use super::search::{Ended, Held, Search, step};
+use super::search::{Ended, Search};
+use super::step::{Held, step};
 use super::{Effort, RegisterVerdict, check_registers, counts, is_answered};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
