@@ -6,7 +6,7 @@
 //! addresses of this machine, which cannot be cut from each other.
 //!
 //! Invariants: names and addresses are of this run alone; whatever ends the run, SIGKILL included, a
-//! [guard] process of its own kills what is left in the namespaces and removes them; a change of the cuts
+//! [guard] process of its own kills what is left running and removes the namespaces; a change of the cuts
 //! takes effect as a whole or not at all.
 
 pub mod cut;
@@ -19,7 +19,7 @@ use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -54,7 +54,8 @@ pub struct CutId(u64);
 pub struct Fabric {
     names: Names,
     hosts: usize,
-    guard: Option<Guard>,
+    kind: FabricKind,
+    guard: Guard,
     cuts: BTreeMap<CutId, BTreeSet<(usize, usize)>>,
     cuts_made: u64,
 }
@@ -68,7 +69,7 @@ impl Fabric {
         let mut fabric = Self::build_on_loopback(hosts)?;
         if rustix::process::geteuid().is_root() {
             fabric.names.choose_subnet(SUBNETS_TRIED_MAX)?;
-            fabric.guard = Some(Guard::post()?);
+            fabric.kind = FabricKind::Namespaces;
             fabric.join_hosts()?;
         }
         Ok(fabric)
@@ -88,7 +89,8 @@ impl Fabric {
         Ok(Self {
             names: Names::of_this_run(),
             hosts,
-            guard: None,
+            kind: FabricKind::Loopback,
+            guard: Guard::post()?,
             cuts: BTreeMap::new(),
             cuts_made: 0,
         })
@@ -96,10 +98,7 @@ impl Fabric {
 
     /// Says which kind it is.
     pub const fn kind(&self) -> FabricKind {
-        match self.guard {
-            Some(_) => FabricKind::Namespaces,
-            None => FabricKind::Loopback,
-        }
+        self.kind
     }
 
     /// How many hosts it has.
@@ -109,28 +108,28 @@ impl Fabric {
 
     /// The address of a host, at which the others and the runner reach it.
     pub fn address(&self, host: usize) -> IpAddr {
-        match self.guard {
-            Some(_) => self.names.address(host),
-            None => Names::loopback(&self.names, host),
+        match self.kind {
+            FabricKind::Namespaces => self.names.address(host),
+            FabricKind::Loopback => self.names.loopback(host),
         }
     }
 
     /// The address of the runner, from which it calls.
     pub fn runner_address(&self) -> IpAddr {
-        match self.guard {
-            Some(_) => self.names.runner_address(),
-            None => Ipv4Addr::LOCALHOST.into(),
+        match self.kind {
+            FabricKind::Namespaces => self.names.runner_address(),
+            FabricKind::Loopback => Ipv4Addr::LOCALHOST.into(),
         }
     }
 
     /// The file of a host's namespace, where it has one.
     pub fn name_space(&self, host: usize) -> Option<PathBuf> {
-        self.guard.is_some().then(|| self.names.file(host))
+        self.has_name_spaces().then(|| self.names.file(host))
     }
 
     /// A command whose process runs in a host's network; its process id is that of the program.
     pub fn command(&self, host: usize, program: &OsStr) -> Command {
-        if self.guard.is_none() {
+        if !self.has_name_spaces() {
             return Command::new(program);
         }
         let mut name_space = std::ffi::OsString::from("--net=");
@@ -171,7 +170,7 @@ impl Fabric {
     /// [`ChaosError::NotHere`] on loopback; [`ChaosError::Command`] when nftables refuses, and then nothing
     /// has changed.
     pub fn cut(&mut self, cut: &Cut) -> Result<CutId, ChaosError> {
-        if self.guard.is_none() {
+        if !self.has_name_spaces() {
             return Err(ChaosError::NotHere {
                 what: "a partition".to_owned(),
                 because:
@@ -214,23 +213,29 @@ impl Fabric {
     /// before.
     ///
     /// # Errors
-    /// [`ChaosError::Io`] when the guard does not listen any more; nothing without root.
+    /// [`ChaosError::Io`] when the guard does not listen any more.
     pub fn at_end(&mut self, command: &[&Path]) -> Result<(), ChaosError> {
-        match &mut self.guard {
-            Some(guard) => guard.at_end(command),
-            None => Ok(()),
-        }
+        self.guard.at_end(command)
+    }
+
+    /// Has the guard kill a process that was started, if it runs then. One in a namespace is killed anyway.
+    ///
+    /// # Errors
+    /// [`ChaosError::Io`] when the guard does not listen any more.
+    pub fn adopt(&mut self, child: &Child) -> Result<(), ChaosError> {
+        self.guard.kill_at_end(child.id())
     }
 
     /// Removes everything and waits until it is gone.
     ///
     /// # Errors
     /// [`ChaosError`] when something is left.
-    pub fn remove(mut self) -> Result<(), ChaosError> {
-        let Some(guard) = self.guard.take() else {
+    pub fn remove(self) -> Result<(), ChaosError> {
+        let has_name_spaces = self.has_name_spaces();
+        self.guard.dismiss()?;
+        if !has_name_spaces {
             return Ok(());
-        };
-        guard.dismiss()?;
+        }
         let left = (0..self.hosts).map(|host| self.names.file(host));
         match left
             .chain([self.names.switch_file()])
@@ -242,6 +247,10 @@ impl Fabric {
                 reason: "the namespace is still there".to_owned(),
             }),
         }
+    }
+
+    fn has_name_spaces(&self) -> bool {
+        self.kind == FabricKind::Namespaces
     }
 
     fn join_hosts(&mut self) -> Result<(), ChaosError> {
@@ -283,10 +292,8 @@ impl Fabric {
 
     /// The guard is told first, so that a run that is broken off here leaves nothing.
     fn add_name_space(&mut self, name: &str) -> Result<(), ChaosError> {
-        if let Some(guard) = &mut self.guard {
-            guard.at_end(&paths(&["ip", "netns", "del", name]))?;
-            guard.kill_in_name_space_at_end(name)?;
-        }
+        self.at_end(&paths(&["ip", "netns", "del", name]))?;
+        self.guard.kill_in_name_space_at_end(name)?;
         ip(&["netns", "add", name])
     }
 

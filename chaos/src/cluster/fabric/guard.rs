@@ -60,6 +60,15 @@ impl Guard {
         self.tell(&format!("ip netns pids {name} | xargs -r kill -9"))
     }
 
+    /// Has it kill a process that runs now, unless the number is another's by then.
+    pub(super) fn kill_at_end(&mut self, process: u32) -> Result<(), ChaosError> {
+        match started_at(process) {
+            // It has ended already.
+            None => Ok(()),
+            Some(started_at) => self.tell(&kill_line(process, &started_at)),
+        }
+    }
+
     /// Lets it do all it was told, and waits until it has.
     ///
     /// # Errors
@@ -93,6 +102,25 @@ impl Drop for Guard {
     }
 }
 
+/// Place of the start time behind the name in `/proc/PID/stat`.
+const START_TIME_FIELD: usize = 20;
+
+/// When a process started, in ticks since the machine did.
+fn started_at(process: u32) -> Option<String> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name in front may hold blanks and brackets.
+    let (_, fields) = text.rsplit_once(") ")?;
+    let mut fields = fields.split(' ');
+    fields.nth(START_TIME_FIELD - 1).map(str::to_owned)
+}
+
+fn kill_line(process: u32, started_at: &str) -> String {
+    format!(
+        "[ \"$(sed 's/.*) //' /proc/{process}/stat | cut -d' ' -f{START_TIME_FIELD})\" = \"{started_at}\" ] \
+         && kill -9 {process}"
+    )
+}
+
 /// One word for a shell, whatever is in it; a line has no further lines in it.
 fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''").replace('\n', " "))
@@ -100,9 +128,10 @@ fn quoted(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Guard, quoted};
+    use super::{Guard, kill_line, quoted, started_at};
     use std::fs;
     use std::path::Path;
+    use std::process::Command;
 
     #[test]
     fn it_does_what_it_was_told_the_last_thing_first() {
@@ -118,6 +147,21 @@ mod tests {
         assert!(file.exists(), "not before the end");
         guard.dismiss().expect("ended");
         assert!(!inner.exists());
+    }
+
+    #[test]
+    fn it_kills_the_process_it_was_told_of_and_no_other_of_its_number() {
+        let sleeper = || Command::new("sleep").arg("600").spawn().expect("started");
+        let (mut known, mut other) = (sleeper(), sleeper());
+        let mut guard = Guard::post().expect("a shell");
+        guard.kill_at_end(known.id()).expect("told");
+        let later = started_at(other.id()).expect("it runs") + "1";
+        guard.tell(&kill_line(other.id(), &later)).expect("told");
+        guard.dismiss().expect("ended");
+        assert!(!known.wait().expect("killed").success());
+        assert_eq!(other.try_wait().expect("a state"), None, "it runs on");
+        other.kill().expect("killed");
+        other.wait().expect("gone");
     }
 
     #[test]
