@@ -19,7 +19,7 @@ pub(crate) fn audit_node(node: &Node, customers: &[ReplayCustomer]) -> Vec<Strin
     let mut violations = Vec::new();
     for one in customers {
         let name = &one.customer;
-        let found = node.host().read(name, |twin| {
+        let found = node.twins().read(name, |twin| {
             let mut found = audit_samples(one, twin);
             node.cloud()
                 .with_cloud(|cloud| found.extend(audit_ledger(one, twin, cloud)));

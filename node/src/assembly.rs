@@ -8,6 +8,7 @@ use crate::observe::Instruments;
 use crate::observe::log::ObservedLog;
 use crate::observe::provider::ObservedDriver;
 use crate::recorded_cloud::RecordedCloud;
+use anyhow::Context as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,8 +38,8 @@ use twinscale_supervision::{
     ChildSpec, DomainClock, FailureScope, Health, Oversight, RestartPolicy, Supervised, supervise,
 };
 use twinscale_twin::{
-    CycleSettings, HostOpenReport, HostOptions, PhaseLimits, Twin, TwinArguments, TwinDependencies,
-    TwinHost, TwinMessage, TwinWriter,
+    Authorities, Authority, CycleSettings, HostOpenReport, HostOptions, PhaseLimits, Twin,
+    TwinArguments, TwinDependencies, TwinHost, TwinMessage, TwinWriter, Twins,
 };
 
 /// Requests that wait for a shared actor: one per twin of a busy node, with room.
@@ -47,7 +48,7 @@ pub const SHARED_MAILBOX: usize = 1_024;
 /// Messages that wait for a twin: a tick, and a few questions.
 pub const TWIN_MAILBOX: usize = 16;
 
-/// One voter: its first term. A restart with consensus will raise it.
+/// A node without others leads from its first term on: whoever has the log's lock is the only one.
 const GENERATION: Generation = Generation(1);
 
 /// Weights with their card, checked against each other.
@@ -185,7 +186,8 @@ impl From<&WatchSettings> for WatchLimits {
 /// The shared actors of a node, with its log, store and provider.
 #[derive(Debug)]
 pub struct Node {
-    host: Arc<TwinHost>,
+    twins: Arc<dyn Twins>,
+    authorities: Arc<dyn Authorities>,
     cloud: SimCloudDriver,
     forecaster: Supervised<ForecasterRequest>,
     optimizer: Supervised<OptimizerRequest>,
@@ -216,7 +218,7 @@ impl Node {
         let (host, report) = open_observed_host(&options.directory, &options.instruments)?;
         let cloud = SimCloudDriver::new(options.cloud.clone());
         let driver = Arc::new(cloud.clone());
-        let node = Self::build(options, host, (cloud, driver)).await?;
+        let node = Self::build(options, Alone::over(host), (cloud, driver)).await?;
         Ok((node, report))
     }
 
@@ -229,13 +231,26 @@ impl Node {
         let place = options.directory.join("cloud");
         let recorded = RecordedCloud::open(&place, options.cloud.clone()).await?;
         let (cloud, driver) = (recorded.cloud().clone(), Arc::new(recorded));
-        let node = Self::build(options, host, (cloud, driver)).await?;
+        let node = Self::build(options, Alone::over(host), (cloud, driver)).await?;
         Ok((node, report))
+    }
+
+    /// Starts the shared actors for twins that others commit for.
+    ///
+    /// # Errors
+    /// When an actor cannot be started.
+    pub async fn start_for(
+        options: NodeOptions,
+        (twins, authorities): (Arc<dyn Twins>, Arc<dyn Authorities>),
+        cloud: SimCloudDriver,
+    ) -> anyhow::Result<Self> {
+        let driver = Arc::new(cloud.clone());
+        Self::build(options, (twins, authorities), (cloud, driver)).await
     }
 
     async fn build(
         options: NodeOptions,
-        host: TwinHost,
+        (twins, authorities): (Arc<dyn Twins>, Arc<dyn Authorities>),
         (cloud, driver): (SimCloudDriver, Arc<dyn ProviderDriver>),
     ) -> anyhow::Result<Self> {
         let instruments = options.instruments;
@@ -248,7 +263,8 @@ impl Node {
             watch: options.watch,
         };
         Ok(Self {
-            host: Arc::new(host),
+            twins,
+            authorities,
             forecaster: start.forecaster(&options.weights).await?,
             optimizer: start.optimizer(options.optimizer_threads).await?,
             provisioner: start.provisioner(observed(driver, &instruments)).await?,
@@ -260,18 +276,34 @@ impl Node {
         })
     }
 
-    /// Starts the actor of a twin at a moment of its domain time.
+    /// Starts the actor of a twin that this node drives, at a moment of its domain time.
     ///
     /// # Errors
-    /// When its supervisor cannot be started.
+    /// When another node drives it, or its supervisor cannot be started.
     pub async fn start_twin(
         &self,
         customer: &CustomerId,
         now: DomainTime,
     ) -> anyhow::Result<NodeTwin> {
+        let authority = self.authorities.of(customer);
+        let authority = authority
+            .with_context(|| format!("another node drives the twin of customer `{customer}`"))?;
+        self.start_twin_under(customer, now, authority).await
+    }
+
+    /// Starts the actor of a twin under an authority.
+    ///
+    /// # Errors
+    /// When its supervisor cannot be started.
+    pub async fn start_twin_under(
+        &self,
+        customer: &CustomerId,
+        now: DomainTime,
+        authority: Authority,
+    ) -> anyhow::Result<NodeTwin> {
         let clock = DomainClock::starting_at(now);
         let dependencies = TwinDependencies {
-            host: Arc::clone(&self.host) as Arc<dyn TwinWriter>,
+            host: authority.writer,
             forecaster: Arc::new(ForecasterClient {
                 address: self.forecaster.address().clone(),
                 instruments: self.instruments.clone(),
@@ -284,7 +316,7 @@ impl Node {
             clock: clock.clone(),
             settings: CycleSettings {
                 root_seed: self.seed,
-                generation: GENERATION,
+                generation: authority.generation,
             },
             limits: PhaseLimits::default(),
         };
@@ -315,9 +347,14 @@ impl Node {
         })
     }
 
-    /// The one writer of all twins: ingest, configuration, reads.
-    pub fn host(&self) -> &TwinHost {
-        &self.host
+    /// All twins that it serves: ingest, configuration, reads.
+    pub fn twins(&self) -> &dyn Twins {
+        &*self.twins
+    }
+
+    /// Whose twins it drives.
+    pub fn authorities(&self) -> &dyn Authorities {
+        &*self.authorities
     }
 
     /// The provider.
@@ -355,6 +392,26 @@ impl Node {
         self.provisioner.stop().await;
         self.optimizer.stop().await;
         self.forecaster.stop().await;
+    }
+}
+
+/// A node without others: it drives all twins of its one log.
+#[derive(Debug)]
+struct Alone(Arc<TwinHost>);
+
+impl Alone {
+    fn over(host: TwinHost) -> (Arc<dyn Twins>, Arc<dyn Authorities>) {
+        let host = Arc::new(host);
+        (Arc::clone(&host) as Arc<dyn Twins>, Arc::new(Self(host)))
+    }
+}
+
+impl Authorities for Alone {
+    fn of(&self, _customer: &CustomerId) -> Option<Authority> {
+        Some(Authority {
+            writer: Arc::clone(&self.0) as Arc<dyn TwinWriter>,
+            generation: GENERATION,
+        })
     }
 }
 

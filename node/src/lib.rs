@@ -7,6 +7,7 @@
 pub mod assembly;
 pub mod cli;
 pub mod clients;
+pub mod cluster;
 pub mod console;
 pub mod decisions;
 pub mod doctor;

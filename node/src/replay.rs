@@ -121,7 +121,7 @@ async fn prepare(node: &Node, one: &ReplayCustomer) -> anyhow::Result<NodeTwin> 
         interval: one.interval,
         horizon_steps: one.horizon_steps,
     };
-    node.host()
+    node.twins()
         .configure(configure)
         .await
         .map_err(|error| input(one, error))?;
@@ -130,7 +130,7 @@ async fn prepare(node: &Node, one: &ReplayCustomer) -> anyhow::Result<NodeTwin> 
             customer: one.customer.clone(),
             events: one.events.clone(),
         };
-        node.host()
+        node.twins()
             .announce(announce)
             .await
             .map_err(|error| input(one, error))?;
@@ -161,7 +161,7 @@ async fn run_step(
     let now = one.step_at(step);
     let end = one.step_at(step + 1);
     let judged = node
-        .host()
+        .twins()
         .read(&one.customer, |state| state.feedback().judged_until)
         .flatten();
     let asked = twin.actor.address().ask(TURN_LIMIT, |reply_to| {
@@ -169,7 +169,7 @@ async fn run_step(
     });
     let summary: Result<TurnSummary, WireError> = asked.await.map_err(|error| input(one, error))?;
     let summary = summary.map_err(|error| input(one, error))?;
-    let shared = node.host().twin(&one.customer);
+    let shared = node.twins().twin(&one.customer);
     let record = shared.map(|shared: SharedTwin| {
         shared.read(|state| StepRecord {
             at: now,
@@ -202,7 +202,7 @@ async fn ingest(
         samples,
     };
     let reply = node
-        .host()
+        .twins()
         .ingest(request)
         .await
         .map_err(|error| input(one, error))?;
@@ -234,7 +234,7 @@ fn collect(node: &Node, customers: &[ReplayCustomer], failures: Vec<record::Fail
         let before = node
             .cloud()
             .with_cloud(|cloud| cloud.cost(&one.customer, one.scored_start()));
-        let counters = node.host().read(&one.customer, TwinState::counters);
+        let counters = node.twins().read(&one.customer, TwinState::counters);
         ReplayedCustomer {
             vms,
             bill,
@@ -258,7 +258,7 @@ fn extras(bill: &CloudCost) -> MicroDollars {
 /// Judges the steps behind the last turn as the next one would: by what the provider shows at the end.
 fn last_misses(node: &Node, one: &ReplayCustomer) -> Vec<Miss> {
     let end = one.end();
-    let Some(mut state) = node.host().read(&one.customer, TwinState::clone) else {
+    let Some(mut state) = node.twins().read(&one.customer, TwinState::clone) else {
         return Vec::new();
     };
     let seen = TwinCommand::ObserveAllocation {

@@ -27,6 +27,7 @@ use crate::clients::{Answer, Proposal, TwinWriter};
 use crate::state::{ApplyResult, TwinState};
 use crate::stored::entry;
 use crate::stored::v1::{COMMAND, TwinCommand};
+use crate::twins::Twins;
 use directory::Directory;
 use recovery::Brought;
 use status::Gate;
@@ -291,31 +292,6 @@ impl TwinHost {
         self.twin(customer).map(|twin| twin.read(look))
     }
 
-    /// Names the customers that have a twin, ascending.
-    pub fn customers(&self) -> Vec<CustomerId> {
-        self.shared.directory.customers()
-    }
-
-    /// Says whether commands are taken, and why not.
-    pub fn status(&self) -> HostStatus {
-        self.shared.status.borrow().clone()
-    }
-
-    /// Follows the status: a daemon ends when it becomes [`HostStatus::Failed`].
-    pub fn watch_status(&self) -> watch::Receiver<HostStatus> {
-        self.shared.status.subscribe()
-    }
-
-    /// Counts since the host was opened.
-    pub fn metrics(&self) -> HostMetrics {
-        HostMetrics {
-            commands: self.shared.commands.load(Ordering::Relaxed),
-            batches: self.shared.batches.load(Ordering::Relaxed),
-            overloaded: self.shared.overloaded.load(Ordering::Relaxed),
-            store_time: Duration::from_micros(self.shared.store_us.load(Ordering::Relaxed)),
-        }
-    }
-
     fn enqueue(
         &self,
         customer: &CustomerId,
@@ -386,6 +362,29 @@ impl TwinWriter for TwinHost {
     /// Whoever has the log's lock is the only one.
     fn confirm(&self, _generation: Generation, _limit: Duration) -> Answer<()> {
         Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+impl Twins for TwinHost {
+    fn customers(&self) -> Vec<CustomerId> {
+        self.shared.directory.customers()
+    }
+
+    fn status(&self) -> HostStatus {
+        self.shared.status.borrow().clone()
+    }
+
+    fn watch_status(&self) -> watch::Receiver<HostStatus> {
+        self.shared.status.subscribe()
+    }
+
+    fn metrics(&self) -> HostMetrics {
+        HostMetrics {
+            commands: self.shared.commands.load(Ordering::Relaxed),
+            batches: self.shared.batches.load(Ordering::Relaxed),
+            overloaded: self.shared.overloaded.load(Ordering::Relaxed),
+            store_time: Duration::from_micros(self.shared.store_us.load(Ordering::Relaxed)),
+        }
     }
 }
 

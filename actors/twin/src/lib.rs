@@ -20,6 +20,7 @@ pub mod shard;
 pub mod state;
 pub mod stored;
 pub mod twin;
+pub mod twins;
 
 pub use clients::{Answer, ForecastClient, PlanClient, Proposal, ProvisionClient, TwinWriter};
 pub use cycle::{CycleSettings, TurnSummary};
@@ -30,3 +31,4 @@ pub use host::{
 pub use state::{ApplyResult, Refusal, TwinState};
 pub use stored::v1::{SampleGroup, TwinCommand, TwinConfig};
 pub use twin::{PhaseLimits, Twin, TwinArguments, TwinDependencies, TwinFault, TwinMessage};
+pub use twins::{Authorities, Authority, Twins};

@@ -34,6 +34,11 @@ impl ShardMachine {
         self.shard
     }
 
+    /// How far it has applied.
+    pub fn applied_index(&self) -> LogIndex {
+        self.twins().applied()
+    }
+
     /// Reads the shard's twins.
     pub fn reader(&self) -> &ShardReader {
         &self.reader

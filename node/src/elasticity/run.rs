@@ -158,7 +158,7 @@ impl<'a> Run<'a> {
         }
         let counters = self
             .node
-            .host()
+            .twins()
             .read(&self.customer, twinscale_twin::TwinState::counters);
         decisions.fallbacks = counters.unwrap_or_default().fallback_forecasts;
         twin.actor.stop().await;
@@ -176,7 +176,7 @@ impl<'a> Run<'a> {
             horizon_steps: u16::try_from(peak_steps)?,
         };
         self.node
-            .host()
+            .twins()
             .configure(request)
             .await
             .map_err(|error| self.failed(error))?;
@@ -234,7 +234,7 @@ impl<'a> Run<'a> {
     fn requests(&self, before: Option<&Vec<u32>>) -> anyhow::Result<Vec<PlanRequest>> {
         let twin: SharedTwin = self
             .node
-            .host()
+            .twins()
             .twin(&self.customer)
             .ok_or_else(|| anyhow::anyhow!("twin `{}` is gone", self.customer))?;
         let basis = PlanBasis {
@@ -305,7 +305,7 @@ impl<'a> Run<'a> {
         };
         let reply = self
             .node
-            .host()
+            .twins()
             .ingest(request)
             .await
             .map_err(|error| self.failed(error))?;

@@ -163,7 +163,7 @@ impl Run {
 
     async fn activate_one(&self, number: u32) -> anyhow::Result<NodeTwin> {
         let customer = fleet::customer(number)?;
-        let host = self.node.host();
+        let host = self.node.twins();
         host.configure(self.fleet.configuration(&customer)).await?;
         self.ingest(&customer, number, 0..HISTORY_STEPS).await?;
         self.node.start_twin(&customer, self.now()).await
@@ -177,7 +177,7 @@ impl Run {
     ) -> anyhow::Result<()> {
         let request = self.fleet.samples(customer, number, steps);
         let count = request.samples.len();
-        let reply = self.node.host().ingest(request).await?;
+        let reply = self.node.twins().ingest(request).await?;
         if u64::from(reply.stored) == count as u64 {
             return Ok(());
         }
@@ -282,7 +282,7 @@ impl Run {
         let mut count = 0;
         while begun.elapsed() < LEAST {
             let asked = self.twins.iter().map(|twin| {
-                let made = self.node.host().read(&twin.customer, &request).flatten();
+                let made = self.node.twins().read(&twin.customer, &request).flatten();
                 let asked = made.map(&ask);
                 async move {
                     match asked {

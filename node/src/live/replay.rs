@@ -91,7 +91,7 @@ impl<'a> WatchedReplay<'a> {
         let steps = chosen.and_then(|one| {
             let now = now(one, step);
             let steps = node
-                .host()
+                .twins()
                 .read(&one.customer, |state| steps_reply(state, now, PAST));
             let mut steps = steps?;
             self.memory.complete(&mut steps);
@@ -112,7 +112,7 @@ impl<'a> WatchedReplay<'a> {
     }
 
     fn head(&self, step: usize, node: &Node, at: DomainTime) -> Head {
-        let metrics = node.host().metrics();
+        let metrics = node.twins().metrics();
         let passed = self.begun.elapsed();
         let rate = step as f64 / passed.as_secs_f64().max(1e-3);
         let interval = self.customers.first().map_or(0, |one| one.interval.0);
@@ -170,7 +170,7 @@ fn now(one: &ReplayCustomer, step: usize) -> DomainTime {
 
 fn item(node: &Node, one: &ReplayCustomer, twin: &NodeTwin, step: usize) -> Option<CustomerItem> {
     let around = TwinAround::of(node, &one.customer, Some(twin), now(one, step));
-    node.host()
+    node.twins()
         .read(&one.customer, |state| customer_item(state, &around))
 }
 

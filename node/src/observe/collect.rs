@@ -60,9 +60,11 @@ impl Collector {
             return;
         }
         let mut counts = TwinCounts::default();
-        for customers in service.host().customers().chunks(LOOKS_AT_ONCE) {
+        for customers in service.twins().customers().chunks(LOOKS_AT_ONCE) {
             for customer in customers {
-                service.host().read(customer, |state| counts.look_at(state));
+                service
+                    .twins()
+                    .read(customer, |state| counts.look_at(state));
             }
             tokio::task::yield_now().await;
         }
@@ -87,7 +89,7 @@ impl Collector {
         }
         let is_ready = readiness(service).ready;
         self.gauge(&metric::READY, &[], u64::from(is_ready));
-        let is_writable = service.host().status() == HostStatus::ReadWrite;
+        let is_writable = service.twins().status() == HostStatus::ReadWrite;
         self.gauge(&metric::HOST_WRITABLE, &[], u64::from(is_writable));
     }
 
@@ -127,7 +129,7 @@ impl Collector {
         self.total(&metric::INGEST_REQUESTS, &[], requests);
         let overloaded = read(&counters.overloaded);
         self.total(&metric::INGEST_OVERLOADED, &[], overloaded);
-        let host = service.host().metrics();
+        let host = service.twins().metrics();
         self.total(&metric::COMMITS, &[], host.commands);
         self.total(&metric::COMMITS_SHED, &[], host.overloaded);
         self.total(&metric::STORE_BATCHES, &[], host.batches);

@@ -6,7 +6,7 @@
 use crate::service::api::RefusalCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use twinscale_protocol::{CustomerId, SeriesKey};
-use twinscale_twin::TwinHost;
+use twinscale_twin::Twins;
 
 /// What is admitted.
 #[derive(Debug)]
@@ -27,23 +27,23 @@ pub struct Counted {
 }
 
 impl Admission {
-    /// Starts with what a host holds.
-    pub fn new(series_max: usize, unconfigured_max: usize, host: &TwinHost) -> Self {
+    /// Starts with what a node holds.
+    pub fn new(series_max: usize, unconfigured_max: usize, twins: &dyn Twins) -> Self {
         let admission = Self {
             series_max,
             unconfigured_max,
             series: AtomicUsize::new(0),
             unconfigured: AtomicUsize::new(0),
         };
-        admission.recount(host);
+        admission.recount(twins);
         admission
     }
 
-    /// Counts again what a host holds.
-    pub fn recount(&self, host: &TwinHost) {
+    /// Counts again what a node holds.
+    pub fn recount(&self, twins: &dyn Twins) {
         let mut counted = Counted::default();
-        for customer in host.customers() {
-            let (is_unconfigured, series) = host
+        for customer in twins.customers() {
+            let (is_unconfigured, series) = twins
                 .read(&customer, |state| {
                     (state.config().is_none(), state.series().count())
                 })
@@ -70,10 +70,10 @@ impl Admission {
     /// Code and words of the rule that refuses it.
     pub fn admit_customer(
         &self,
-        host: &TwinHost,
+        twins: &dyn Twins,
         customer: &CustomerId,
     ) -> Result<(), (RefusalCode, String)> {
-        if host.twin(customer).is_some() {
+        if twins.twin(customer).is_some() {
             return Ok(());
         }
         let limit = self.unconfigured_max;
@@ -94,11 +94,11 @@ impl Admission {
     /// Code and words of the rule that refuses it.
     pub fn admit_series(
         &self,
-        host: &TwinHost,
+        twins: &dyn Twins,
         customer: &CustomerId,
         series: &SeriesKey,
     ) -> Result<(), (RefusalCode, String)> {
-        let (is_known, count) = host
+        let (is_known, count) = twins
             .read(customer, |state| {
                 let is_known = state.newest_sample_at(series).is_some();
                 (is_known, if is_known { 0 } else { state.series().count() })

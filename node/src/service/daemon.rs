@@ -141,7 +141,7 @@ pub async fn run(
 /// Waits until the node cannot do its work any more: the writer of all twins has failed for good, an actor
 /// that all twins need is given up, or too many threads hang. Returns why.
 async fn failed(service: &Service) -> String {
-    let mut status = service.host().watch_status();
+    let mut status = service.twins().watch_status();
     let failed = status.wait_for(|status| matches!(status, HostStatus::Failed { .. }));
     tokio::select! {
         failure = service.node().health().failed() => failure.to_string(),
@@ -161,7 +161,7 @@ async fn recount(service: &Service) -> Infallible {
     loop {
         tokio::time::sleep(RECOUNT_PERIOD).await;
         service.node().instruments().upkeep();
-        service.admission().recount(service.host());
+        service.admission().recount(service.twins());
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Every configured twin has an actor and a driver: a task that sleeps until the twin's next turn or
 //! wake-up, moves its domain time to the present, and asks for the turn. Invariants: a twin is started
-//! once; turns at once are bounded; what a turn needs to go on after a restart is committed, so a driver
+//! once, under one authority; turns at once are bounded; what a turn needs to go on after a restart is committed, so a driver
 //! starts from the twin's state alone and makes up for missed turns by one.
 
 use super::limits::{LOOK_AGAIN, TURN_LIMIT};
@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 use twinscale_protocol::twin::TickRequest;
-use twinscale_protocol::{CustomerId, DomainTime, Seconds};
+use twinscale_protocol::{CustomerId, DomainTime, Generation, Seconds};
 use twinscale_supervision::{ChildState, Supervised};
 use twinscale_twin::{TurnSummary, TwinMessage, TwinState, cycle};
 
@@ -57,6 +57,8 @@ struct TurnCounters {
 #[derive(Debug)]
 pub struct KeptTwin {
     twin: NodeTwin,
+    /// Under which it acts; a later one needs another actor.
+    generation: Generation,
     /// Told when policy or stack changed.
     changed: Notify,
     last_turn: Mutex<Option<LastTurn>>,
@@ -120,9 +122,9 @@ impl Keeper {
     /// When a supervisor cannot be started.
     pub async fn start_all(&self) -> anyhow::Result<usize> {
         let mut started = 0;
-        for customer in self.shared.node.host().customers() {
+        for customer in self.shared.node.twins().customers() {
             let is_configured = |state: &TwinState| state.config().is_some();
-            if self.shared.node.host().read(&customer, is_configured) == Some(true) {
+            if self.shared.node.twins().read(&customer, is_configured) == Some(true) {
                 self.ensure(&customer).await?;
                 started += 1;
             }
@@ -131,21 +133,31 @@ impl Keeper {
     }
 
     /// Sees to it that a configured twin is driven, and tells its driver that its configuration changed.
+    /// A twin that another node drives is left to it.
     ///
     /// # Errors
     /// When its supervisor cannot be started.
     pub async fn ensure(&self, customer: &CustomerId) -> anyhow::Result<()> {
         let _starting = self.starting.lock().await;
-        if let Some(kept) = self.find(customer) {
-            kept.changed.notify_one();
+        let Some(authority) = self.shared.node.authorities().of(customer) else {
             return Ok(());
+        };
+        if let Some(kept) = self.find(customer) {
+            if kept.generation == authority.generation {
+                kept.changed.notify_one();
+                return Ok(());
+            }
+            self.take_out(|one, _| one == customer).await;
         }
         if *self.stop.borrow() {
             return Ok(());
         }
         let now = self.shared.wall.now();
+        let generation = authority.generation;
+        let started = self.shared.node.start_twin_under(customer, now, authority);
         let kept = Arc::new(KeptTwin {
-            twin: self.shared.node.start_twin(customer, now).await?,
+            twin: started.await?,
+            generation,
             changed: Notify::new(),
             last_turn: Mutex::default(),
             driver: Mutex::default(),
@@ -197,22 +209,45 @@ impl Keeper {
         self.stop.send_replace(true);
         // Behind whoever is just starting one; `ensure` starts none from now on.
         let _starting = self.starting.lock().await;
-        let twins = std::mem::take(&mut *lock(&self.shared.twins));
-        let drivers: Vec<JoinHandle<()>> = twins
-            .values()
+        self.take_out(|_, _| true).await;
+    }
+
+    /// Ends the twins that this node drives no more, as [`Keeper::stop`] does; returns how many.
+    pub async fn release(&self, is_over: impl Fn(&CustomerId, Generation) -> bool + Send) -> usize {
+        let _starting = self.starting.lock().await;
+        self.take_out(is_over).await
+    }
+
+    /// Ends twins; whoever calls it lets none start meanwhile.
+    async fn take_out(&self, is_over: impl Fn(&CustomerId, Generation) -> bool + Send) -> usize {
+        let mut over = Vec::new();
+        lock(&self.shared.twins).retain(|customer, kept| {
+            let stays = !is_over(customer, kept.generation);
+            if !stays {
+                over.push(Arc::clone(kept));
+            }
+            stays
+        });
+        let count = over.len();
+        let drivers: Vec<JoinHandle<()>> = over
+            .iter()
             .filter_map(|kept| lock(&kept.driver).take())
+            .inspect(JoinHandle::abort)
             .collect();
         for ended in join_all(drivers).await {
-            if let Err(error) = ended {
+            if let Err(error) = ended
+                && error.is_panic()
+            {
                 tracing::error!(%error, "a driver of a twin panicked");
             }
         }
-        let stops = twins.into_values().filter_map(|kept| {
-            // A request that still looks at it keeps it until the process ends.
+        let stops = over.into_iter().filter_map(|kept| {
+            // A request that still looks at it keeps it until it is answered.
             let kept = Arc::into_inner(kept)?;
             Some(kept.twin.actor.stop())
         });
         join_all(stops).await;
+        count
     }
 }
 
@@ -273,7 +308,7 @@ async fn drive(shared: &Shared, kept: &KeptTwin) {
     loop {
         let now = shared.wall.now();
         advance(kept, now).await;
-        let look = shared.node.host().read(customer, |state| look(state, now));
+        let look = shared.node.twins().read(customer, |state| look(state, now));
         let pause = match look.flatten() {
             Some(look) if is_changed || is_due(customer, look, now, turned_at) => {
                 is_changed = false;
@@ -380,7 +415,7 @@ fn score(shared: &Shared, customer: &CustomerId, now: DomainTime) {
     let instruments = shared.node.instruments();
     let scored = shared
         .node
-        .host()
+        .twins()
         .read(customer, |state| accuracy::score(state, now));
     let names = accuracy::level_names();
     for step in scored.unwrap_or_default() {

@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use twinscale_cluster_config::NodeSettings;
 use twinscale_protocol::DomainTime;
 use twinscale_protocol::twin::IngestReply;
-use twinscale_twin::TwinHost;
+use twinscale_twin::Twins;
 
 /// What the handlers of the API share.
 #[derive(Debug)]
@@ -59,7 +59,8 @@ impl Service {
         settings: NodeSettings,
         listen: SocketAddr,
     ) -> Self {
-        let admission = Admission::new(settings.series_max, settings.unconfigured_max, node.host());
+        let admission =
+            Admission::new(settings.series_max, settings.unconfigured_max, node.twins());
         Self {
             started_at: wall.now(),
             collector: Collector::new(node.instruments().clone()),
@@ -88,9 +89,9 @@ impl Service {
         &self.node
     }
 
-    /// The one writer of all twins.
-    pub fn host(&self) -> &TwinHost {
-        self.node.host()
+    /// All twins that the node serves.
+    pub fn twins(&self) -> &dyn Twins {
+        self.node.twins()
     }
 
     /// Who drives the twins.

@@ -15,7 +15,7 @@ use twinscale_protocol::{DomainTime, Sample};
 use twinscale_provisioner::SimCloudConfig;
 use twinscale_twin::limits::NEWEST_TIME;
 use twinscale_twin::observations::Resolution;
-use twinscale_twin::{TwinHost, TwinState};
+use twinscale_twin::{TwinState, Twins};
 
 /// Ingests the histories of two customers into a node in a folder, and stops it.
 fn fill(folder: &Path) -> Vec<ReplayCustomer> {
@@ -37,7 +37,7 @@ fn fill(folder: &Path) -> Vec<ReplayCustomer> {
     runtime.block_on(async {
         let (node, _report) = Node::start(options).await.expect("the node starts");
         for one in &customers {
-            ingest(node.host(), one).await;
+            ingest(node.twins(), one).await;
         }
         node.stop().await;
     });
@@ -50,7 +50,7 @@ fn kept(one: &ReplayCustomer) -> impl Iterator<Item = &Sample> {
     one.history.iter().filter(move |sample| sample.at >= oldest)
 }
 
-async fn ingest(host: &TwinHost, one: &ReplayCustomer) {
+async fn ingest(host: &dyn Twins, one: &ReplayCustomer) {
     let configure = ConfigureRequest {
         customer: one.customer.clone(),
         policy: one.policy.clone(),
@@ -73,7 +73,7 @@ async fn ingest(host: &TwinHost, one: &ReplayCustomer) {
 
 /// Every acknowledged sample is there once, with its value.
 #[track_caller]
-fn all_there(host: &TwinHost, customers: &[ReplayCustomer]) {
+fn all_there(host: &dyn Twins, customers: &[ReplayCustomer]) {
     for one in customers {
         let count = kept(one).count();
         assert!(count > 500, "{count}");

@@ -221,7 +221,7 @@ struct Known {
 }
 
 fn known(service: &Service, customer: &CustomerId) -> Known {
-    let known = service.host().read(customer, |state| Known {
+    let known = service.twins().read(customer, |state| Known {
         config: state.config().cloned(),
         config_version: state.config_version(),
         series: state.series().cloned().collect(),
@@ -262,7 +262,7 @@ async fn configure(
         interval,
         horizon_steps,
     };
-    let config_version = service.host().configure(request).await?;
+    let config_version = service.twins().configure(request).await?;
     // Durable already: a twin that cannot be started now is started with the node.
     let note = service.keeper().ensure(&customer).await.err().map(|error| {
         tracing::error!(%customer, %error, "twin could not be started");
@@ -283,7 +283,7 @@ async fn cost_change(
     customer: &CustomerId,
     config: TwinConfig,
 ) -> Result<(Option<CostChange>, Option<String>), ApiError> {
-    let Some(state) = service.host().read(customer, Clone::clone) else {
+    let Some(state) = service.twins().read(customer, Clone::clone) else {
         return Ok((None, Some("the customer has no samples yet".to_owned())));
     };
     let mut changed: TwinState = state.clone();

@@ -60,14 +60,14 @@ pub(crate) async fn customers(
         .limit
         .unwrap_or(PAGE_CUSTOMERS_MAX)
         .clamp(1, PAGE_CUSTOMERS_MAX);
-    let all = service.host().customers();
+    let all = service.twins().customers();
     let start = after.map_or(0, |after| all.partition_point(|one| *one <= after));
     let rest = all.get(start..).unwrap_or_default();
     let chosen = rest.get(..limit).unwrap_or(rest);
     let items = chosen.iter().filter_map(|customer| {
         let around = TwinAround::of_kept(&service, customer);
         service
-            .host()
+            .twins()
             .read(customer, |state| customer_item(state, &around))
     });
     let is_last = chosen.len() == rest.len();
@@ -211,7 +211,7 @@ pub(super) fn read<R>(
     customer: &CustomerId,
     look: impl FnOnce(&TwinState) -> R,
 ) -> Result<R, ApiError> {
-    service.host().read(customer, look).ok_or_else(|| {
+    service.twins().read(customer, look).ok_or_else(|| {
         ApiError::new(
             ErrorCode::NotFound,
             format!("there is no customer `{customer}`"),

@@ -79,7 +79,7 @@ pub(crate) async fn events(
     let (customers, mut refusals) = read(&service, request).await?;
     let mut accepted = 0;
     for (customer, lines) in customers {
-        if service.host().twin(&customer).is_none() {
+        if service.twins().twin(&customer).is_none() {
             for (line, _) in lines {
                 refusals.note(line, RefusalCode::Customer, || {
                     format!("there is no customer `{customer}`: send samples or configure it first")
@@ -93,7 +93,7 @@ pub(crate) async fn events(
                 customer: customer.clone(),
                 events: vec![event],
             };
-            match service.host().announce(request).await {
+            match service.twins().announce(request).await {
                 Ok(_recorded) => accepted += 1,
                 Err(error @ (HostError::Refused { .. } | HostError::Quarantined { .. })) => {
                     refusals.note(line, RefusalCode::Event, || error.to_string());

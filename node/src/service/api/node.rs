@@ -239,7 +239,7 @@ pub(crate) fn readiness(service: &Service) -> ReadyReply {
     if service.is_stopping() {
         note("stopping", "the node was asked to stop".to_owned(), false);
     }
-    match service.host().status() {
+    match service.twins().status() {
         HostStatus::ReadWrite => {}
         HostStatus::ReadOnly {
             reason,
@@ -282,7 +282,7 @@ fn view(service: &Service) -> NodeReply {
     let now = service.now();
     let counted = service.admission().counted();
     let counters = service.counters();
-    let metrics = service.host().metrics();
+    let metrics = service.twins().metrics();
     let KeeperReport {
         running,
         restarting,
@@ -307,7 +307,7 @@ fn view(service: &Service) -> NodeReply {
         readiness: readiness(service),
         resident_bytes: resident_bytes(),
         customers: CustomerCounts {
-            total: service.host().customers().len() as u64,
+            total: service.twins().customers().len() as u64,
             unconfigured: counted.unconfigured as u64,
             unconfigured_max: settings.unconfigured_max as u64,
             series: counted.series as u64,

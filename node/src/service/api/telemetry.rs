@@ -185,8 +185,8 @@ fn admitted(
     mut one: CustomerBatch,
     refusals: &mut Refusals,
 ) -> Option<CustomerBatch> {
-    let (host, admission) = (service.host(), service.admission());
-    if let Err((code, message)) = admission.admit_customer(host, customer) {
+    let (twins, admission) = (service.twins(), service.admission());
+    if let Err((code, message)) = admission.admit_customer(twins, customer) {
         one.refuse_all(refusals, code, &message);
         return None;
     }
@@ -194,7 +194,7 @@ fn admitted(
         .series()
         .into_iter()
         .filter_map(|series| {
-            let refusal = admission.admit_series(host, customer, series).err()?;
+            let refusal = admission.admit_series(twins, customer, series).err()?;
             Some((series.clone(), refusal))
         })
         .collect();
@@ -227,7 +227,7 @@ async fn ingest(
         outcome = tracing::field::Empty
     );
     let ingested = service
-        .host()
+        .twins()
         .ingest(request)
         .instrument(span.clone())
         .await;

@@ -1,0 +1,172 @@
+//! The twins of all replicas that a node holds.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::sync::watch;
+use twinscale_protocol::{CustomerId, Generation, ShardId, WireError, WireErrorCode};
+use twinscale_shards::{
+    HostedShard, LeaderWriter, Places, RequestIds, Router, ShardHost, ShardsError,
+};
+use twinscale_twin::{
+    Answer, Authorities, Authority, HostError, HostMetrics, HostStatus, Proposal, SharedTwin,
+    TwinCommand, TwinWriter, Twins,
+};
+
+/// How long a command may take to find its leader and be committed: several elections.
+const COMMIT_LIMIT: Duration = Duration::from_secs(15);
+
+/// The twins of all replicas that a node holds; commands go to whoever leads their shard.
+///
+/// What is read here is what this node's replica has applied: on a follower it may be a moment old.
+pub struct ShardedTwins {
+    host: Arc<ShardHost>,
+    router: Arc<Router>,
+    places: Arc<dyn Places>,
+    requests: RequestIds,
+    /// Shards that this node leads.
+    led: RwLock<BTreeMap<ShardId, Authority>>,
+    status: watch::Sender<HostStatus>,
+    commands: AtomicU64,
+    overloaded: AtomicU64,
+}
+
+impl fmt::Debug for ShardedTwins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShardedTwins")
+            .field("led", &self.led())
+            .finish_non_exhaustive()
+    }
+}
+
+impl ShardedTwins {
+    /// Joins the replicas of a node with the way to all others.
+    pub fn new(
+        host: Arc<ShardHost>,
+        router: Arc<Router>,
+        places: Arc<dyn Places>,
+        requests: RequestIds,
+    ) -> Self {
+        Self {
+            host,
+            router,
+            places,
+            requests,
+            led: RwLock::default(),
+            status: watch::Sender::new(HostStatus::ReadWrite),
+            commands: AtomicU64::new(0),
+            overloaded: AtomicU64::new(0),
+        }
+    }
+
+    /// The shard of a customer.
+    pub fn shard_of(&self, customer: &CustomerId) -> ShardId {
+        self.places.shard_of(customer)
+    }
+
+    /// Says whether the node's log takes writes.
+    pub fn set_status(&self, status: HostStatus) {
+        self.status.send_replace(status);
+    }
+
+    /// Shards that this node leads, with the term.
+    pub fn led(&self) -> BTreeMap<ShardId, Generation> {
+        let led = self.led.read().unwrap_or_else(PoisonError::into_inner);
+        led.iter()
+            .map(|(shard, authority)| (*shard, authority.generation))
+            .collect()
+    }
+
+    pub(super) fn lead(&self, shard: &Arc<HostedShard>, generation: Generation) {
+        let writer = LeaderWriter::new(Arc::clone(shard), generation);
+        let authority = Authority {
+            writer: Arc::new(writer),
+            generation,
+        };
+        let mut led = self.led.write().unwrap_or_else(PoisonError::into_inner);
+        led.insert(shard.shard(), authority);
+    }
+
+    pub(super) fn give_up(&self, shard: ShardId) {
+        let mut led = self.led.write().unwrap_or_else(PoisonError::into_inner);
+        led.remove(&shard);
+    }
+
+    fn count(&self, error: &ShardsError) {
+        if matches!(error, ShardsError::Overloaded { .. }) {
+            self.overloaded.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl TwinWriter for ShardedTwins {
+    fn commit<'a>(&'a self, customer: &'a CustomerId, command: TwinCommand) -> Proposal<'a> {
+        Box::pin(async move {
+            let request = self.requests.next();
+            let proposed = self
+                .router
+                .propose(request, customer, &command, COMMIT_LIMIT)
+                .await;
+            match proposed {
+                Ok(proposal) => {
+                    self.commands.fetch_add(1, Ordering::Relaxed);
+                    Ok(proposal.result)
+                }
+                Err(error) => {
+                    self.count(&error);
+                    Err(HostError::Shard(error.into()))
+                }
+            }
+        })
+    }
+
+    fn find(&self, customer: &CustomerId) -> Option<SharedTwin> {
+        let hosted = self.host.find(self.shard_of(customer)).ok()?;
+        hosted.machine().reader().twin(customer)
+    }
+
+    /// Twins act through the writer of their [`Authority`]: nothing else may act outside.
+    fn confirm(&self, generation: Generation, _limit: Duration) -> Answer<()> {
+        let text = format!("generation {generation} is confirmed by its shard's leader alone");
+        let error = WireError::new(WireErrorCode::PermissionDenied, text);
+        Box::pin(std::future::ready(Err(error)))
+    }
+}
+
+impl Twins for ShardedTwins {
+    fn customers(&self) -> Vec<CustomerId> {
+        let held = self.host.all();
+        let mut customers: Vec<CustomerId> = held
+            .iter()
+            .flat_map(|hosted| hosted.machine().reader().customers())
+            .collect();
+        customers.sort_unstable();
+        customers
+    }
+
+    fn status(&self) -> HostStatus {
+        self.status.borrow().clone()
+    }
+
+    fn watch_status(&self) -> watch::Receiver<HostStatus> {
+        self.status.subscribe()
+    }
+
+    fn metrics(&self) -> HostMetrics {
+        HostMetrics {
+            commands: self.commands.load(Ordering::Relaxed),
+            overloaded: self.overloaded.load(Ordering::Relaxed),
+            ..HostMetrics::default()
+        }
+    }
+}
+
+impl Authorities for ShardedTwins {
+    fn of(&self, customer: &CustomerId) -> Option<Authority> {
+        let shard = self.shard_of(customer);
+        let led = self.led.read().unwrap_or_else(PoisonError::into_inner);
+        led.get(&shard).cloned()
+    }
+}
