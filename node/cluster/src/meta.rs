@@ -10,7 +10,9 @@ mod carry;
 mod driver;
 mod errand;
 mod error;
+mod found;
 mod hands;
+mod heard;
 mod keeper;
 mod machine;
 mod records;
@@ -21,13 +23,15 @@ mod reports;
 mod shown;
 mod writer;
 
-pub use driver::{DriverParts, Heard, MetaDriver};
+pub use driver::{DriverParts, MetaDriver};
 pub use errand::{
     Carrier, ERRAND_REPLY, ERRAND_REQUEST, Errand, ErrandRequest, decode_errand_reply,
     encode_errand_reply,
 };
 pub use error::MetaError;
+pub use found::{FIRST_NODE, found_cluster};
 pub use hands::Hands;
+pub use heard::{Heard, HeardMembers};
 pub use keeper::{KeeperError, KeeperParts, ReplicaKeeper};
 pub use machine::MetaMachine;
 pub use records::RecordsError;

@@ -6,6 +6,7 @@
 
 use super::carry::{ERRAND_LIMIT, Work};
 use super::errand::Carrier;
+use super::heard::{Heard, with_silent};
 use super::reports::Reports;
 use super::shown::MetaShown;
 use super::writer::MetaWriter;
@@ -20,8 +21,7 @@ use twinscale_consensus::{GroupRole, GroupStatus};
 use twinscale_membership::WallClock;
 use twinscale_meta::stored::v1::By;
 use twinscale_meta::{
-    Effect, GroupId, MetaCommand, MetaState, NodeObserved, Observed, Outcome, Step, UnixMillis,
-    next_step,
+    Effect, GroupId, MetaCommand, MetaState, Observed, Outcome, Step, UnixMillis, next_step,
 };
 use twinscale_protocol::{NodeNumber, Seconds, WireError};
 
@@ -40,12 +40,6 @@ const SETTLE: Seconds = Seconds(2);
 
 /// For how long a group is left alone after an effect, at the longest: until its leader has reported again.
 const REST: Seconds = Seconds(2);
-
-/// Who is heard of.
-pub trait Heard: Send + Sync + 'static {
-    /// Nodes that were heard of, with what they say.
-    fn nodes(&self) -> BTreeMap<NodeNumber, NodeObserved>;
-}
 
 /// What the driver works with.
 #[derive(Clone)]
@@ -201,7 +195,7 @@ impl Leading<'_> {
     async fn plan(&mut self) {
         for _ in 0..STEPS_MAX {
             let state = self.parts.shown.state();
-            let observed = self.observe();
+            let observed = self.observe(&state);
             let goes_on = match next_step(&state, &observed) {
                 None => false,
                 Some(Step::Propose(command)) => self.propose(command).await,
@@ -221,7 +215,7 @@ impl Leading<'_> {
         }
     }
 
-    fn observe(&mut self) -> Observed {
+    fn observe(&mut self, state: &MetaState) -> Observed {
         let now = self.parts.now();
         let reports = &self.parts.reports;
         self.busy.retain(|group, busy| {
@@ -233,7 +227,7 @@ impl Leading<'_> {
         let busy = self.busy.iter();
         Observed {
             now,
-            nodes: self.parts.heard.nodes(),
+            nodes: with_silent(self.parts.heard.nodes(), state, self.began),
             groups: reports.observe(now),
             busy: busy
                 .map(|(group, busy)| (*group, busy.effect.clone()))

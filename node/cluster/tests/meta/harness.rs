@@ -14,8 +14,8 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use twinscale_cluster::meta::{
-    DriverParts, Errand, ErrandRequest, Hands, KeeperParts, MetaDriver, MetaError, MetaShown,
-    MetaWriter, ReplicaKeeper, ReportDesk, Reporter, Reports,
+    DriverParts, FIRST_NODE, Hands, KeeperParts, MetaDriver, MetaError, MetaShown, MetaWriter,
+    ReplicaKeeper, ReportDesk, Reporter, Reports, found_cluster,
 };
 use twinscale_consensus::memory_network::MemoryNetwork;
 use twinscale_consensus::{
@@ -78,15 +78,6 @@ fn clock() -> Arc<dyn WallClock> {
     Arc::new(SystemWallClock)
 }
 
-fn request(group: GroupId, errand: Errand) -> ErrandRequest {
-    ErrandRequest {
-        group,
-        number: 0,
-        errand,
-        limit_ms: 5_000,
-    }
-}
-
 impl Cluster {
     /// Founds a cluster on one node and lets the others join.
     pub(crate) async fn grow(nodes: u64, seed: u64) -> Self {
@@ -97,21 +88,15 @@ impl Cluster {
             nodes: BTreeMap::new(),
         };
         cluster.run(1, 1).await;
-        let (hands, _) = cluster.hub.reach(NodeNumber(1)).expect("it runs");
-        let voters = vec![NodeNumber(1)];
-        for errand in [
-            Errand::MakeFirst { shards: SHARDS },
-            Errand::Begin { voters },
-        ] {
-            let done = hands.run(request(GroupId::Meta, errand)).await;
-            done.expect("it is new");
-        }
         let expected = u16::try_from(nodes).expect("few");
         let creation = Creation {
             shard_count: SHARDS,
             ..Creation::new(cluster_id(), facts(1, 1), expected)
         };
-        cluster.must(MetaCommand::CreateCluster(creation)).await;
+        let (hands, _) = cluster.hub.reach(FIRST_NODE).expect("it runs");
+        let writer = cluster.nodes[&1].writer.clone();
+        let founded = found_cluster(&hands, &writer, operator(), creation, LIMIT).await;
+        assert!(matches!(founded, Ok(Outcome::Applied(_))), "{founded:?}");
         for number in 2..=nodes {
             let facts = facts(number, 1);
             let claims = None;
@@ -213,6 +198,11 @@ impl Cluster {
         self.hub.turn(node, false, incarnation);
         let killed = self.nodes.remove(&number);
         drop(killed.expect("it ran").tasks);
+    }
+
+    /// Lets everybody forget that a node was ever heard.
+    pub(crate) fn forget(&self, number: u64) {
+        self.hub.state().heard.remove(&NodeNumber(number));
     }
 
     /// Starts a node again that was killed, and lets it join under its number.

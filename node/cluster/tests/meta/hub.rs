@@ -20,7 +20,8 @@ pub(crate) struct Hub(Arc<Mutex<HubState>>);
 #[derive(Default)]
 pub(crate) struct HubState {
     pub(crate) reached: BTreeMap<NodeNumber, (Hands, ReportDesk)>,
-    heard: BTreeMap<NodeNumber, NodeObserved>,
+    pub(crate) heard: BTreeMap<NodeNumber, NodeObserved>,
+    incarnations: BTreeMap<NodeNumber, u64>,
 }
 
 impl Hub {
@@ -41,12 +42,14 @@ impl Hub {
             since: UnixMillis(SystemWallClock.unix_ms()),
             load: 0,
         };
-        self.state().heard.insert(node, seen);
+        let mut state = self.state();
+        state.heard.insert(node, seen);
+        state.incarnations.insert(node, incarnation);
     }
 
     pub(crate) fn incarnation(&self, node: NodeNumber) -> u64 {
         let state = self.state();
-        state.heard.get(&node).map_or(0, |seen| seen.incarnation)
+        state.incarnations.get(&node).copied().unwrap_or_default()
     }
 }
 
