@@ -26,6 +26,7 @@ mod peer;
 mod receive;
 mod running;
 mod snapshot;
+mod standing;
 mod status;
 mod storage;
 mod types;

@@ -3,8 +3,9 @@
 //! A caller names the log index of the membership that its decision rests on, and the leader refuses when
 //! another is committed or one is under way: so a request that is late or repeated changes nothing.
 //!
-//! A lock per group makes comparing and proposing one step against other changes of this leader, and openraft
-//! takes both in the order in which they were sent.
+//! Two things make comparing and proposing one step. A lock per group keeps other changes of this leader out,
+//! and openraft takes both in the order in which they were sent. Between them this node cannot lose
+//! leadership and win it again with other members, because it stands for no election while the lock is held.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -82,16 +82,30 @@ impl Groups {
     async fn answer(&self, running: &Arc<Running>, from: NodeNumber, body: RequestBody) -> Reply {
         match body {
             RequestBody::Append(body) => {
-                Reply::of_append(running.raft().append_entries(body.into()).await)
+                let reply = Reply::of_append(running.raft().append_entries(body.into()).await);
+                if matches!(&reply, Reply::Append(outcome) if !outcome.is_of_later_leader()) {
+                    running.standing.hear_leader();
+                }
+                reply
             }
             RequestBody::Vote { vote, last } => {
                 let request = VoteRequest::new(vote.into(), last.map(Into::into));
-                Reply::of_vote(running.raft().vote(request).await)
+                let reply = Reply::of_vote(running.raft().vote(request).await);
+                if let Reply::Vote {
+                    is_granted: true, ..
+                } = &reply
+                {
+                    running.standing.leave_to_other(&self.shared().options);
+                }
+                reply
             }
             RequestBody::Chunk(body) => {
                 let received = running.receive_chunk(from, body, self.shared()).await;
                 received.unwrap_or_else(|error| Reply::refused(describe(&error)))
             }
+            RequestBody::WouldVote { last } => Reply::WouldVote {
+                would: running.would_vote(self.shared(), from, last),
+            },
             RequestBody::Elect { last } => Reply::Elect {
                 stands: elect(self.shared(), running, last).await,
             },
@@ -172,7 +186,10 @@ impl Running {
             Ok(AppendEntriesResponse::HigherVote(vote)) => {
                 Some(Reply::Installed { vote: vote.into() })
             }
-            Ok(_) => None,
+            Ok(_) => {
+                self.standing.hear_leader();
+                None
+            }
             Err(error) => Some(Reply::refused(error)),
         }
     }

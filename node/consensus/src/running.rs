@@ -14,6 +14,7 @@ use crate::ids::{GroupId, LogPosition};
 use crate::machine::{AppliedMark, StateMachine};
 use crate::peer::PeerFactory;
 use crate::receive::Receiving;
+use crate::standing::Standing;
 use crate::status::{GroupRole, GroupStatus, describe, status_of};
 use crate::storage::{AppliedMembers, LogStore, MachineStore};
 use crate::types::TypeConfig;
@@ -26,6 +27,7 @@ pub(crate) struct Running {
     pub(crate) receiving: tokio::sync::Mutex<Receiving>,
     /// Set while leadership is handed over: what is proposed now would not reach the next leader.
     pub(crate) is_handing_over: AtomicBool,
+    pub(crate) standing: Standing,
     /// Held while the members are changed.
     pub(crate) members_change: tokio::sync::Mutex<()>,
     /// The members as far as they are applied.
@@ -46,6 +48,8 @@ impl Running {
         let members = AppliedMembers::default();
         let store = machine_store(shared, id, &machine, &members);
         let raft = start_raft(shared, id, store, &peers).await?;
+        let standing = Standing::default();
+        standing.hear_leader();
         let status = status_of(
             &raft.metrics().borrow(),
             &members.get(),
@@ -57,6 +61,7 @@ impl Running {
             proposals: Semaphore::new(shared.options.proposals_max),
             receiving: tokio::sync::Mutex::default(),
             is_handing_over: AtomicBool::new(false),
+            standing,
             members_change: tokio::sync::Mutex::default(),
             members,
             machine,
@@ -76,8 +81,16 @@ impl Running {
         self.status.subscribe()
     }
 
-    /// Shows what openraft says until it stops, and starts it again once a full disk has room.
+    /// Shows what openraft says, and stands for election when it is time to, until the group ends here.
     pub(crate) async fn follow(&self, shared: &Shared) {
+        tokio::select! {
+            () = self.show_and_restart(shared) => {}
+            () = self.stand_when_due(shared) => {}
+        }
+    }
+
+    /// Shows what openraft says until it stops, and starts it again once a full disk has room.
+    async fn show_and_restart(&self, shared: &Shared) {
         loop {
             self.show_until_stopped(shared).await;
             let stopped = self.status.borrow().stopped.clone();
@@ -94,6 +107,7 @@ impl Running {
             .await
             {
                 Ok(raft) => {
+                    self.standing.hear_leader();
                     tracing::info!(group = %self.id, "a group runs again on this node");
                     *self.raft.write().unwrap_or_else(PoisonError::into_inner) = raft;
                 }

@@ -39,6 +39,10 @@ pub(crate) enum RequestBody {
     Elect {
         last: Option<LogPosition>,
     },
+    /// Say whether you would vote for me, whose log ends here; it binds nobody.
+    WouldVote {
+        last: Option<LogPosition>,
+    },
 }
 
 /// Entries, or none as a heartbeat.
@@ -86,6 +90,10 @@ pub(crate) enum Reply {
     Refused {
         reason: String,
     },
+    /// Whether the node would vote for the one that asks.
+    WouldVote {
+        would: bool,
+    },
 }
 
 /// The answer to entries.
@@ -95,6 +103,13 @@ pub(crate) enum AppendReply {
     PartialSuccess(Option<LogPosition>),
     Conflict,
     HigherVote(StoredVote),
+}
+
+impl AppendReply {
+    /// Says that the sender leads no more, so that it is not the leader that was heard.
+    pub(crate) fn is_of_later_leader(&self) -> bool {
+        matches!(self, Self::HigherVote(_))
+    }
 }
 
 impl Request {

@@ -9,6 +9,9 @@ mod checker;
 #[path = "cluster/clients.rs"]
 mod clients;
 #[cfg(test)]
+#[path = "cluster/elections.rs"]
+mod elections;
+#[cfg(test)]
 #[path = "cluster/faults.rs"]
 mod faults;
 #[cfg(test)]

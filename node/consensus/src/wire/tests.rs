@@ -83,6 +83,7 @@ fn golden_bytes_of_requests() {
             "0102030402050401020007090107090101010101640003616263",
         ),
         (RequestBody::Elect { last: None }, "010203040300"),
+        (RequestBody::WouldVote { last }, "010203040401070 9"),
     ];
     for (body, golden) in cases {
         let request = request(body);
@@ -117,6 +118,7 @@ fn golden_bytes_of_replies() {
         (Reply::Installed { vote: vote.into() }, "0304010200"),
         (Reply::Elect { stands: true }, "0401"),
         (Reply::refused("no"), "05026e6f"),
+        (Reply::WouldVote { would: true }, "0601"),
     ];
     for (reply, golden) in cases {
         let bytes = reply.encode().unwrap();
