@@ -10,6 +10,7 @@
 //! - [`disk`]: a disk of its own for each node, which can lose its power and fill up;
 //! - [`faults`]: what befalls nodes, disks and network, with a record of when;
 //! - [`schedule`]: which faults a seed picks;
+//! - [`play`]: carries them out, one after another;
 //! - [`deployment`]: what a runner must know of the cluster.
 
 pub mod check;
@@ -19,8 +20,11 @@ pub mod disk;
 pub mod fabric;
 pub mod faults;
 pub mod history;
+pub mod play;
 pub mod recorder;
 pub mod recovery;
 pub mod register;
 pub mod schedule;
+#[cfg(test)]
+mod sleepers;
 pub mod telemetry;

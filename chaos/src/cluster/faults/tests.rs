@@ -1,92 +1,13 @@
-use super::super::deployment::Deployment;
+use super::super::deployment::Deployment as _;
 use super::super::disk::NodeDisk;
 use super::super::fabric::cut::Cut;
 use super::super::fabric::{Fabric, FabricKind};
-use super::{Fault, Faults, RunClock};
+use super::super::sleepers::{Sleepers, clock};
+use super::{Fault, Faults};
 use crate::error::ChaosError;
 use rustix::process::Pid;
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::net::SocketAddr;
-use std::process::{Child, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Two nodes that do nothing.
-#[derive(Debug)]
-struct Sleepers {
-    children: [Option<Child>; 2],
-    disks: Vec<NodeDisk>,
-    addresses: Vec<SocketAddr>,
-}
-
-impl Sleepers {
-    fn new(fabric: &mut Fabric) -> Self {
-        let address = |host| SocketAddr::new(fabric.address(host), 7_000);
-        let addresses = (0..2).map(address).collect();
-        let mut sleepers = Self {
-            children: [None, None],
-            disks: (0..2)
-                .map(|_| NodeDisk::make(fabric).expect("a disk"))
-                .collect(),
-            addresses,
-        };
-        for node in 0..2 {
-            fs::create_dir(sleepers.disk(node).data_dir()).expect("a folder");
-            sleepers.start(node).expect("started");
-        }
-        sleepers
-    }
-}
-
-impl Deployment for Sleepers {
-    fn nodes(&self) -> usize {
-        self.children.len()
-    }
-
-    fn start(&mut self, node: usize) -> Result<(), ChaosError> {
-        let child = std::process::Command::new(OsStr::new("sleep"))
-            .arg("600")
-            .stdout(Stdio::null())
-            .spawn();
-        self.children[node] = Some(child.expect("started"));
-        Ok(())
-    }
-
-    fn kill(&mut self, node: usize) -> Result<(), ChaosError> {
-        if let Some(mut child) = self.children[node].take() {
-            child.kill().expect("killed");
-            child.wait().expect("gone");
-        }
-        Ok(())
-    }
-
-    fn pid(&mut self, node: usize) -> Option<Pid> {
-        self.children[node].as_ref().map(Pid::from_child)
-    }
-
-    fn api(&self, node: usize) -> SocketAddr {
-        self.addresses[node]
-    }
-
-    fn disk(&mut self, node: usize) -> &mut NodeDisk {
-        &mut self.disks[node]
-    }
-}
-
-impl Drop for Sleepers {
-    fn drop(&mut self) {
-        for node in 0..2 {
-            drop(self.kill(node));
-        }
-    }
-}
-
-/// Each look at it is a microsecond later.
-fn clock() -> RunClock {
-    let now = AtomicU64::new(0);
-    Box::new(move || now.fetch_add(1, Ordering::Relaxed))
-}
 
 fn faults() -> Faults<Sleepers> {
     let mut fabric = Fabric::build(2).expect("a fabric");
