@@ -153,12 +153,12 @@ impl Running {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let mut stood = 0;
         let mut attempted = Instant::now();
-        let mut pause = random.random_range(options.heartbeat..=options.election_min);
+        let mut pause = random.random_range(options.election_min / 4..=options.election_min);
         loop {
             let patience = {
                 let metrics = self.raft().metrics();
                 let current = metrics.borrow();
-                options.election_max + turn(&current, self.id, options.heartbeat * 2)
+                options.election_max + turn(&current, self.id, options.election_min / 2)
             };
             let state = *self.standing.state();
             if state.heard > Some(attempted) {
@@ -179,7 +179,7 @@ impl Running {
                 }
                 Attempt::None => options.election_min,
                 Attempt::Refused => {
-                    random.random_range(options.heartbeat / 2..=options.heartbeat * 2)
+                    random.random_range(options.election_min / 8..=options.election_min / 2)
                 }
             };
         }
