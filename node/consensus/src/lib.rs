@@ -8,6 +8,8 @@
 //! - a proposal that was acknowledged is on the disks of a majority and applied; it is never lost;
 //! - a term has one leader, so that the term is the generation that fences effects outside;
 //! - a node that can no longer write takes no part in votes, and shows it;
+//! - a replica that was cut off or stopped does not unseat a leader that is well;
+//! - a change of members that rests on another membership than the committed one changes nothing;
 //! - an error other than [`GroupError::OutcomeUnknown`] means that a proposal will never take effect.
 //!
 //! Not done here: what proposals mean, where peers are, which node should hold which group.

@@ -1,7 +1,8 @@
 //! Who stands for election, and who does not.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use twinscale_consensus::{GroupId, GroupRole, GroupsOptions};
 use twinscale_protocol::NodeNumber;
 
