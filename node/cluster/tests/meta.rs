@@ -7,6 +7,7 @@ mod harness;
 
 use harness::{Cluster, SHARDS};
 use std::collections::BTreeSet;
+use twinscale_cluster::meta::MetaError;
 use twinscale_meta::stored::v1::Setting;
 use twinscale_meta::{GroupId, MetaCommand, NodeState, Outcome, Refusal};
 use twinscale_protocol::{NodeNumber, Seconds};
@@ -107,6 +108,49 @@ async fn nodes_drain_and_leave_while_the_leader_of_group_0_dies() {
         .await;
     let held = cluster.settled_held().await;
     assert_eq!(held[&leaving], BTreeSet::new(), "nothing is left on it");
+    cluster.check_all(1).await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leader_of_group_0_that_is_cut_off_drives_nothing_and_is_replaced() {
+    let cluster = Cluster::grow(5, 4).await;
+    cluster.settled().await;
+    cluster.write_all(1).await;
+    cluster
+        .must(MetaCommand::ChangeSetting(Setting::DeadAfter(Seconds(5))))
+        .await;
+    let cut = cluster.meta_leader().await;
+    let node = NodeNumber(cut);
+    cluster.isolate(cut);
+    let state = cluster
+        .wait_state("the others replace the node", |state| {
+            state.node_state(node) == Some(NodeState::Dead)
+                && state
+                    .groups()
+                    .filter(|(id, _)| *id != GroupId::Meta)
+                    .all(|(_, group)| !group.names(node))
+        })
+        .await;
+    assert!(state.moves_ended().0 > 0, "moves ended");
+    // It knows that it speaks for nobody, and says so at once.
+    let refused = cluster
+        .propose_at(cut, MetaCommand::FillNode { node })
+        .await;
+    assert!(
+        matches!(
+            refused,
+            Err(MetaError::Unavailable { .. } | MetaError::NotLeader { .. })
+        ),
+        "{refused:?}"
+    );
+    cluster.heal(cut);
+    cluster
+        .wait_state("the node serves", |state| {
+            state.node_state(node) == Some(NodeState::Serving)
+        })
+        .await;
+    cluster.settled().await;
     cluster.check_all(1).await;
     cluster.stop().await;
 }

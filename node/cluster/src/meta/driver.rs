@@ -34,6 +34,10 @@ const PROPOSE_LIMIT: Duration = Duration::from_secs(5);
 /// Steps of one round; more wait for the next, so that leadership is looked at.
 const STEPS_MAX: usize = 64;
 
+/// Effects under way at the same time: a new cluster founds a few hundred groups, and each takes a write of
+/// every voter.
+const EFFECTS_MAX: usize = 32;
+
 /// For how long a new leader waits for reports of nodes that are heard: a planner that sees few of them
 /// asks for what is there already.
 const SETTLE: Seconds = Seconds(2);
@@ -204,6 +208,9 @@ impl Leading<'_> {
                     number,
                     effect,
                 }) => {
+                    if self.carrying.len() >= EFFECTS_MAX {
+                        return;
+                    }
                     let leader = observed.groups.get(&group).and_then(|seen| seen.leader);
                     self.carry(&state, (group, number, effect), leader);
                     true

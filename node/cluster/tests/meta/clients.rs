@@ -1,11 +1,12 @@
-//! Customers that write and look whether what was acknowledged is there.
+//! Customers that write and look whether what was acknowledged is there, and what cuts them off.
 
 use super::{Cluster, DEADLINE, LIMIT, SHARDS};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use twinscale_meta::{ShardCount, shard_of};
 use twinscale_protocol::{
-    CustomerId, DomainTime, FixedValue, MetricName, RequestId, SeriesKey, VmTypeId,
+    CustomerId, DomainTime, FixedValue, MetricName, NodeNumber, RequestId, SeriesKey, VmTypeId,
 };
 use twinscale_twin::shard::shard_command;
 use twinscale_twin::{SampleGroup, TwinCommand};
@@ -14,6 +15,22 @@ const CUSTOMERS: u64 = 24;
 const START: DomainTime = DomainTime(1_700_006_400);
 
 impl Cluster {
+    /// Lets nothing through between a node and the others.
+    pub(crate) fn isolate(&self, number: u64) {
+        let node = NodeNumber(number);
+        self.network.isolate(&BTreeSet::from([node]));
+        self.hub.state().alone.insert(node);
+        self.hub.turn(node, false, self.hub.incarnation(node));
+    }
+
+    /// Ends the isolation of a node.
+    pub(crate) fn heal(&self, number: u64) {
+        let node = NodeNumber(number);
+        self.network.heal();
+        self.hub.state().alone.clear();
+        self.hub.turn(node, true, self.hub.incarnation(node));
+    }
+
     /// Writes to every customer; acknowledged when it returns.
     pub(crate) async fn write_all(&self, round: u64) {
         for number in 0..CUSTOMERS {

@@ -4,7 +4,7 @@ mod clients;
 mod hub;
 mod locks;
 
-use hub::Hub;
+use hub::{Hub, Side};
 use locks::{is_free, is_store_free};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -93,7 +93,7 @@ impl Cluster {
             shard_count: SHARDS,
             ..Creation::new(cluster_id(), facts(1, 1), expected)
         };
-        let (hands, _) = cluster.hub.reach(FIRST_NODE).expect("it runs");
+        let (hands, _) = cluster.hub.reach(FIRST_NODE, FIRST_NODE).expect("it runs");
         let writer = cluster.nodes[&1].writer.clone();
         let founded = found_cluster(&hands, &writer, operator(), creation, LIMIT).await;
         assert!(matches!(founded, Ok(Outcome::Applied(_))), "{founded:?}");
@@ -159,17 +159,20 @@ impl Cluster {
         let hands = Hands::new(Arc::clone(&keeper));
         let reports = Arc::new(Reports::default());
         let desk = ReportDesk::new(Arc::clone(&keeper), Arc::clone(&reports), clock());
-        let hub: Arc<Hub> = Arc::new(self.hub.clone());
+        let side = Arc::new(Side {
+            hub: self.hub.clone(),
+            node,
+        });
         let writer = MetaWriter::new(groups.group(twinscale_consensus::GroupId(0)), clock());
         let driver = MetaDriver::new(DriverParts {
             writer: writer.clone(),
             shown,
-            heard: Arc::<Hub>::clone(&hub),
-            carrier: Arc::<Hub>::clone(&hub),
+            heard: Arc::new(self.hub.clone()),
+            carrier: Arc::<Side>::clone(&side),
             reports,
             clock: clock(),
         });
-        let reporter = Reporter::new(node, incarnation, desk.clone(), hub);
+        let reporter = Reporter::new(node, incarnation, desk.clone(), side);
         let mut tasks = JoinSet::new();
         tasks.spawn(driver.run());
         tasks.spawn(reporter.run(hands.done()));
@@ -228,8 +231,7 @@ impl Cluster {
     /// Has a command committed on whoever leads group 0.
     pub(crate) async fn propose(&self, command: MetaCommand) -> Result<Outcome, MetaError> {
         let leader = self.meta_leader().await;
-        let writer = &self.nodes[&leader].writer;
-        writer.propose(operator(), command, LIMIT).await
+        self.propose_at(leader, command).await
     }
 
     /// Has a command committed that must take effect, also when leaders change.
@@ -244,6 +246,16 @@ impl Cluster {
             }
         };
         timeout(DEADLINE, tries).await.expect("it is committed");
+    }
+
+    /// Has a command proposed by one node, whether or not it leads.
+    pub(crate) async fn propose_at(
+        &self,
+        number: u64,
+        command: MetaCommand,
+    ) -> Result<Outcome, MetaError> {
+        let writer = &self.nodes[&number].writer;
+        writer.propose(operator(), command, LIMIT).await
     }
 
     /// Waits until a node leads group 0.
@@ -269,7 +281,10 @@ impl Cluster {
         holds: impl Fn(&MetaState) -> bool + Send + Sync,
     ) -> Arc<MetaState> {
         self.wait_for(what, || {
-            let states = self.nodes.values().map(|node| node.keeper.shown().state());
+            let alone = self.hub.state().alone.clone();
+            let reached = self.nodes.iter();
+            let reached = reached.filter(|(number, _)| !alone.contains(&NodeNumber(**number)));
+            let states = reached.map(|(_, node)| node.keeper.shown().state());
             let states: Vec<Arc<MetaState>> = states.collect();
             let all = states.iter().all(|state| holds(state));
             all.then(|| Arc::clone(&states[0]))

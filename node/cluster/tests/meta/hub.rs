@@ -2,7 +2,7 @@
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use twinscale_cluster::meta::{
@@ -22,6 +22,8 @@ pub(crate) struct HubState {
     pub(crate) reached: BTreeMap<NodeNumber, (Hands, ReportDesk)>,
     pub(crate) heard: BTreeMap<NodeNumber, NodeObserved>,
     incarnations: BTreeMap<NodeNumber, u64>,
+    /// Nodes that reach each other and none of the rest.
+    pub(crate) alone: BTreeSet<NodeNumber>,
 }
 
 impl Hub {
@@ -29,8 +31,14 @@ impl Hub {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn reach(&self, node: NodeNumber) -> Result<(Hands, ReportDesk), WireError> {
-        let reached = self.state().reached.get(&node).cloned();
+    pub(crate) fn reach(
+        &self,
+        from: NodeNumber,
+        to: NodeNumber,
+    ) -> Result<(Hands, ReportDesk), WireError> {
+        let state = self.state();
+        let is_cut = state.alone.contains(&from) != state.alone.contains(&to);
+        let reached = state.reached.get(&to).filter(|_| !is_cut).cloned();
         reached.ok_or_else(|| WireError::new(WireErrorCode::Unavailable, "nobody listens"))
     }
 
@@ -59,14 +67,20 @@ impl Heard for Hub {
     }
 }
 
-impl Carrier for Hub {
+/// The hub as one node sees it.
+pub(crate) struct Side {
+    pub(crate) hub: Hub,
+    pub(crate) node: NodeNumber,
+}
+
+impl Carrier for Side {
     fn carry(
         &self,
         node: NodeNumber,
         request: ErrandRequest,
     ) -> BoxFuture<'_, Result<(), WireError>> {
         async move {
-            let (hands, _) = self.reach(node)?;
+            let (hands, _) = self.hub.reach(self.node, node)?;
             let request = ErrandRequest::decode(&request.encode().expect("small")).expect("whole");
             let reply = hands.run(request).await;
             decode_errand_reply(&encode_errand_reply(&reply).expect("small")).expect("whole")
@@ -75,7 +89,7 @@ impl Carrier for Hub {
     }
 }
 
-impl ReportNetwork for Hub {
+impl ReportNetwork for Side {
     fn send(
         &self,
         node: NodeNumber,
@@ -83,7 +97,7 @@ impl ReportNetwork for Hub {
         _limit: Duration,
     ) -> BoxFuture<'_, Result<Vec<u8>, WireError>> {
         async move {
-            let (_, desk) = self.reach(node)?;
+            let (_, desk) = self.hub.reach(self.node, node)?;
             let report = NodeReport::decode(&report).expect("whole");
             Ok(desk.receive(report).encode().expect("small"))
         }
@@ -91,6 +105,6 @@ impl ReportNetwork for Hub {
     }
 
     fn seeds(&self) -> Vec<NodeNumber> {
-        self.state().reached.keys().copied().collect()
+        self.hub.state().reached.keys().copied().collect()
     }
 }
