@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use twinscale::service::fault_port::{StrikeBlow, StrikeVictim};
 use twinscale_chaos::cluster::check::{HistoryFiles, check_history};
+use twinscale_chaos::cluster::disk::NodeDisk;
 use twinscale_chaos::cluster::fabric::Fabric;
 use twinscale_chaos::{
     ActorKind, ActorsOptions, ChaosError, ScenarioOptions, ServiceFault, ServiceOptions,
@@ -57,6 +58,9 @@ enum ChaosCommand {
         /// How many hosts.
         #[arg(long, default_value_t = 3)]
         hosts: usize,
+        /// Make a disk for each host as well.
+        #[arg(long)]
+        disks: bool,
     },
     /// The command line of `twinscale`, for the processes that scenarios start.
     #[command(hide = true, disable_help_flag = true)]
@@ -165,7 +169,7 @@ fn main() -> ExitCode {
         }
         ChaosCommand::Service(arguments) => run_service_scenario(&arguments),
         ChaosCommand::CheckHistory(arguments) => check_files(arguments),
-        ChaosCommand::Network { hosts } => hold_network(hosts),
+        ChaosCommand::Network { hosts, disks } => hold_network(hosts, disks),
         ChaosCommand::Node { arguments } => {
             return twinscale::cli::main_of(
                 std::iter::once(OsString::from("twinscale")).chain(arguments),
@@ -226,21 +230,35 @@ fn check_files(arguments: HistoryArguments) -> Result<ExitCode, ChaosError> {
     print_verdict(&verdict, verdict.passed)
 }
 
-/// Prints the hosts, one a line, and waits until nobody can say anything more.
-fn hold_network(hosts: usize) -> Result<ExitCode, ChaosError> {
-    let fabric = Fabric::build(hosts)?;
+/// Prints the hosts, one a line: number, address, namespace, folder of data; waits until nobody can say
+/// anything more.
+fn hold_network(hosts: usize, has_disks: bool) -> Result<ExitCode, ChaosError> {
+    let mut fabric = Fabric::build(hosts)?;
+    let mut disks = Vec::new();
     let mut out = io::stdout();
     for host in 0..hosts {
-        let place = fabric.name_space(host);
-        let place = place.map_or_else(|| "-".to_owned(), |place| place.display().to_string());
-        writeln!(out, "{host} {} {place}", fabric.address(host))
-            .map_err(|error| not_run("print", "the network", error))?;
+        let name_space = shown(fabric.name_space(host));
+        if has_disks {
+            disks.push(NodeDisk::make(&mut fabric)?);
+        }
+        let data_dir = shown(disks.last().map(NodeDisk::data_dir));
+        writeln!(
+            out,
+            "{host} {} {name_space} {data_dir}",
+            fabric.address(host)
+        )
+        .map_err(|error| not_run("print", "the network", error))?;
     }
     out.flush()
         .and_then(|()| io::copy(&mut io::stdin(), &mut io::sink()).map(drop))
         .map_err(|error| not_run("wait for", "the end of standard input", error))?;
+    drop(disks);
     fabric.remove()?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn shown(path: Option<PathBuf>) -> String {
+    path.map_or_else(|| "-".to_owned(), |path| path.display().to_string())
 }
 
 /// Scenarios start this program again, as worker, daemon or load.

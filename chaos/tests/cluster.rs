@@ -1,5 +1,6 @@
 //! Parts of the cluster scenarios, as real processes.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -53,49 +54,100 @@ fn a_file_that_is_no_history_is_named() {
     );
 }
 
-fn network() -> (Child, Vec<PathBuf>) {
+/// What a runner holds, one host a line: its namespace and its folder of data, if it has them.
+fn network(more: &[&str]) -> (Child, Vec<[Option<PathBuf>; 2]>) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_twinscale-chaos"))
         .args(["network", "--hosts", "2"])
+        .args(more)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .expect("the built binary starts");
     let out = child.stdout.take().expect("a pipe");
     let lines = BufReader::new(out).lines().take(2);
-    let files = lines.map(|line| {
+    let held = lines.map(|line| {
         let line = line.expect("a line");
-        PathBuf::from(line.split(' ').next_back().expect("a file"))
+        let mut words = line.split(' ').skip(2);
+        let mut path = || words.next().filter(|word| *word != "-").map(PathBuf::from);
+        [path(), path()]
     });
-    let files = files.collect();
-    (child, files)
+    let held = held.collect();
+    (child, held)
 }
 
 /// Whatever ends the runner, its namespaces and what runs in them end too.
 #[test]
 fn a_network_is_removed_however_its_runner_ends() {
     for signal in [Signal::INT, Signal::TERM, Signal::KILL] {
-        let (mut runner, files) = network();
-        if files.iter().all(|file| file == Path::new("-")) {
+        let (mut runner, held) = network(&[]);
+        let files: Vec<&PathBuf> = held.iter().filter_map(|[file, _]| file.as_ref()).collect();
+        let Some(first) = files.first() else {
             // Without root there is nothing to remove.
             drop(runner.stdin.take());
             assert!(runner.wait().expect("it ends").success());
             return;
-        }
+        };
         assert!(files.iter().all(|file| file.exists()), "{files:?}");
         let mut inside = Command::new("nsenter")
-            .arg(format!("--net={}", files[0].display()))
+            .arg(format!("--net={}", first.display()))
             .args(["--", "sleep", "600"])
             .spawn()
             .expect("started");
         let comm = format!("/proc/{}/comm", inside.id());
-        while std::fs::read_to_string(&comm).is_ok_and(|name| name.trim() != "sleep") {
+        while fs::read_to_string(&comm).is_ok_and(|name| name.trim() != "sleep") {
             std::thread::yield_now();
         }
         kill_process(Pid::from_child(&runner), signal).expect("signalled");
         assert!(!runner.wait().expect("it ends").success());
         assert!(!inside.wait().expect("it ends").success(), "{signal:?}");
-        while files.iter().any(|file| file.exists()) {
-            std::thread::yield_now();
-        }
+        wait_until(|| files.iter().all(|file| !file.exists()));
+    }
+}
+
+/// A disk without its runner would keep a loop device and a mount for ever.
+#[test]
+fn disks_are_removed_with_a_runner_that_was_killed() {
+    let (mut runner, held) = network(&["--disks"]);
+    let mount_points: Vec<&Path> = held
+        .iter()
+        .filter_map(|[_, data_dir]| data_dir.as_deref()?.parent())
+        .collect();
+    assert_eq!(mount_points.len(), 2);
+    if held.iter().all(|[name_space, _]| name_space.is_none()) {
+        // Without root the disks are folders, which nothing but their owner removes.
+        drop(runner.stdin.take());
+        assert!(runner.wait().expect("it ends").success());
+        return;
+    }
+    let is_mounted = |place: &&Path| {
+        let mounts = fs::read_to_string("/proc/mounts").expect("mounts");
+        mounts.contains(&format!(" {} ", place.display()))
+    };
+    let is_attached = |place: &&Path| {
+        let image = place.with_file_name("disk.ext4");
+        let listed = Command::new("losetup").arg("-j").arg(image).output();
+        !listed.expect("a list").stdout.is_empty()
+    };
+    assert!(mount_points.iter().all(is_mounted));
+    assert!(mount_points.iter().all(is_attached));
+    kill_process(Pid::from_child(&runner), Signal::KILL).expect("signalled");
+    runner.wait().expect("it ends");
+    wait_until(|| !mount_points.iter().any(|place| place.exists()));
+    assert!(!mount_points.iter().any(is_mounted));
+    let devices = fs::read_dir("/sys/block").expect("devices").flatten();
+    let backing = devices
+        .filter_map(|device| fs::read_to_string(device.path().join("loop/backing_file")).ok());
+    let left: Vec<String> = backing
+        .filter(|file| {
+            let is_of = |place: &&Path| file.contains(&*place.with_file_name("").to_string_lossy());
+            mount_points.iter().any(is_of)
+        })
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+fn wait_until(is_done: impl Fn() -> bool) {
+    while !is_done() {
+        std::thread::yield_now();
     }
 }
