@@ -43,7 +43,22 @@ impl Hands {
     /// [`WireError`]: [`WireErrorCode::Conflict`] when what it rests on has changed,
     /// [`WireErrorCode::NotLeader`] when another node leads the group; after [`WireErrorCode::Timeout`] it may
     /// go on.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the task has the errand's limit, and whoever asked awaits it or gave up"
+    )]
     pub async fn run(&self, request: ErrandRequest) -> Result<(), WireError> {
+        // It goes on when the asker gives up. A leader of group 0 that hands over steps down in the middle of
+        // it: an election that nobody repeats then would be lost to it again, and so on for ever.
+        let hands = self.clone();
+        let ended = tokio::spawn(async move { hands.run_within(request).await }).await;
+        ended.unwrap_or_else(|error| {
+            let text = format!("the errand ended early: {error}");
+            Err(WireError::new(WireErrorCode::Internal, text))
+        })
+    }
+
+    async fn run_within(&self, request: ErrandRequest) -> Result<(), WireError> {
         let limit = request.limit();
         let outcome = timeout(limit, self.run_all(request)).await;
         self.done.notify_one();
