@@ -5,3 +5,4 @@
 
 pub mod meta;
 pub mod network;
+pub mod node;

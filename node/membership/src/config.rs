@@ -113,6 +113,12 @@ impl SessionSalt {
         Ok(Self(bytes))
     }
 
+    /// Gives the bytes away, for whoever wants random bytes of the system.
+    #[must_use]
+    pub fn into_bytes(self) -> [u8; 16] {
+        self.0
+    }
+
     /// Takes a salt that was drawn elsewhere, such as from a simulation's seed.
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)

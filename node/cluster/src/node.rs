@@ -1,0 +1,20 @@
+//! A node among others: membership, wire, groups and replicas, started in order.
+//!
+//! [`ClusterNode::found`] makes a cluster of one node, [`ClusterNode::join`] adds a node to one that runs,
+//! [`ClusterNode::restart`] takes up what a directory holds. Invariants: a directory belongs to one node of
+//! one cluster, and a node whose directory was lost joins under a new number; consensus starts only under
+//! the number that group 0 gave. Not here: what twins do, and what a node serves to people.
+
+mod answers;
+mod ask;
+mod error;
+mod joining;
+mod place;
+mod places;
+mod running;
+mod start;
+
+pub use error::NodeError;
+pub use joining::{JOIN_REPLY, JOIN_REQUEST, JoinReply, JoinRequest};
+pub use place::NodeFile;
+pub use start::{ClusterNode, NodeSetup};

@@ -1,0 +1,90 @@
+//! Who a directory belongs to.
+
+use super::error::NodeError;
+use serde::{Deserialize, Serialize};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use twinscale_protocol::{ClusterId, NodeId, NodeNumber};
+
+const FILE_NAME: &str = "node.json";
+
+/// Who a directory belongs to, kept in it as `node.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeFile {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The name in the node's certificate.
+    pub name: NodeId,
+    /// Tells this directory from an earlier one of the same name.
+    pub disk: [u8; 16],
+    /// The number that group 0 gave; `None` until it did.
+    pub number: Option<NodeNumber>,
+    /// The newest start.
+    pub incarnation: u64,
+}
+
+impl NodeFile {
+    /// Reads the file of a directory; `None` when it has none.
+    ///
+    /// # Errors
+    /// [`NodeError::File`] and [`NodeError::Damaged`].
+    pub fn read(directory: &Path) -> Result<Option<Self>, NodeError> {
+        let path = Self::path(directory);
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(NodeError::File { path, source }),
+        };
+        let read = serde_json::from_slice(&text);
+        read.map(Some)
+            .map_err(|source| NodeError::Damaged { path, source })
+    }
+
+    /// Writes the file durably, in one step.
+    ///
+    /// # Errors
+    /// [`NodeError::File`].
+    pub fn write(&self, directory: &Path) -> Result<(), NodeError> {
+        let path = Self::path(directory);
+        let partial = directory.join("node.json.new");
+        let written = serde_json::to_vec_pretty(self)
+            .map_err(std::io::Error::from)
+            .and_then(|text| {
+                let mut file = std::fs::File::create(&partial)?;
+                file.write_all(&text)?;
+                file.sync_all()?;
+                std::fs::rename(&partial, &path)?;
+                std::fs::File::open(directory)?.sync_all()
+            });
+        written.map_err(|source| NodeError::File { path, source })
+    }
+
+    fn path(directory: &Path) -> PathBuf {
+        directory.join(FILE_NAME)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_knows_its_node_and_damage_is_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert_eq!(NodeFile::read(folder.path()).expect("reads"), None);
+        let file = NodeFile {
+            cluster: ClusterId::new("test").expect("an id"),
+            name: NodeId::new("a").expect("an id"),
+            disk: [7; 16],
+            number: Some(NodeNumber(3)),
+            incarnation: 9,
+        };
+        file.write(folder.path()).expect("writes");
+        let read = NodeFile::read(folder.path()).expect("reads");
+        assert_eq!(read, Some(file));
+        std::fs::write(folder.path().join(FILE_NAME), "{").expect("writes");
+        let damaged = NodeFile::read(folder.path());
+        assert!(matches!(damaged, Err(NodeError::Damaged { .. })));
+    }
+}

@@ -1,0 +1,149 @@
+//! The last part of a start: what answers others, and what runs by itself.
+
+use super::answers::{ErrandAnswers, MetaNetwork, ReportAnswers};
+use super::error::NodeError;
+use super::joining::{JOIN_REQUEST, JoinAnswers, follow};
+use super::places::MetaPlaces;
+use super::start::{Before, ClusterNode};
+use crate::meta::{
+    DriverParts, ERRAND_REQUEST, Hands, HeardMembers, MetaDriver, MetaShown, MetaWriter,
+    NODE_REPORT, ReplicaKeeper, ReportDesk, Reporter, Reports,
+};
+use crate::network::{Callers, ConsensusAnswers, Dispatch, ShardAnswers, WireShards};
+use std::sync::Arc;
+use tokio::task::JoinSet;
+use twinscale_consensus::PEER_REQUEST;
+use twinscale_membership::{MemberState, Membership, Standing};
+use twinscale_protocol::NodeNumber;
+use twinscale_shards::{Router, RouterOptions, SHARD_REQUEST, ShardHost};
+use twinscale_wire::{Server, WireMetrics};
+
+/// A node whose parts run, and which nobody can call yet.
+pub(super) struct Running<'a> {
+    pub(super) before: &'a Before,
+    pub(super) number: NodeNumber,
+    pub(super) keeper: &'a Arc<ReplicaKeeper>,
+    pub(super) membership: &'a Arc<Membership>,
+}
+
+impl Running<'_> {
+    pub(super) async fn start(
+        self,
+        shown: Arc<MetaShown>,
+        host: Arc<ShardHost>,
+    ) -> Result<ClusterNode, NodeError> {
+        let Before {
+            setup,
+            file,
+            peers,
+            directory,
+            ..
+        } = self.before;
+        let groups = self.keeper.groups();
+        let clock = Arc::clone(&setup.clock);
+        let router = self.router(&shown, &host);
+        let reports = Arc::new(Reports::default());
+        let hands = Hands::new(Arc::clone(self.keeper));
+        let desk = ReportDesk::new(
+            Arc::clone(self.keeper),
+            Arc::clone(&reports),
+            Arc::clone(&clock),
+        );
+        let meta_group = groups.group(twinscale_consensus::GroupId(0));
+        let writer = MetaWriter::new(meta_group, Arc::clone(&clock));
+        let network = Arc::new(MetaNetwork {
+            own: self.number,
+            peers: peers.clone(),
+            directory: Arc::clone(directory),
+            hands: hands.clone(),
+            desk: desk.clone(),
+            members: self.membership.watch(),
+        });
+        let joins = JoinAnswers {
+            cluster: file.cluster.clone(),
+            writer: writer.clone(),
+            shown: Arc::clone(&shown),
+        };
+        let dispatch = self.answers(&network, joins, Arc::clone(&router));
+        let server = Server::bind(
+            setup.listen,
+            setup.credentials.clone(),
+            setup.wire.clone(),
+            Arc::new(dispatch),
+            WireMetrics::default(),
+        );
+        let server = server.await?;
+        let driver = MetaDriver::new(DriverParts {
+            writer: writer.clone(),
+            shown: Arc::clone(&shown),
+            heard: Arc::new(HeardMembers::new(self.membership.watch())),
+            carrier: Arc::<MetaNetwork>::clone(&network),
+            reports,
+            clock,
+        });
+        let incarnation = file.incarnation;
+        let reporter = Reporter::new(self.number, incarnation, desk, network);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(follow(shown, Arc::clone(directory)));
+        tasks.spawn(driver.run());
+        tasks.spawn(reporter.run(hands.done()));
+        tasks.spawn(serve(Arc::clone(self.membership)));
+        Ok(ClusterNode {
+            number: self.number,
+            router,
+            keeper: Arc::clone(self.keeper),
+            host,
+            writer,
+            membership: Arc::clone(self.membership),
+            server,
+            tasks,
+        })
+    }
+
+    fn router(&self, shown: &Arc<MetaShown>, host: &Arc<ShardHost>) -> Arc<Router> {
+        let network = WireShards::new(
+            self.before.peers.clone(),
+            Arc::clone(&self.before.directory),
+        );
+        Arc::new(Router::new(
+            self.number.0,
+            Arc::clone(host),
+            Arc::new(MetaPlaces(Arc::clone(shown))),
+            Arc::new(network),
+            RouterOptions::default(),
+        ))
+    }
+
+    fn answers(&self, network: &MetaNetwork, joins: JoinAnswers, router: Arc<Router>) -> Dispatch {
+        let consensus = Arc::new(ConsensusAnswers(Arc::clone(self.keeper.groups())));
+        let errands = Arc::new(ErrandAnswers(network.hands.clone()));
+        let reports = Arc::new(ReportAnswers(network.desk.clone()));
+        Dispatch::new(Arc::clone(&self.before.directory))
+            .on(PEER_REQUEST, Callers::Nodes, consensus)
+            .on(
+                SHARD_REQUEST,
+                Callers::Nodes,
+                Arc::new(ShardAnswers(router)),
+            )
+            .on(ERRAND_REQUEST, Callers::Nodes, errands)
+            .on(NODE_REPORT, Callers::Nodes, reports)
+            .on(JOIN_REQUEST, Callers::Certified, Arc::new(joins))
+    }
+}
+
+/// Says that this node serves, once it is known that nobody else has its number.
+async fn serve(membership: Arc<Membership>) {
+    let mut views = membership.watch();
+    let clear = views.wait_for(|view| view.standing != Standing::Checking);
+    let standing = match clear.await {
+        Ok(view) => view.standing.clone(),
+        Err(_ended) => return,
+    };
+    if let Standing::Refused(duplicate) = standing {
+        tracing::error!("this node does not serve: {duplicate}");
+        return;
+    }
+    if let Err(error) = membership.set_state(MemberState::Serving).await {
+        tracing::error!(%error, "this node cannot say that it serves");
+    }
+}

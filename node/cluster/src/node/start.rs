@@ -1,0 +1,391 @@
+//! Starts a node: wire and number first, then groups, replicas and gossip.
+
+use super::ask::{Joined, ask};
+use super::error::NodeError;
+use super::joining::JoinRequest;
+use super::place::NodeFile;
+use super::running::Running;
+use crate::meta::{
+    FIRST_NODE, Hands, KeeperParts, MetaShown, MetaWriter, ReplicaKeeper, found_cluster,
+};
+use crate::network::{Directory, NodePlace, WirePeers};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+use twinscale_consensus::{GroupLog, GroupLogOptions, Groups, GroupsOptions, LogIdentity};
+use twinscale_log::disk::FsDisk;
+use twinscale_membership::{
+    Endpoint, Environment, Identity as GossipIdentity, Incarnation, KeyRing, Membership,
+    MembershipConfig, SchemaRange as GossipSchema, SessionSalt, UdpDatagrams, WallClock,
+};
+use twinscale_meta::stored::v1::{By, DiskId, SCHEMA, SchemaRange};
+use twinscale_meta::{Creation, NodeFacts, Outcome};
+use twinscale_protocol::{ClusterId, NodeNumber, ZoneName};
+use twinscale_shards::{Router, ShardHost, WriterOptions};
+use twinscale_store::StoreOptions;
+use twinscale_wire::{Addresses, Credentials, Identity, Peers, Server, WireMetrics, WireSettings};
+
+/// How long founding may take, and one try to join.
+const START_LIMIT: Duration = Duration::from_secs(10);
+
+/// Pause between tries to join.
+const JOIN_PAUSE: Duration = Duration::from_millis(200);
+
+/// How long a departing node tells the others.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// What a node is started with.
+#[derive(Clone, Debug)]
+pub struct NodeSetup {
+    /// Its directory: one for each node.
+    pub directory: PathBuf,
+    /// Its certificate, which names it and its cluster.
+    pub credentials: Credentials,
+    /// Where it listens for other nodes: calls over TCP, gossip over UDP on the same port.
+    pub listen: SocketAddr,
+    /// Where clients reach it, as others are told.
+    pub api_address: String,
+    /// Where it stands.
+    pub zone: ZoneName,
+    /// Nodes to ask first, by name; any that are up suffice.
+    pub seeds: Addresses,
+    /// Bounds of the wire.
+    pub wire: WireSettings,
+    /// Bounds and times of the groups.
+    pub groups: GroupsOptions,
+    /// Bounds of the log.
+    pub log: GroupLogOptions,
+    /// The clock.
+    pub clock: Arc<dyn WallClock>,
+}
+
+/// A node that runs. Dropping it ends it as a crash does.
+#[derive(Debug)]
+pub struct ClusterNode {
+    pub(super) number: NodeNumber,
+    pub(super) router: Arc<Router>,
+    pub(super) keeper: Arc<ReplicaKeeper>,
+    pub(super) host: Arc<ShardHost>,
+    pub(super) writer: MetaWriter,
+    pub(super) membership: Arc<Membership>,
+    pub(super) server: Server,
+    pub(super) tasks: JoinSet<()>,
+}
+
+/// What is there before the node has a number.
+pub(super) struct Before {
+    pub(super) setup: NodeSetup,
+    pub(super) file: NodeFile,
+    pub(super) peers: Peers,
+    pub(super) directory: Arc<Directory>,
+    /// Where the seeds are known: connections of their own, which end with the joining.
+    seeds: watch::Sender<Addresses>,
+    asking: Peers,
+}
+
+impl ClusterNode {
+    /// Makes a cluster with this node as its first, in an empty directory; one that was cut short is
+    /// made again. `creation` is given the facts of this node.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub async fn found(
+        setup: NodeSetup,
+        keys: KeyRing,
+        by: By,
+        creation: impl FnOnce(ClusterId, NodeFacts) -> Creation + Send,
+    ) -> Result<Self, NodeError> {
+        let mut before = Before::read(setup)?;
+        before.file.number = Some(FIRST_NODE);
+        before.begin()?;
+        let cluster = before.file.cluster.clone();
+        let creation = creation(cluster, before.facts());
+        let node = before.start(keys, FIRST_NODE, BTreeMap::new()).await?;
+        let hands = Hands::new(Arc::clone(&node.keeper));
+        let founded = found_cluster(&hands, &node.writer, by, creation, START_LIMIT).await;
+        match founded.map_err(NodeError::Found)? {
+            Outcome::Applied(_) | Outcome::Unchanged(_) => Ok(node),
+            Outcome::Refused(refusal) => Err(NodeError::Refused {
+                reason: refusal.to_string(),
+            }),
+        }
+    }
+
+    /// Joins a cluster that runs, with an empty directory, or one whose joining was cut short.
+    ///
+    /// # Errors
+    /// [`NodeError`]: [`NodeError::NoSeed`] when nobody answers within the limit.
+    pub async fn join(setup: NodeSetup, keys: KeyRing, limit: Duration) -> Result<Self, NodeError> {
+        let mut before = Before::read(setup)?;
+        if before.file.number.is_some() {
+            return Err(NodeError::State {
+                path: before.setup.directory,
+                state: "has a node already",
+                remedy: "start it without joining, or join with an empty directory",
+            });
+        }
+        before.begin()?;
+        let (number, nodes) = before.ask_for_number(limit).await?;
+        before.file.number = Some(number);
+        before.file.write(&before.setup.directory)?;
+        before.start(keys, number, nodes).await
+    }
+
+    /// Starts the node of a directory again. Its new start is told to group 0 as soon as that has a leader.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub async fn restart(setup: NodeSetup, keys: KeyRing) -> Result<Self, NodeError> {
+        let mut before = Before::read(setup)?;
+        let Some(number) = before.file.number else {
+            return Err(NodeError::State {
+                path: before.setup.directory,
+                state: "has no node yet",
+                remedy: "found a cluster with it, or join one",
+            });
+        };
+        before.begin()?;
+        let request = before.join_request();
+        let (seeds, asking) = (before.seeds.clone(), before.asking.clone());
+        let mut node = before.start(keys, number, BTreeMap::new()).await?;
+        node.tasks.spawn(async move {
+            loop {
+                match ask(&asking, &seeds, &request, START_LIMIT).await {
+                    Ok(_) => return,
+                    Err(error) => tracing::warn!(%error, "this start is not known to group 0 yet"),
+                }
+                sleep(JOIN_PAUSE).await;
+            }
+        });
+        Ok(node)
+    }
+
+    /// Its number in the cluster.
+    pub fn number(&self) -> NodeNumber {
+        self.number
+    }
+
+    /// Takes commands for any customer.
+    pub fn router(&self) -> &Arc<Router> {
+        &self.router
+    }
+
+    /// The shards whose replicas run here.
+    pub fn host(&self) -> &Arc<ShardHost> {
+        &self.host
+    }
+
+    /// Its replicas, and the state of group 0 as it knows it.
+    pub fn keeper(&self) -> &Arc<ReplicaKeeper> {
+        &self.keeper
+    }
+
+    /// Proposes in group 0, where this node leads it.
+    pub fn writer(&self) -> &MetaWriter {
+        &self.writer
+    }
+
+    /// Who is heard.
+    pub fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
+    /// Ends the node in order: it tells the others, and lets calls under way end.
+    pub async fn stop(mut self, drain: Duration) {
+        self.tasks.shutdown().await;
+        if let Some(membership) = Arc::into_inner(self.membership) {
+            drop(membership.leave(FAREWELL).await);
+        }
+        self.server.shutdown(drain).await;
+        self.keeper.groups().shut_down().await;
+    }
+}
+
+impl Before {
+    fn read(setup: NodeSetup) -> Result<Self, NodeError> {
+        let identity = setup.credentials.identity().clone();
+        let Identity::Node(name) = identity else {
+            return Err(NodeError::NotNode(identity.to_string()));
+        };
+        let path = setup.directory.clone();
+        std::fs::create_dir_all(&path).map_err(|source| NodeError::File {
+            path: path.clone(),
+            source,
+        })?;
+        let cluster = setup.credentials.cluster().clone();
+        let file = match NodeFile::read(&path)? {
+            Some(file) if file.name == name && file.cluster == cluster => file,
+            Some(file) => {
+                return Err(NodeError::OtherDirectory {
+                    path,
+                    found: file.name.to_string(),
+                    cluster: file.cluster,
+                    own: format!("node `{name}` of cluster `{cluster}`"),
+                });
+            }
+            None => NodeFile {
+                cluster,
+                name,
+                disk: SessionSalt::from_system()?.into_bytes(),
+                number: None,
+                incarnation: 0,
+            },
+        };
+        let directory = Arc::new(Directory::default());
+        let connect = |addresses| {
+            let metrics = WireMetrics::default();
+            Peers::connect(
+                setup.credentials.clone(),
+                addresses,
+                setup.wire.clone(),
+                metrics,
+            )
+        };
+        let seeds = watch::Sender::new(setup.seeds.clone());
+        Ok(Self {
+            peers: connect(directory.addresses()),
+            asking: connect(seeds.subscribe()),
+            directory,
+            seeds,
+            file,
+            setup,
+        })
+    }
+
+    /// Numbers this start, durably, before anybody hears of it.
+    fn begin(&mut self) -> Result<(), NodeError> {
+        let previous = (self.file.incarnation > 0).then_some(Incarnation(self.file.incarnation));
+        let started = Incarnation::starting(previous, self.setup.clock.unix_ms());
+        self.file.incarnation = started.0;
+        self.file.write(&self.setup.directory)
+    }
+
+    fn facts(&self) -> NodeFacts {
+        NodeFacts {
+            name: self.file.name.clone(),
+            disk: DiskId(self.file.disk),
+            incarnation: self.file.incarnation,
+            peer_address: self.setup.listen.to_string(),
+            api_address: self.setup.api_address.clone(),
+            zone: self.setup.zone.clone(),
+            software: env!("CARGO_PKG_VERSION").to_owned(),
+            schema: SchemaRange {
+                oldest: SCHEMA,
+                newest: SCHEMA,
+            },
+        }
+    }
+
+    fn join_request(&self) -> JoinRequest {
+        JoinRequest {
+            cluster: self.file.cluster.clone(),
+            facts: self.facts(),
+            claims: self.file.number,
+        }
+    }
+
+    async fn ask_for_number(&self, limit: Duration) -> Result<Joined, NodeError> {
+        let deadline = Instant::now() + limit;
+        let request = self.join_request();
+        loop {
+            match ask(&self.asking, &self.seeds, &request, START_LIMIT).await {
+                Err(NodeError::NoSeed { last }) if Instant::now() < deadline => {
+                    tracing::info!(last, "nobody took this node in yet");
+                }
+                answered => return answered,
+            }
+            sleep(JOIN_PAUSE).await;
+        }
+    }
+
+    fn open_groups(&self, number: NodeNumber) -> Result<Arc<Groups>, NodeError> {
+        let path = &self.setup.directory;
+        let identity = LogIdentity::new(&self.file.cluster, number);
+        let options = self.setup.log;
+        let place = path.join("log");
+        // The log is made before anything is promised, so that a missing one is a loss.
+        let log = if place.exists() {
+            GroupLog::open(&place, identity, options)?.0
+        } else {
+            GroupLog::create(&place, identity, options)?
+        };
+        let snapshots = Arc::new(disk(path, "snapshots")?);
+        let network = WirePeers::new(self.peers.clone(), Arc::clone(&self.directory));
+        let options = self.setup.groups;
+        let groups = Groups::open(log, snapshots, Arc::new(network), options)?;
+        Ok(Arc::new(groups))
+    }
+
+    fn gossip(&self, number: NodeNumber) -> Result<MembershipConfig, NodeError> {
+        let facts = self.facts();
+        let identity = GossipIdentity {
+            name: facts.name,
+            peer: Endpoint::new(facts.peer_address)?,
+            api: Endpoint::new(facts.api_address)?,
+            software: facts.software,
+            schema: GossipSchema {
+                oldest: facts.schema.oldest,
+                newest: facts.schema.newest,
+            },
+            zone: facts.zone.to_string(),
+        };
+        let incarnation = Incarnation(facts.incarnation);
+        let listen = self.setup.listen;
+        let cluster = self.file.cluster.clone();
+        let mut config = MembershipConfig::new(cluster, number, incarnation, identity, listen);
+        let places = self.directory.addresses().borrow().clone();
+        let seeds = self.setup.seeds.values().chain(places.values()).cloned();
+        let own = listen.to_string();
+        config.seeds = seeds.filter(|seed| *seed != own).collect();
+        config.seeds.sort_unstable();
+        config.seeds.dedup();
+        Ok(config)
+    }
+
+    async fn start(
+        self,
+        keys: KeyRing,
+        number: NodeNumber,
+        nodes: BTreeMap<NodeNumber, NodePlace>,
+    ) -> Result<ClusterNode, NodeError> {
+        self.directory.set(nodes);
+        let groups = self.open_groups(number)?;
+        let host = Arc::new(ShardHost::default());
+        let shown = Arc::new(MetaShown::default());
+        let parts = KeeperParts {
+            groups: Arc::clone(&groups),
+            host: Arc::clone(&host),
+            shown: Arc::clone(&shown),
+            records: Arc::new(disk(&self.setup.directory, "replicas")?),
+            store: self.setup.directory.join("store"),
+            store_options: StoreOptions::default(),
+            writer: WriterOptions::default(),
+        };
+        let keeper = ReplicaKeeper::open(parts).await?;
+        let environment = Environment {
+            clock: Arc::clone(&self.setup.clock),
+            datagrams: Arc::new(UdpDatagrams),
+            salt: SessionSalt::from_system()?,
+        };
+        let config = self.gossip(number)?;
+        let membership = Membership::start(config, keys, environment).await?;
+        let membership = Arc::new(membership);
+        let running = Running {
+            before: &self,
+            number,
+            keeper: &keeper,
+            membership: &membership,
+        };
+        running.start(shown, host).await
+    }
+}
+
+fn disk(directory: &Path, name: &str) -> Result<FsDisk, NodeError> {
+    let path = directory.join(name);
+    FsDisk::at(path.clone()).map_err(|source| NodeError::File { path, source })
+}
