@@ -3,14 +3,15 @@
 //! Nodes know each other by number in consensus and by name on the wire: the [`Directory`] joins the two.
 //! Invariant: what a node asks is answered only when its certificate names a node of the directory.
 
+mod calls;
 mod directory;
 mod dispatch;
 mod peers;
 mod receive;
-mod shards;
 
+pub use calls::NodeCalls;
 pub use directory::{Directory, NodePlace};
 pub use dispatch::{Answer, Callers, Dispatch};
+pub(crate) use dispatch::{invalid, sealed};
 pub use peers::WirePeers;
 pub use receive::{ConsensusAnswers, ShardAnswers};
-pub use shards::WireShards;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::timeout;
 use twinscale_cluster::network::{
-    Callers, ConsensusAnswers, Directory, Dispatch, NodePlace, ShardAnswers, WirePeers, WireShards,
+    Callers, ConsensusAnswers, Directory, Dispatch, NodeCalls, NodePlace, ShardAnswers, WirePeers,
 };
 use twinscale_consensus::{
     GroupLog, GroupLogOptions, GroupRole, Groups, GroupsOptions, LogIdentity, PEER_REQUEST,
@@ -162,7 +162,7 @@ impl Cluster {
             number,
             Arc::clone(&host),
             Arc::new(Everywhere),
-            Arc::new(WireShards::new(peers, Arc::clone(&self.directory))),
+            Arc::new(NodeCalls::new(peers, Arc::clone(&self.directory))),
             RouterOptions::default(),
         ));
         let consensus = Arc::new(ConsensusAnswers(Arc::clone(&groups)));

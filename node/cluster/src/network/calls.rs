@@ -1,4 +1,4 @@
-//! Commands for shards over the wire.
+//! Calls between nodes by number.
 
 use super::directory::Directory;
 use bytes::Bytes;
@@ -10,28 +10,54 @@ use twinscale_protocol::{NodeNumber, WireError, WireErrorCode};
 use twinscale_shards::ShardNetwork;
 use twinscale_wire::{CallOptions, Envelope, Peers};
 
-/// Carries commands to the nodes that lead their shards.
+/// Calls nodes by the numbers that group 0 gave them.
 #[derive(Clone)]
-pub struct WireShards {
+pub struct NodeCalls {
     peers: Peers,
     directory: Arc<Directory>,
 }
 
-impl fmt::Debug for WireShards {
+impl fmt::Debug for NodeCalls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WireShards").finish_non_exhaustive()
+        f.debug_struct("NodeCalls").finish_non_exhaustive()
     }
 }
 
-impl WireShards {
+impl NodeCalls {
     /// Calls through connections that are kept elsewhere.
     #[must_use]
     pub fn new(peers: Peers, directory: Arc<Directory>) -> Self {
         Self { peers, directory }
     }
+
+    /// Sends an envelope to a node and returns the one that it answers with.
+    ///
+    /// # Errors
+    /// [`WireErrorCode::Unavailable`] and [`WireErrorCode::Overloaded`] when it certainly did not get it;
+    /// any other code when it may have.
+    pub async fn call(
+        &self,
+        node: NodeNumber,
+        request: Vec<u8>,
+        limit: Duration,
+    ) -> Result<Bytes, WireError> {
+        let name = self.directory.name_of(node).ok_or_else(|| {
+            let text = format!("the registry has no node {node}");
+            WireError::new(WireErrorCode::Unavailable, text)
+        })?;
+        let request = Envelope::checked(request.into()).map_err(|error| {
+            // Nothing was sent, and it would not be taken a second time either.
+            WireError::new(WireErrorCode::Unavailable, error.to_string())
+        })?;
+        let asked = self.peers.call(&name, request, CallOptions::within(limit));
+        let reply = asked
+            .await
+            .map_err(|error| WireError::new(error.code(), error.to_string()))?;
+        Ok(reply.bytes().clone())
+    }
 }
 
-impl ShardNetwork for WireShards {
+impl ShardNetwork for NodeCalls {
     fn ask(
         &self,
         node: u64,
@@ -39,21 +65,8 @@ impl ShardNetwork for WireShards {
         limit: Duration,
     ) -> BoxFuture<'_, Result<Vec<u8>, WireError>> {
         Box::pin(async move {
-            let name = self.directory.name_of(NodeNumber(node)).ok_or_else(|| {
-                let text = format!("the registry has no node {node}");
-                WireError::new(WireErrorCode::Unavailable, text)
-            })?;
-            let request = Envelope::checked(Bytes::from(request)).map_err(|error| {
-                // Nothing was sent, and it would not be taken a second time either.
-                WireError::new(WireErrorCode::Unavailable, error.to_string())
-            })?;
-            let answered = self
-                .peers
-                .call(&name, request, CallOptions::within(limit))
-                .await;
-            let reply =
-                answered.map_err(|error| WireError::new(error.code(), error.to_string()))?;
-            Ok(reply.bytes().to_vec())
+            let reply = self.call(NodeNumber(node), request, limit).await?;
+            Ok(reply.to_vec())
         })
     }
 }

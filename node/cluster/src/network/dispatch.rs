@@ -1,11 +1,12 @@
 //! Who answers which kind of call.
 
 use super::directory::Directory;
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use twinscale_protocol::envelope::EnvelopeKind;
+use twinscale_protocol::envelope::{EnvelopeError, EnvelopeKind};
 use twinscale_protocol::{NodeNumber, WireError, WireErrorCode};
 use twinscale_wire::{Call, Envelope, Handler, Identity, Replies, Role, StreamCall};
 
@@ -103,7 +104,7 @@ impl Handler for Dispatch {
         Box::pin(async move {
             let kind = call.envelope.kind();
             let Some((callers, answer)) = self.kinds.get(&kind) else {
-                return Err(no_stream(kind));
+                return Err(not_answered(kind));
             };
             let node = self.admit(*callers, &call.caller)?;
             answer.answer(node, call).await
@@ -120,7 +121,19 @@ impl Handler for Dispatch {
     }
 }
 
-fn no_stream(kind: EnvelopeKind) -> WireError {
+/// Says that what was asked cannot be read.
+pub(crate) fn invalid(error: &EnvelopeError) -> WireError {
+    WireError::new(WireErrorCode::Invalid, error.to_string())
+}
+
+/// Wraps an answer that was encoded elsewhere.
+pub(crate) fn sealed(answer: impl Into<Bytes>) -> Result<Envelope, WireError> {
+    // What was asked may have happened by now: an answer that cannot be sent says nothing of it.
+    Envelope::checked(answer.into())
+        .map_err(|error| WireError::new(WireErrorCode::OutcomeUnknown, error.to_string()))
+}
+
+fn not_answered(kind: EnvelopeKind) -> WireError {
     let text = format!("kind {:#06x} is not answered here", kind.0);
     WireError::new(WireErrorCode::Invalid, text)
 }

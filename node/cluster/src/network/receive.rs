@@ -1,7 +1,6 @@
 //! What other nodes ask of this one's groups and router.
 
-use super::dispatch::Answer;
-use bytes::Bytes;
+use super::dispatch::{Answer, invalid, sealed};
 use futures::future::BoxFuture;
 use std::fmt;
 use std::sync::Arc;
@@ -45,15 +44,8 @@ impl Answer for ShardAnswers {
         call: Call,
     ) -> BoxFuture<'_, Result<Envelope, WireError>> {
         Box::pin(async move {
-            let request = decode_request(call.envelope.bytes())
-                .map_err(|error| WireError::new(WireErrorCode::Invalid, error.to_string()))?;
-            sealed(Bytes::from(self.0.answer(request).await))
+            let request = decode_request(call.envelope.bytes()).map_err(|error| invalid(&error))?;
+            sealed(self.0.answer(request).await)
         })
     }
-}
-
-fn sealed(bytes: Bytes) -> Result<Envelope, WireError> {
-    // What was asked may have happened by now: an answer that cannot be sent says nothing of it.
-    Envelope::checked(bytes)
-        .map_err(|error| WireError::new(WireErrorCode::OutcomeUnknown, error.to_string()))
 }

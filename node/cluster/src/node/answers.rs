@@ -4,50 +4,23 @@ use crate::meta::{
     Carrier, ERRAND_REPLY, ErrandRequest, Hands, NodeReport, ReportDesk, ReportNetwork,
     decode_errand_reply, encode_errand_reply,
 };
-use crate::network::{Answer, Directory};
-use bytes::Bytes;
+use crate::network::{Answer, NodeCalls, invalid, sealed};
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use twinscale_membership::{Liveness, MembershipView};
-use twinscale_protocol::envelope::EnvelopeError;
 use twinscale_protocol::{NodeNumber, WireError, WireErrorCode};
-use twinscale_wire::{Call, CallOptions, Envelope, Peers};
+use twinscale_wire::{Call, Envelope};
 
 /// Carries errands and reports; what a node asks of itself does not leave it.
 #[derive(Clone)]
 pub(super) struct MetaNetwork {
     pub(super) own: NodeNumber,
-    pub(super) peers: Peers,
-    pub(super) directory: Arc<Directory>,
+    pub(super) calls: NodeCalls,
     pub(super) hands: Hands,
     pub(super) desk: ReportDesk,
     pub(super) members: watch::Receiver<Arc<MembershipView>>,
-}
-
-fn invalid(error: &EnvelopeError) -> WireError {
-    WireError::new(WireErrorCode::Invalid, error.to_string())
-}
-
-impl MetaNetwork {
-    async fn ask(
-        &self,
-        node: NodeNumber,
-        request: Vec<u8>,
-        limit: Duration,
-    ) -> Result<Bytes, WireError> {
-        let name = self.directory.name_of(node).ok_or_else(|| {
-            let text = format!("the registry has no node {node}");
-            WireError::new(WireErrorCode::Unavailable, text)
-        })?;
-        let envelope = Envelope::checked(request.into()).map_err(|error| invalid(&error))?;
-        let asked = self.peers.call(&name, envelope, CallOptions::within(limit));
-        let reply = asked
-            .await
-            .map_err(|error| WireError::new(error.code(), error.to_string()))?;
-        Ok(reply.bytes().clone())
-    }
 }
 
 impl Carrier for MetaNetwork {
@@ -62,7 +35,7 @@ impl Carrier for MetaNetwork {
             }
             let limit = request.limit();
             let request = request.encode().map_err(|error| invalid(&error))?;
-            let reply = self.ask(node, request, limit).await?;
+            let reply = self.calls.call(node, request, limit).await?;
             decode_errand_reply(&reply).map_err(|error| invalid(&error))?
         })
     }
@@ -81,7 +54,7 @@ impl ReportNetwork for MetaNetwork {
                 let reply = self.desk.receive(report).encode();
                 return reply.map_err(|error| invalid(&error));
             }
-            Ok(self.ask(node, report, limit).await?.to_vec())
+            Ok(self.calls.call(node, report, limit).await?.to_vec())
         })
     }
 
@@ -108,7 +81,7 @@ impl Answer for ErrandAnswers {
             let request = ErrandRequest::decode(call.envelope.bytes());
             let done = self.0.run(request.map_err(|error| invalid(&error))?).await;
             let reply = encode_errand_reply(&done).map_err(|error| invalid(&error))?;
-            let sealed = Envelope::checked(reply.into()).map_err(|error| invalid(&error))?;
+            let sealed = sealed(reply)?;
             debug_assert_eq!(sealed.kind(), ERRAND_REPLY, "its own kind");
             Ok(sealed)
         })
@@ -132,8 +105,7 @@ impl Answer for ReportAnswers {
                 return Err(WireError::new(WireErrorCode::PermissionDenied, text));
             }
             let reply = self.0.receive(report).encode();
-            let reply = reply.map_err(|error| invalid(&error))?;
-            Envelope::checked(reply.into()).map_err(|error| invalid(&error))
+            sealed(reply.map_err(|error| invalid(&error))?)
         })
     }
 }

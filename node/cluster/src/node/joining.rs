@@ -1,7 +1,7 @@
 //! How a node gets its number: it asks any node, which sends it on to whoever leads group 0.
 
 use crate::meta::{MetaError, MetaShown, MetaWriter};
-use crate::network::{Answer, Directory, NodePlace};
+use crate::network::{Answer, Directory, NodePlace, invalid};
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -129,8 +129,7 @@ impl Answer for JoinAnswers {
     ) -> BoxFuture<'_, Result<Envelope, WireError>> {
         Box::pin(async move {
             let request = call.envelope.open(JOIN_REQUEST);
-            let request = request
-                .map_err(|error| WireError::new(WireErrorCode::Invalid, error.to_string()))?;
+            let request = request.map_err(|error| invalid(&error))?;
             let reply = self.take(&call.caller, request).await?;
             Envelope::seal(JOIN_REPLY, &reply)
                 .map_err(|error| WireError::new(WireErrorCode::Internal, error.to_string()))
@@ -138,7 +137,7 @@ impl Answer for JoinAnswers {
     }
 }
 
-/// Where the nodes of a state listen, those that left excepted.
+/// Where the nodes of a state listen, or listened when they left.
 pub(super) fn places(state: &MetaState) -> BTreeMap<NodeNumber, NodePlace> {
     let nodes = state.nodes().iter().map(|node| {
         let place = NodePlace {

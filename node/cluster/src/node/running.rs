@@ -9,7 +9,7 @@ use crate::meta::{
     DriverParts, ERRAND_REQUEST, Hands, HeardMembers, MetaDriver, MetaShown, MetaWriter,
     NODE_REPORT, ReplicaKeeper, ReportDesk, Reporter, Reports,
 };
-use crate::network::{Callers, ConsensusAnswers, Dispatch, ShardAnswers, WireShards};
+use crate::network::{Callers, ConsensusAnswers, Dispatch, NodeCalls, ShardAnswers};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use twinscale_consensus::PEER_REQUEST;
@@ -35,7 +35,6 @@ impl Running<'_> {
         let Before {
             setup,
             file,
-            peers,
             directory,
             ..
         } = self.before;
@@ -53,8 +52,7 @@ impl Running<'_> {
         let writer = MetaWriter::new(meta_group, Arc::clone(&clock));
         let network = Arc::new(MetaNetwork {
             own: self.number,
-            peers: peers.clone(),
-            directory: Arc::clone(directory),
+            calls: self.calls(),
             hands: hands.clone(),
             desk: desk.clone(),
             members: self.membership.watch(),
@@ -100,16 +98,19 @@ impl Running<'_> {
         })
     }
 
+    fn calls(&self) -> NodeCalls {
+        let Before {
+            peers, directory, ..
+        } = self.before;
+        NodeCalls::new(peers.clone(), Arc::clone(directory))
+    }
+
     fn router(&self, shown: &Arc<MetaShown>, host: &Arc<ShardHost>) -> Arc<Router> {
-        let network = WireShards::new(
-            self.before.peers.clone(),
-            Arc::clone(&self.before.directory),
-        );
         Arc::new(Router::new(
             self.number.0,
             Arc::clone(host),
             Arc::new(MetaPlaces(Arc::clone(shown))),
-            Arc::new(network),
+            Arc::new(self.calls()),
             RouterOptions::default(),
         ))
     }
