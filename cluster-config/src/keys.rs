@@ -547,6 +547,80 @@ pub const NODE_KEYS: &[KeySpec] = &[
     ),
 ];
 
+/// Keys of a node that is one of several: under `[cluster]`.
+pub const CLUSTER_KEYS: &[KeySpec] = &[
+    key(
+        "listen",
+        Kind::Text,
+        Some("\"127.0.0.1:7979\""),
+        "\"10.0.0.7:7979\"",
+        "Address and port under which the other nodes reach this one: calls over TCP, gossip over UDP.",
+    ),
+    key(
+        "api",
+        Kind::Text,
+        None,
+        "\"node-a.example.com:7878\"",
+        "Address of the HTTP API that people are told; `node.listen` when absent.",
+    ),
+    key(
+        "certificates",
+        Kind::Text,
+        Some("\"certificates\""),
+        "\"/etc/twinscale/certificates\"",
+        "Folder of this node's certificate.pem and key.pem, and of ca.pem; `twinscale ca issue` writes it. Read again when it changes.",
+    ),
+    key(
+        "gossip_keys",
+        Kind::Text,
+        Some("\"gossip.keys\""),
+        "\"/etc/twinscale/gossip.keys\"",
+        "File of the keys that seal gossip, 64 hexadecimal digits a line: the first seals, all open. Read again when it changes; `twinscale ca gossip-key` makes one.",
+    ),
+    key(
+        "zone",
+        Kind::Text,
+        Some("\"zone-1\""),
+        "\"eu-west-1a\"",
+        "Where the node stands: replicas of a shard are spread over zones.",
+    ),
+    key(
+        "seeds.*",
+        Kind::Text,
+        None,
+        "\"10.0.0.8:7979\"",
+        "Another node, by the name in its certificate, with its `cluster.listen`; a node that starts asks these first.",
+    ),
+    key(
+        "shards",
+        whole(1, 4_096),
+        None,
+        "64",
+        "Shards of a new cluster, for ever (64 when absent); a node whose value differs from its cluster's does not start.",
+    ),
+    key(
+        "replication",
+        whole(1, 7),
+        Some("3"),
+        "5",
+        "Replicas of each shard of a new cluster; odd. A shard serves while more than half of them are connected.",
+    ),
+    key(
+        "nodes_expected",
+        whole(1, 2_048),
+        Some("3"),
+        "5",
+        "Nodes that must serve before the shards of a new cluster are placed.",
+    ),
+    key(
+        "cloud",
+        Kind::Text,
+        None,
+        "\"http://127.0.0.1:7900\"",
+        "The simulated cloud that all nodes share (`twinscale sim-cloud`); a node has one of its own when absent, which no other node sees.",
+    ),
+];
+
 /// Finds a key of a table by its path pattern.
 pub(crate) fn find(specs: &[KeySpec], path: &str) -> Option<KeySpec> {
     specs.iter().copied().find(|spec| spec.path == path)

@@ -8,6 +8,7 @@
 pub mod keys;
 
 mod check;
+mod cluster;
 mod document;
 mod load;
 mod node;
@@ -23,6 +24,7 @@ mod violation;
 mod tests;
 
 pub use check::{TARGET_UTILISATION, check_customer, planned_capacity};
+pub use cluster::ClusterSettings;
 pub use document::{policy_table, stack_table};
 pub use load::{FILE_BYTES_MAX, load_node, load_policies, load_stacks};
 pub use node::{NodeSettings, WatchSettings};

@@ -1,6 +1,7 @@
 //! Settings of one node.
 
-use crate::keys::NODE_KEYS;
+use crate::cluster::{self, ClusterSettings};
+use crate::keys::{CLUSTER_KEYS, NODE_KEYS};
 use crate::load::parse_toml;
 use crate::read::{Section, subtable};
 use crate::shape;
@@ -45,6 +46,8 @@ pub struct NodeSettings {
     pub drain: Seconds,
     /// When work counts as hung, and how much of it the node survives.
     pub watch: WatchSettings,
+    /// How it works with others; `None` = it is alone.
+    pub cluster: Option<ClusterSettings>,
 }
 
 /// When work counts as hung, in system time, and how much of it a node survives.
@@ -67,24 +70,28 @@ pub struct WatchSettings {
 impl Default for NodeSettings {
     /// Every key has its documented default.
     fn default() -> Self {
-        build(None, &mut Violations::default()).expect("the defaults are valid")
+        build((None, None), &mut Violations::default()).expect("the defaults are valid")
     }
 }
 
 impl NodeSettings {
-    /// Reads and checks a node file: `[node]`.
+    /// Reads and checks a node file: `[node]` and `[cluster]`.
     ///
     /// # Errors
     /// [`ConfigError`] with everything that is wrong at once.
     pub fn parse(text: &str, file: &str) -> Result<Self, ConfigError> {
         let root = parse_toml(text, file)?;
         let mut violations = Violations::default();
-        shape::check_names(&root, "", &["node"], &mut violations);
+        shape::check_names(&root, "", &["node", "cluster"], &mut violations);
         let table = shape::table(&root, "node", &mut violations);
         if let Some(table) = table {
             shape::check_table(table, "node", NODE_KEYS, &mut violations);
         }
-        let settings = build(table, &mut violations);
+        let cluster = shape::table(&root, "cluster", &mut violations);
+        if let Some(table) = cluster {
+            shape::check_table(table, "cluster", CLUSTER_KEYS, &mut violations);
+        }
+        let settings = build((table, cluster), &mut violations);
         violations.into_result(file)?;
         // `build` reports whenever it has no settings to give.
         settings.ok_or_else(|| ConfigError::Invalid {
@@ -94,7 +101,14 @@ impl NodeSettings {
     }
 }
 
-fn build(table: Option<&Table>, violations: &mut Violations) -> Option<NodeSettings> {
+fn build(
+    (table, cluster): (Option<&Table>, Option<&Table>),
+    violations: &mut Violations,
+) -> Option<NodeSettings> {
+    let cluster = match cluster {
+        Some(table) => Some(cluster::build(table, violations)?),
+        None => None,
+    };
     let node = Section {
         table,
         pattern: "",
@@ -142,6 +156,7 @@ fn build(table: Option<&Table>, violations: &mut Violations) -> Option<NodeSetti
         turns_at_once: count("turns_at_once"),
         drain: Seconds(node.whole_u32("drain_s")),
         watch,
+        cluster,
     })
 }
 

@@ -88,6 +88,7 @@ mod tests {
             keys::VM_TYPE_KEYS,
             keys::STACK_KEYS,
             keys::NODE_KEYS,
+            keys::CLUSTER_KEYS,
         ] {
             for spec in specs {
                 for text in spec.default.iter().chain([&spec.example]) {

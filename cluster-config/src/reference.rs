@@ -1,6 +1,8 @@
 //! Writes the reference page of all keys from their registry.
 
-use crate::keys::{KeySpec, NODE_KEYS, POLICY_KEYS, STACK_KEYS, TIER_DEFAULT_KEYS, VM_TYPE_KEYS};
+use crate::keys::{
+    CLUSTER_KEYS, KeySpec, NODE_KEYS, POLICY_KEYS, STACK_KEYS, TIER_DEFAULT_KEYS, VM_TYPE_KEYS,
+};
 use crate::shape::describe;
 use std::fmt::Write as _;
 
@@ -54,6 +56,12 @@ pub fn reference_markdown() -> String {
         "Nodes: `[node]`",
         "How one node runs.",
         NODE_KEYS,
+    );
+    section(
+        &mut page,
+        "Nodes: `[cluster]`",
+        "How a node works with others. A node without this table is alone.",
+        CLUSTER_KEYS,
     );
     page
 }

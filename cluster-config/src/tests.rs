@@ -418,3 +418,29 @@ fn the_example_policy_shows_the_defaults() {
     let defaults = PolicyFile::default();
     assert_eq!(&example, defaults.policy_of(&customer("other")));
 }
+
+#[test]
+fn a_node_among_others_has_what_others_can_use() {
+    let parse = |text: &str| NodeSettings::parse(text, "n.toml");
+    assert_eq!(parse("").expect("valid").cluster, None, "alone");
+    let plain = parse("[cluster]").expect("valid").cluster.expect("stated");
+    assert_eq!((plain.shards, plain.replication), (None, 3));
+    let stated = "[cluster]\nlisten = \"10.0.0.7:7979\"\nshards = 8\nreplication = 5\nnodes_expected = 5\n\
+                  [cluster.seeds]\nnode-b = \"b.example.com:7979\"";
+    let stated = parse(stated).expect("valid").cluster.expect("stated");
+    assert_eq!((stated.shards, stated.replication), (Some(8), 5));
+    assert_eq!(stated.seeds.len(), 1);
+    for (line, key) in [
+        ("listen = \"0.0.0.0:7979\"", "cluster.listen"),
+        ("listen = \"10.0.0.7:0\"", "cluster.listen"),
+        ("replication = 4", "cluster.replication"),
+        ("replication = 5", "cluster.nodes_expected"),
+        ("zone = \"\"", "cluster.zone"),
+        ("seeds.node-b = \"nowhere\"", "cluster.seeds.node-b"),
+        ("seeds.Node_B = \"b:1\"", "cluster.seeds.Node_B"),
+        ("shards = 0", "cluster.shards"),
+    ] {
+        let error = parse(&format!("[cluster]\n{line}")).expect_err(line);
+        assert!(error.to_string().contains(key), "{line}: {error}");
+    }
+}

@@ -6,6 +6,7 @@
 mod calls;
 mod directory;
 mod dispatch;
+mod late;
 mod peers;
 mod receive;
 
@@ -13,5 +14,6 @@ pub use calls::NodeCalls;
 pub use directory::{Directory, NodePlace};
 pub use dispatch::{Answer, Callers, Dispatch};
 pub(crate) use dispatch::{invalid, sealed};
+pub use late::LateAnswer;
 pub use peers::WirePeers;
 pub use receive::{ConsensusAnswers, ShardAnswers};

@@ -101,6 +101,7 @@ impl Nodes {
                 ..GroupLogOptions::default()
             },
             clock: Arc::new(SystemWallClock),
+            late: Vec::new(),
         }
     }
 

@@ -38,6 +38,7 @@ const DEADLINE: Duration = Duration::from_mins(1);
 const SHARD: ShardId = ShardId(0);
 const START: DomainTime = DomainTime(1_700_006_400);
 
+#[derive(Debug)]
 struct Everywhere;
 
 impl Places for Everywhere {

@@ -24,6 +24,7 @@ pub struct HostedShard {
 #[derive(Debug, Default)]
 pub struct ShardHost {
     shards: RwLock<BTreeMap<ShardId, Arc<HostedShard>>>,
+    changes: watch::Sender<()>,
 }
 
 impl HostedShard {
@@ -124,13 +125,24 @@ impl ShardHost {
     /// Takes a replica that runs; one of the same shard from before is returned.
     pub fn insert(&self, shard: HostedShard) -> Option<Arc<HostedShard>> {
         let mut shards = self.shards.write().unwrap_or_else(PoisonError::into_inner);
-        shards.insert(shard.shard(), Arc::new(shard))
+        let before = shards.insert(shard.shard(), Arc::new(shard));
+        drop(shards);
+        self.changes.send_replace(());
+        before
     }
 
     /// Gives a replica up.
     pub fn remove(&self, shard: ShardId) -> Option<Arc<HostedShard>> {
         let mut shards = self.shards.write().unwrap_or_else(PoisonError::into_inner);
-        shards.remove(&shard)
+        let removed = shards.remove(&shard);
+        drop(shards);
+        self.changes.send_replace(());
+        removed
+    }
+
+    /// Tells whenever a replica comes or goes.
+    pub fn watch(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 
     /// Finds a replica.

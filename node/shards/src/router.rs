@@ -37,7 +37,7 @@ pub trait ShardNetwork: Send + Sync + 'static {
 }
 
 /// Who holds a shard, as far as this node knows.
-pub trait Places: Send + Sync + 'static {
+pub trait Places: std::fmt::Debug + Send + Sync + 'static {
     /// The shard of a customer.
     fn shard_of(&self, customer: &CustomerId) -> ShardId;
 

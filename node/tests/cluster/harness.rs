@@ -52,6 +52,7 @@ impl WallClock for SetClock {
 }
 
 /// All nodes hold all shards; a customer's number says its shard.
+#[derive(Debug)]
 struct Everywhere {
     nodes: u64,
     shards: u32,

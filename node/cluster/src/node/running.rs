@@ -9,13 +9,13 @@ use crate::meta::{
     DriverParts, ERRAND_REQUEST, Hands, HeardMembers, MetaDriver, MetaShown, MetaWriter,
     NODE_REPORT, ReplicaKeeper, ReportDesk, Reporter, Reports,
 };
-use crate::network::{Callers, ConsensusAnswers, Dispatch, NodeCalls, ShardAnswers};
+use crate::network::{Answer, Callers, ConsensusAnswers, Dispatch, NodeCalls, ShardAnswers};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use twinscale_consensus::PEER_REQUEST;
 use twinscale_membership::{MemberState, Membership, Standing};
 use twinscale_protocol::NodeNumber;
-use twinscale_shards::{Router, RouterOptions, SHARD_REQUEST, ShardHost};
+use twinscale_shards::{Places, Router, RouterOptions, SHARD_REQUEST, ShardHost};
 use twinscale_wire::{Server, WireMetrics};
 
 /// A node whose parts run, and which nobody can call yet.
@@ -40,7 +40,8 @@ impl Running<'_> {
         } = self.before;
         let groups = self.keeper.groups();
         let clock = Arc::clone(&setup.clock);
-        let router = self.router(&shown, &host);
+        let places: Arc<dyn Places> = Arc::new(MetaPlaces(Arc::clone(&shown)));
+        let router = self.router(&places, &host);
         let reports = Arc::new(Reports::default());
         let hands = Hands::new(Arc::clone(self.keeper));
         let desk = ReportDesk::new(
@@ -93,6 +94,8 @@ impl Running<'_> {
             host,
             writer,
             membership: Arc::clone(self.membership),
+            calls: self.calls(),
+            places,
             server,
             tasks,
         })
@@ -105,11 +108,11 @@ impl Running<'_> {
         NodeCalls::new(peers.clone(), Arc::clone(directory))
     }
 
-    fn router(&self, shown: &Arc<MetaShown>, host: &Arc<ShardHost>) -> Arc<Router> {
+    fn router(&self, places: &Arc<dyn Places>, host: &Arc<ShardHost>) -> Arc<Router> {
         Arc::new(Router::new(
             self.number.0,
             Arc::clone(host),
-            Arc::new(MetaPlaces(Arc::clone(shown))),
+            Arc::clone(places),
             Arc::new(self.calls()),
             RouterOptions::default(),
         ))
@@ -119,7 +122,7 @@ impl Running<'_> {
         let consensus = Arc::new(ConsensusAnswers(Arc::clone(self.keeper.groups())));
         let errands = Arc::new(ErrandAnswers(network.hands.clone()));
         let reports = Arc::new(ReportAnswers(network.desk.clone()));
-        Dispatch::new(Arc::clone(&self.before.directory))
+        let dispatch = Dispatch::new(Arc::clone(&self.before.directory))
             .on(PEER_REQUEST, Callers::Nodes, consensus)
             .on(
                 SHARD_REQUEST,
@@ -128,7 +131,11 @@ impl Running<'_> {
             )
             .on(ERRAND_REQUEST, Callers::Nodes, errands)
             .on(NODE_REPORT, Callers::Nodes, reports)
-            .on(JOIN_REQUEST, Callers::Certified, Arc::new(joins))
+            .on(JOIN_REQUEST, Callers::Certified, Arc::new(joins));
+        let late = self.before.setup.late.iter();
+        late.fold(dispatch, |dispatch, (kind, callers, answer)| {
+            dispatch.on(*kind, *callers, Arc::clone(answer) as Arc<dyn Answer>)
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use super::running::Running;
 use crate::meta::{
     FIRST_NODE, Hands, KeeperParts, MetaShown, MetaWriter, ReplicaKeeper, found_cluster,
 };
-use crate::network::{Directory, NodePlace, WirePeers};
+use crate::network::{Callers, Directory, LateAnswer, NodeCalls, NodePlace, WirePeers};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -25,8 +25,9 @@ use twinscale_membership::{
 };
 use twinscale_meta::stored::v1::{By, DiskId, SCHEMA, SchemaRange};
 use twinscale_meta::{Creation, NodeFacts, Outcome};
+use twinscale_protocol::envelope::EnvelopeKind;
 use twinscale_protocol::{ClusterId, NodeNumber, ZoneName};
-use twinscale_shards::{Router, ShardHost, WriterOptions};
+use twinscale_shards::{Places, Router, ShardHost, WriterOptions};
 use twinscale_store::StoreOptions;
 use twinscale_wire::{Addresses, Credentials, Identity, Peers, Server, WireMetrics, WireSettings};
 
@@ -62,6 +63,8 @@ pub struct NodeSetup {
     pub log: GroupLogOptions,
     /// The clock.
     pub clock: Arc<dyn WallClock>,
+    /// Kinds that are answered by parts that start after the node, and who may ask them.
+    pub late: Vec<(EnvelopeKind, Callers, Arc<LateAnswer>)>,
 }
 
 /// A node that runs. Dropping it ends it as a crash does.
@@ -73,6 +76,8 @@ pub struct ClusterNode {
     pub(super) host: Arc<ShardHost>,
     pub(super) writer: MetaWriter,
     pub(super) membership: Arc<Membership>,
+    pub(super) calls: NodeCalls,
+    pub(super) places: Arc<dyn Places>,
     pub(super) server: Server,
     pub(super) tasks: JoinSet<()>,
 }
@@ -190,9 +195,24 @@ impl ClusterNode {
         &self.writer
     }
 
+    /// Asks other nodes.
+    pub fn calls(&self) -> &NodeCalls {
+        &self.calls
+    }
+
+    /// Who holds which shard, as group 0 says.
+    pub fn places(&self) -> &Arc<dyn Places> {
+        &self.places
+    }
+
     /// Who is heard.
     pub fn membership(&self) -> &Membership {
         &self.membership
+    }
+
+    /// Where it listens for other nodes.
+    pub fn listens_on(&self) -> SocketAddr {
+        self.server.address()
     }
 
     /// Ends the node in order: it tells the others, and lets calls under way end.

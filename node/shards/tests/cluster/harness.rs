@@ -104,6 +104,7 @@ impl ShardNetwork for RequestsOf {
 }
 
 /// All nodes hold all shards; a customer's number says its shard.
+#[derive(Debug)]
 struct Everywhere {
     shards: u32,
     nodes: Vec<u64>,
