@@ -2,6 +2,14 @@
 //!
 //! Invariant: nothing else in this program starts an actor or opens a log or store.
 
+mod shared;
+mod watch;
+mod weights;
+
+pub use shared::{SHARED_MAILBOX, start_forecaster};
+pub use watch::WatchLimits;
+pub use weights::ForecastWeights;
+
 use crate::clients::{ForecasterClient, OptimizerClient, ProvisionerClient};
 use crate::error::ExpectedError;
 use crate::observe::Instruments;
@@ -9,31 +17,16 @@ use crate::observe::log::ObservedLog;
 use crate::observe::provider::ObservedDriver;
 use crate::recorded_cloud::RecordedCloud;
 use anyhow::Context as _;
+use shared::SharedStart;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
-use twinscale_cluster_config::WatchSettings;
-use twinscale_forecast_model::RecurrentNetwork;
-use twinscale_forecast_model::shipped::{SHIPPED_CARD, SHIPPED_WEIGHTS, load};
-use twinscale_forecaster::actor::{
-    Forecaster, ForecasterArguments, ForecasterRequest, JOB_LIMIT, MakeEngine,
-};
-use twinscale_forecaster::card::WeightsCard;
-use twinscale_forecaster::engine::Engine;
-use twinscale_forecaster::network::QuantileNetwork as _;
+use twinscale_forecaster::actor::ForecasterRequest;
 use twinscale_log::{CommandLog, FileLog, LogOptions};
-use twinscale_optimizer::actor::{
-    JOB_LIMIT as PLAN_LIMIT, Optimizer, OptimizerArguments, OptimizerRequest, WorkerPolicy,
-};
-use twinscale_protocol::{CustomerId, DomainTime, Generation, Seconds, WireError, WireErrorCode};
-use twinscale_provisioner::memory::SharedMemory;
-use twinscale_provisioner::{
-    ProviderDriver, Provisioner, ProvisionerArguments, ProvisionerRequest, RetryPolicy,
-    SimCloudConfig, SimCloudDriver,
-};
+use twinscale_optimizer::actor::OptimizerRequest;
+use twinscale_protocol::{CustomerId, DomainTime, Generation};
+use twinscale_provisioner::{ProviderDriver, ProvisionerRequest, SimCloudConfig, SimCloudDriver};
 use twinscale_store::StoreOptions;
-use twinscale_supervision::health::ABANDONED_THREADS_MAX;
 use twinscale_supervision::{
     ChildSpec, DomainClock, FailureScope, Health, Oversight, RestartPolicy, Supervised, supervise,
 };
@@ -42,86 +35,11 @@ use twinscale_twin::{
     TwinArguments, TwinDependencies, TwinHost, TwinMessage, TwinWriter, Twins,
 };
 
-/// Requests that wait for a shared actor: one per twin of a busy node, with room.
-pub const SHARED_MAILBOX: usize = 1_024;
-
 /// Messages that wait for a twin: a tick, and a few questions.
 pub const TWIN_MAILBOX: usize = 16;
 
 /// A node without others leads from its first term on: whoever has the log's lock is the only one.
 const GENERATION: Generation = Generation(1);
-
-/// Weights with their card, checked against each other.
-#[derive(Clone, Debug)]
-pub struct ForecastWeights {
-    bytes: Arc<[u8]>,
-    card: WeightsCard,
-    zeroed: bool,
-}
-
-impl ForecastWeights {
-    /// Loads weights from a file, or the shipped ones.
-    ///
-    /// # Errors
-    /// When a file cannot be read, is damaged, or the card belongs to other weights.
-    pub fn load(path: Option<&Path>) -> anyhow::Result<Self> {
-        let Some(path) = path else {
-            return Self::check(SHIPPED_WEIGHTS, SHIPPED_CARD, "the shipped weights");
-        };
-        let read = |path: &Path| {
-            std::fs::read(path).map_err(|source| ExpectedError::file("read", path, source))
-        };
-        let card = read(&path.with_extension("json"))?;
-        Self::check(&read(path)?, &card, &path.display().to_string())
-    }
-
-    /// The same weights set to zero, so that a test sees what hangs on them.
-    #[must_use]
-    pub fn zeroed(self) -> Self {
-        Self {
-            zeroed: true,
-            ..self
-        }
-    }
-
-    fn check(weights: &[u8], card: &[u8], place: &str) -> anyhow::Result<Self> {
-        let (_network, card) = load(weights, card)
-            .map_err(|error| ExpectedError::input(format!("{place} cannot be used"), error))?;
-        Ok(Self {
-            bytes: weights.into(),
-            card,
-            zeroed: false,
-        })
-    }
-
-    /// What the weights were trained on, and until when.
-    pub fn card(&self) -> &WeightsCard {
-        &self.card
-    }
-
-    /// Loads a network of its own, as the forecaster does for each of its threads.
-    ///
-    /// # Errors
-    /// When the library behind the network refuses.
-    pub fn engine(&self) -> Result<Engine, WireError> {
-        self.make_engine()()
-    }
-
-    fn make_engine(&self) -> MakeEngine {
-        let (bytes, zeroed) = (Arc::clone(&self.bytes), self.zeroed);
-        let internal = |text: String| WireError::new(WireErrorCode::Internal, text);
-        Arc::new(move || {
-            let mut network = RecurrentNetwork::from_bytes(&bytes)
-                .map_err(|error| internal(error.to_string()))?;
-            if zeroed {
-                network
-                    .zero_weights()
-                    .map_err(|error| internal(error.to_string()))?;
-            }
-            Ok(Engine::new(Box::new(network)))
-        })
-    }
-}
 
 /// How a node is built.
 #[derive(Clone, Debug)]
@@ -140,47 +58,6 @@ pub struct NodeOptions {
     pub watch: WatchLimits,
     /// Who is told what goes on; off where nobody asks.
     pub instruments: Instruments,
-}
-
-/// How long work may take before it counts as hung, in system time, and how much of it a node survives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WatchLimits {
-    /// A forecast job.
-    pub forecast_job: Duration,
-    /// A plan job.
-    pub plan_job: Duration,
-    /// One message of a shared actor, which may wait for several jobs.
-    pub shared_message: Duration,
-    /// One message of a twin, which waits for nothing.
-    pub twin_message: Duration,
-    /// Threads that may be lost to hung jobs before the node fails.
-    pub abandoned_threads_max: u32,
-}
-
-impl Default for WatchLimits {
-    /// A job of minutes, a few of them for one message; a twin's handler takes milliseconds.
-    fn default() -> Self {
-        Self {
-            forecast_job: JOB_LIMIT,
-            plan_job: PLAN_LIMIT,
-            shared_message: RestartPolicy::default().message_limit,
-            twin_message: Duration::from_mins(1),
-            abandoned_threads_max: ABANDONED_THREADS_MAX,
-        }
-    }
-}
-
-impl From<&WatchSettings> for WatchLimits {
-    fn from(settings: &WatchSettings) -> Self {
-        let limit = |seconds: Seconds| Duration::from_secs(u64::from(seconds.0));
-        Self {
-            forecast_job: limit(settings.forecast_job),
-            plan_job: limit(settings.plan_job),
-            shared_message: limit(settings.shared_message),
-            twin_message: limit(settings.twin_message),
-            abandoned_threads_max: settings.abandoned_threads_max,
-        }
-    }
 }
 
 /// The shared actors of a node, with its log, store and provider.
@@ -448,114 +325,4 @@ fn open_observed_host(
     TwinHost::open_at(log, &store, StoreOptions::default(), HostOptions::default()).map_err(
         |error| ExpectedError::input(format!("the twins in {place} do not open"), error).into(),
     )
-}
-
-/// Starts a forecaster without a node, for benchmarks.
-///
-/// # Errors
-/// When its supervisor cannot be started.
-pub async fn start_forecaster(
-    weights: &ForecastWeights,
-    clock: &DomainClock,
-) -> anyhow::Result<Supervised<ForecasterRequest>> {
-    let start = SharedStart {
-        clock,
-        health: &Health::default(),
-        watch: WatchLimits::default(),
-    };
-    start.forecaster(weights).await
-}
-
-/// What the shared actors of a node have in common when they are started.
-struct SharedStart<'a> {
-    clock: &'a DomainClock,
-    health: &'a Health,
-    watch: WatchLimits,
-}
-
-impl SharedStart<'_> {
-    async fn forecaster(
-        &self,
-        weights: &ForecastWeights,
-    ) -> anyhow::Result<Supervised<ForecasterRequest>> {
-        let arguments = ForecasterArguments {
-            make_engine: weights.make_engine(),
-            job_limit: self.watch.forecast_job,
-            clock: self.clock.clone(),
-            health: self.health.clone(),
-        };
-        Ok(supervise(self.spec("forecaster", || Forecaster, arguments)).await?)
-    }
-
-    async fn optimizer(
-        &self,
-        workers: NonZeroUsize,
-    ) -> anyhow::Result<Supervised<OptimizerRequest>> {
-        let arguments = OptimizerArguments {
-            policy: WorkerPolicy {
-                workers,
-                job_limit: self.watch.plan_job,
-            },
-            clock: self.clock.clone(),
-            health: self.health.clone(),
-        };
-        Ok(supervise(self.spec("optimizer", || Optimizer, arguments)).await?)
-    }
-
-    async fn provisioner(
-        &self,
-        driver: Arc<dyn ProviderDriver>,
-    ) -> anyhow::Result<Supervised<ProvisionerRequest>> {
-        let arguments = ProvisionerArguments {
-            driver,
-            memory: SharedMemory::default(),
-            // The simulated cloud answers at once: waiting would only slow a replay.
-            retry: RetryPolicy {
-                request_limit: self.watch.shared_message,
-                ..RetryPolicy::without_waits()
-            },
-            clock: self.clock.clone(),
-        };
-        Ok(supervise(self.spec("provisioner", || Provisioner, arguments)).await?)
-    }
-
-    fn spec<C: ractor::Actor>(
-        &self,
-        name: &'static str,
-        make: fn() -> C,
-        arguments: C::Arguments,
-    ) -> ChildSpec<C> {
-        ChildSpec {
-            name: name.to_owned(),
-            make: Arc::new(make),
-            arguments,
-            mailbox_capacity: SHARED_MAILBOX,
-            policy: RestartPolicy {
-                message_limit: self.watch.shared_message,
-                ..RestartPolicy::default()
-            },
-            clock: self.clock.clone(),
-            oversight: Oversight {
-                health: self.health.clone(),
-                kind: name,
-                scope: FailureScope::Node,
-            },
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use twinscale_cluster_config::NodeSettings;
-
-    #[test]
-    fn a_node_without_settings_is_watched_like_a_replay() {
-        let settings = NodeSettings::default();
-        assert_eq!(
-            WatchLimits::from(&settings.watch),
-            WatchLimits::default(),
-            "the defaults of the settings are those of the actors"
-        );
-    }
 }
