@@ -16,13 +16,15 @@ use twinscale_twin::observations::Resolution;
 
 /// Says what is wrong with each customer of a node; empty when nothing is.
 pub(crate) fn audit_node(node: &Node, customers: &[ReplayCustomer]) -> Vec<String> {
+    let Some(cloud) = node.cloud() else {
+        return vec!["the node has no simulated cloud of its own to look into".to_owned()];
+    };
     let mut violations = Vec::new();
     for one in customers {
         let name = &one.customer;
         let found = node.twins().read(name, |twin| {
             let mut found = audit_samples(one, twin);
-            node.cloud()
-                .with_cloud(|cloud| found.extend(audit_ledger(one, twin, cloud)));
+            cloud.with_cloud(|cloud| found.extend(audit_ledger(one, twin, cloud)));
             found
         });
         let found = found.unwrap_or_else(|| vec!["its twin is not there".to_owned()]);

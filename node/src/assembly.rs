@@ -25,7 +25,9 @@ use twinscale_forecaster::actor::ForecasterRequest;
 use twinscale_log::{CommandLog, FileLog, LogOptions};
 use twinscale_optimizer::actor::OptimizerRequest;
 use twinscale_protocol::{CustomerId, DomainTime, Generation};
-use twinscale_provisioner::{ProviderDriver, ProvisionerRequest, SimCloudConfig, SimCloudDriver};
+use twinscale_provisioner::{
+    ProviderDriver, ProvisionerRequest, RetryPolicy, SimCloudConfig, SimCloudDriver,
+};
 use twinscale_store::StoreOptions;
 use twinscale_supervision::{
     ChildSpec, DomainClock, FailureScope, Health, Oversight, RestartPolicy, Supervised, supervise,
@@ -52,7 +54,7 @@ pub struct NodeOptions {
     pub optimizer_threads: NonZeroUsize,
     /// The forecaster's weights.
     pub weights: ForecastWeights,
-    /// The provider.
+    /// The provider, where it is a simulated cloud of this node alone.
     pub cloud: SimCloudConfig,
     /// How long work may take before it counts as hung.
     pub watch: WatchLimits,
@@ -65,7 +67,8 @@ pub struct NodeOptions {
 pub struct Node {
     twins: Arc<dyn Twins>,
     authorities: Arc<dyn Authorities>,
-    cloud: SimCloudDriver,
+    provider: Arc<dyn ProviderDriver>,
+    cloud: Option<SimCloudDriver>,
     forecaster: Supervised<ForecasterRequest>,
     optimizer: Supervised<OptimizerRequest>,
     provisioner: Supervised<ProvisionerRequest>,
@@ -94,8 +97,12 @@ impl Node {
     pub async fn start(options: NodeOptions) -> anyhow::Result<(Self, HostOpenReport)> {
         let (host, report) = open_observed_host(&options.directory, &options.instruments)?;
         let cloud = SimCloudDriver::new(options.cloud.clone());
-        let driver = Arc::new(cloud.clone());
-        let node = Self::build(options, Alone::over(host), (cloud, driver)).await?;
+        let provider = Provider {
+            driver: Arc::new(cloud.clone()),
+            cloud: Some(cloud),
+            retry: RetryPolicy::without_waits(),
+        };
+        let node = Self::build(options, Alone::over(host), provider).await?;
         Ok((node, report))
     }
 
@@ -107,28 +114,38 @@ impl Node {
         let (host, report) = open_observed_host(&options.directory, &options.instruments)?;
         let place = options.directory.join("cloud");
         let recorded = RecordedCloud::open(&place, options.cloud.clone()).await?;
-        let (cloud, driver) = (recorded.cloud().clone(), Arc::new(recorded));
-        let node = Self::build(options, Alone::over(host), (cloud, driver)).await?;
+        let provider = Provider {
+            cloud: Some(recorded.cloud().clone()),
+            driver: Arc::new(recorded),
+            retry: RetryPolicy::without_waits(),
+        };
+        let node = Self::build(options, Alone::over(host), provider).await?;
         Ok((node, report))
     }
 
-    /// Starts the shared actors for twins that others commit for.
+    /// Starts the shared actors for twins that others commit for, with a provider that they share: of the
+    /// options it is not the simulated cloud's that counts here, and a call that fails waits before it is
+    /// repeated.
     ///
     /// # Errors
     /// When an actor cannot be started.
     pub async fn start_for(
         options: NodeOptions,
         (twins, authorities): (Arc<dyn Twins>, Arc<dyn Authorities>),
-        cloud: SimCloudDriver,
+        driver: Arc<dyn ProviderDriver>,
     ) -> anyhow::Result<Self> {
-        let driver = Arc::new(cloud.clone());
-        Self::build(options, (twins, authorities), (cloud, driver)).await
+        let provider = Provider {
+            driver,
+            cloud: None,
+            retry: RetryPolicy::default(),
+        };
+        Self::build(options, (twins, authorities), provider).await
     }
 
     async fn build(
         options: NodeOptions,
         (twins, authorities): (Arc<dyn Twins>, Arc<dyn Authorities>),
-        (cloud, driver): (SimCloudDriver, Arc<dyn ProviderDriver>),
+        provider: Provider,
     ) -> anyhow::Result<Self> {
         let instruments = options.instruments;
         // Shared actors answer in system time; whoever waits for them holds the domain time of its twin.
@@ -144,8 +161,11 @@ impl Node {
             authorities,
             forecaster: start.forecaster(&options.weights).await?,
             optimizer: start.optimizer(options.optimizer_threads).await?,
-            provisioner: start.provisioner(observed(driver, &instruments)).await?,
-            cloud,
+            provisioner: start
+                .provisioner(provider.observed(&instruments), provider.retry)
+                .await?,
+            provider: provider.driver,
+            cloud: provider.cloud,
             seed: options.seed,
             health,
             watch: options.watch,
@@ -235,8 +255,13 @@ impl Node {
     }
 
     /// The provider.
-    pub fn cloud(&self) -> &SimCloudDriver {
-        &self.cloud
+    pub fn provider(&self) -> &dyn ProviderDriver {
+        &*self.provider
+    }
+
+    /// The provider's inside, where it is a simulated cloud of this node alone: for reports and checks.
+    pub fn cloud(&self) -> Option<&SimCloudDriver> {
+        self.cloud.as_ref()
     }
 
     /// The forecaster.
@@ -292,9 +317,22 @@ impl Authorities for Alone {
     }
 }
 
-/// The provider as the provisioner calls it.
-fn observed(driver: Arc<dyn ProviderDriver>, instruments: &Instruments) -> Arc<dyn ProviderDriver> {
-    Arc::new(ObservedDriver::new(driver, instruments.clone()))
+/// The provider of a node.
+struct Provider {
+    driver: Arc<dyn ProviderDriver>,
+    /// Its inside, where it is a simulated cloud of this node alone.
+    cloud: Option<SimCloudDriver>,
+    /// How its calls are repeated: a simulated cloud in the same process answers at once, and waiting would
+    /// only slow a replay.
+    retry: RetryPolicy,
+}
+
+impl Provider {
+    /// As the provisioner calls it.
+    fn observed(&self, instruments: &Instruments) -> Arc<dyn ProviderDriver> {
+        let driver = Arc::clone(&self.driver);
+        Arc::new(ObservedDriver::new(driver, instruments.clone()))
+    }
 }
 
 /// Opens the twins of a folder: their log, and the store of what was applied.

@@ -219,6 +219,14 @@ impl ProviderDriver for RecordedCloud {
     fn list<'a>(&'a self, customer: &'a CustomerId, now: DomainTime) -> DriverFuture<'a, Listing> {
         self.cloud.list(customer, now)
     }
+
+    fn costs<'a>(
+        &'a self,
+        customers: &'a [CustomerId],
+        until: DomainTime,
+    ) -> DriverFuture<'a, Vec<Option<MicroDollars>>> {
+        self.cloud.costs(customers, until)
+    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::error::ExpectedError;
 use crate::progress::Progress;
 use crate::score::LedgerVms;
 use crate::workload::ReplayCustomer;
+use anyhow::Context as _;
 use futures::future::{join, join_all, try_join_all};
 use std::time::Duration;
 use twinscale_protocol::twin::Miss;
@@ -22,6 +23,7 @@ use twinscale_protocol::twin::{
     TwinCounters,
 };
 use twinscale_protocol::{DomainTime, MicroDollars, Sample, WireError};
+use twinscale_provisioner::SimCloudDriver;
 use twinscale_provisioner::simcloud::CloudCost;
 use twinscale_twin::feedback::feedback;
 use twinscale_twin::{ApplyResult, SharedTwin, TurnSummary, TwinCommand, TwinMessage, TwinState};
@@ -103,7 +105,7 @@ pub async fn replay(
         progress.at(step as u64 + 1);
     }
     sink.finished(&node, &twins)?;
-    let replayed = collect(&node, customers, failures);
+    let replayed = collect(&node, customers, failures)?;
     for twin in twins {
         twin.actor.stop().await;
     }
@@ -223,31 +225,36 @@ async fn ingest(
     }
 }
 
-fn collect(node: &Node, customers: &[ReplayCustomer], failures: Vec<record::Failures>) -> Replayed {
+fn collect(
+    node: &Node,
+    customers: &[ReplayCustomer],
+    failures: Vec<record::Failures>,
+) -> anyhow::Result<Replayed> {
+    let cloud = node
+        .cloud()
+        .context("a replay reads the bills of its own simulated cloud")?;
     let customers = customers.iter().zip(failures).map(|(one, failures)| {
-        let (vms, bill) = node.cloud().with_cloud(|cloud| {
+        let (vms, bill) = cloud.with_cloud(|cloud| {
             (
                 cloud.lifetimes(&one.customer),
                 cloud.cost(&one.customer, one.end()),
             )
         });
-        let before = node
-            .cloud()
-            .with_cloud(|cloud| cloud.cost(&one.customer, one.scored_start()));
+        let before = cloud.with_cloud(|cloud| cloud.cost(&one.customer, one.scored_start()));
         let counters = node.twins().read(&one.customer, TwinState::counters);
         ReplayedCustomer {
             vms,
             bill,
             storage_and_link: MicroDollars(extras(&bill).0.saturating_sub(extras(&before).0)),
-            last_misses: last_misses(node, one),
+            last_misses: last_misses(node, cloud, one),
             counters: counters.unwrap_or_default(),
             failures: failures.into_list(),
         }
     });
-    Replayed {
+    Ok(Replayed {
         customers: customers.collect(),
         forecaster_restarts: node.forecaster().restarts(),
-    }
+    })
 }
 
 /// What volumes and link cost.
@@ -256,16 +263,14 @@ fn extras(bill: &CloudCost) -> MicroDollars {
 }
 
 /// Judges the steps behind the last turn as the next one would: by what the provider shows at the end.
-fn last_misses(node: &Node, one: &ReplayCustomer) -> Vec<Miss> {
+fn last_misses(node: &Node, cloud: &SimCloudDriver, one: &ReplayCustomer) -> Vec<Miss> {
     let end = one.end();
     let Some(mut state) = node.twins().read(&one.customer, TwinState::clone) else {
         return Vec::new();
     };
     let seen = TwinCommand::ObserveAllocation {
         at: end,
-        allocation: node
-            .cloud()
-            .with_cloud(|cloud| cloud.allocation(&one.customer, end)),
+        allocation: cloud.with_cloud(|cloud| cloud.allocation(&one.customer, end)),
         start_up: state.start_up().to_vec(),
     };
     match state.apply(seen) {

@@ -121,6 +121,20 @@ pub trait ProviderDriver: fmt::Debug + Send + Sync + 'static {
 
     /// Lists what runs for a customer; the answer may be out of date.
     fn list<'a>(&'a self, customer: &'a CustomerId, now: DomainTime) -> DriverFuture<'a, Listing>;
+
+    /// Tells what each customer's resources cost until a time, in the order of the customers; `None` where
+    /// the provider does not tell. Changes nothing, and nothing hangs on it but what people are shown.
+    #[expect(
+        unused_variables,
+        reason = "a provider that does not tell asks for no time"
+    )]
+    fn costs<'a>(
+        &'a self,
+        customers: &'a [CustomerId],
+        until: DomainTime,
+    ) -> DriverFuture<'a, Vec<Option<MicroDollars>>> {
+        Box::pin(async move { Ok(vec![None; customers.len()]) })
+    }
 }
 
 impl DriverError {

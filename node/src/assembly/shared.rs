@@ -71,14 +71,14 @@ impl SharedStart<'_> {
     pub(super) async fn provisioner(
         &self,
         driver: Arc<dyn ProviderDriver>,
+        retry: RetryPolicy,
     ) -> anyhow::Result<Supervised<ProvisionerRequest>> {
         let arguments = ProvisionerArguments {
             driver,
             memory: SharedMemory::default(),
-            // The simulated cloud answers at once: waiting would only slow a replay.
             retry: RetryPolicy {
                 request_limit: self.watch.shared_message,
-                ..RetryPolicy::without_waits()
+                ..retry
             },
             clock: self.clock.clone(),
         };

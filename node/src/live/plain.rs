@@ -173,7 +173,7 @@ fn row(twin: &CustomerItem) -> Row {
         value(tier.and_then(|tier| tier.supply)),
         format!("{}+{}", twin.serving, twin.starting),
         amount(twin.rate_usd_hour),
-        amount(twin.cost_usd),
+        twin.cost_usd.map_or_else(|| "-".to_owned(), amount),
         twin.restarts.to_string(),
         format!("{}/{}", twin.mailbox, twin.mailbox_max),
     ]

@@ -169,7 +169,12 @@ fn now(one: &ReplayCustomer, step: usize) -> DomainTime {
 }
 
 fn item(node: &Node, one: &ReplayCustomer, twin: &NodeTwin, step: usize) -> Option<CustomerItem> {
-    let around = TwinAround::of(node, &one.customer, Some(twin), now(one, step));
+    let now = now(one, step);
+    let cost = node.cloud().map(|cloud| {
+        let cost = cloud.with_cloud(|cloud| cloud.cost(&one.customer, now));
+        cost.total()
+    });
+    let around = TwinAround::of(Some(twin), now, cost);
     node.twins()
         .read(&one.customer, |state| customer_item(state, &around))
 }

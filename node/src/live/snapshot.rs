@@ -92,7 +92,7 @@ pub struct ReplayHead {
 pub struct Money {
     /// What runs costs an hour, in US dollars.
     pub rate_usd_hour: f64,
-    /// What was spent so far, in US dollars.
+    /// What was spent so far, in US dollars, as far as the provider tells.
     pub cost_usd: f64,
 }
 
@@ -102,7 +102,7 @@ impl Money {
     pub fn of(twins: &[CustomerItem]) -> Self {
         Self {
             rate_usd_hour: twins.iter().map(|twin| twin.rate_usd_hour).sum(),
-            cost_usd: twins.iter().map(|twin| twin.cost_usd).sum(),
+            cost_usd: twins.iter().filter_map(|twin| twin.cost_usd).sum(),
         }
     }
 }

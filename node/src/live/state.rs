@@ -157,7 +157,10 @@ impl Sort {
         let vms = |twin: &CustomerItem| twin.serving + twin.starting;
         let ordering = match self {
             Self::Name => Ordering::Equal,
-            Self::Cost => right.cost_usd.total_cmp(&left.cost_usd),
+            Self::Cost => {
+                let spent = |twin: &CustomerItem| twin.cost_usd.unwrap_or(0.0);
+                spent(right).total_cmp(&spent(left))
+            }
             Self::Rate => right.rate_usd_hour.total_cmp(&left.rate_usd_hour),
             Self::Vms => vms(right).cmp(&vms(left)),
             Self::Trouble => trouble(right).cmp(&trouble(left)),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 use twinscale_protocol::provisioner::{LinkSize, VolumeBlocks};
-use twinscale_protocol::{CustomerId, DomainTime, VmId};
+use twinscale_protocol::{CustomerId, DomainTime, MicroDollars, VmId};
 use twinscale_provisioner::driver::{
     CallContext, DriverError, DriverFuture, Listing, ProviderDriver, VmSpec,
 };
@@ -117,5 +117,14 @@ impl ProviderDriver for ObservedDriver {
     fn list<'a>(&'a self, customer: &'a CustomerId, now: DomainTime) -> DriverFuture<'a, Listing> {
         let call = self.inner.list(customer, now);
         self.observed("list", customer, call)
+    }
+
+    // What people look at is no work of the provisioner, so it is not timed as its calls.
+    fn costs<'a>(
+        &'a self,
+        customers: &'a [CustomerId],
+        until: DomainTime,
+    ) -> DriverFuture<'a, Vec<Option<MicroDollars>>> {
+        self.inner.costs(customers, until)
     }
 }

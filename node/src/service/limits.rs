@@ -65,6 +65,9 @@ pub const DOCUMENT_BYTES_MAX: usize = 512 * 1_024;
 /// Customers of one page of a list.
 pub const PAGE_CUSTOMERS_MAX: usize = 1_000;
 
+/// Time that a page waits for the provider to tell what customers cost; past it, the page shows no cost.
+pub const COSTS_LIMIT: Duration = Duration::from_secs(2);
+
 /// Steps that are over, of one page.
 pub const PAGE_STEPS_MAX: usize = 1_000;
 

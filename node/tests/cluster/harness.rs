@@ -234,7 +234,7 @@ impl Cluster {
             watch: WatchLimits::default(),
             instruments: Instruments::default(),
         };
-        let node = Node::start_for(options, served, self.cloud.clone()).await;
+        let node = Node::start_for(options, served, Arc::new(self.cloud.clone())).await;
         let node = Arc::new(node.expect("its actors start"));
         let wall: Arc<dyn WallClock> = Arc::new(self.wall.clone());
         let keeper = Arc::new(Keeper::new(Arc::clone(&node), wall, 8));

@@ -5,7 +5,7 @@ use crate::simcloud::cloud::{Answer, Change, SimCloud};
 use crate::simcloud::config::SimCloudConfig;
 use std::sync::{Arc, Mutex, PoisonError};
 use twinscale_protocol::provisioner::{LinkSize, VolumeBlocks};
-use twinscale_protocol::{CustomerId, DomainTime, VmId};
+use twinscale_protocol::{CustomerId, DomainTime, MicroDollars, VmId};
 
 /// A handle on a simulated cloud; clones share the cloud, which outlives every actor.
 #[derive(Clone, Debug)]
@@ -73,6 +73,19 @@ impl ProviderDriver for SimCloudDriver {
         Box::pin(async move {
             let answer = self.with_cloud(|cloud| cloud.list(customer, now));
             wait(answer).await
+        })
+    }
+
+    fn costs<'a>(
+        &'a self,
+        customers: &'a [CustomerId],
+        until: DomainTime,
+    ) -> DriverFuture<'a, Vec<Option<MicroDollars>>> {
+        Box::pin(async move {
+            Ok(self.with_cloud(|cloud| {
+                let cost = |customer| Some(cloud.cost(customer, until).total());
+                customers.iter().map(cost).collect()
+            }))
         })
     }
 }

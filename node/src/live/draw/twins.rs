@@ -131,7 +131,7 @@ fn row(
         }),
         right(&vms),
         right(&amount(twin.rate_usd_hour)),
-        right(&amount(twin.cost_usd)),
+        right(&twin.cost_usd.map_or_else(|| "-".to_owned(), amount)),
     ];
     if wide {
         cells.extend([

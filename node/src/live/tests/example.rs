@@ -58,7 +58,7 @@ pub(super) fn twin(name: &str, state: &str, fresh: Option<bool>, cost: f64) -> C
         starting: u64::from(fresh == Some(true)),
         fresh,
         rate_usd_hour: cost / 100.0,
-        cost_usd: cost,
+        cost_usd: Some(cost),
         restarts: u64::from(state == "waiting") * 3,
         mailbox: 1,
         mailbox_max: 16,

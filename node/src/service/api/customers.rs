@@ -64,11 +64,10 @@ pub(crate) async fn customers(
     let start = after.map_or(0, |after| all.partition_point(|one| *one <= after));
     let rest = all.get(start..).unwrap_or_default();
     let chosen = rest.get(..limit).unwrap_or(rest);
-    let items = chosen.iter().filter_map(|customer| {
-        let around = TwinAround::of_kept(&service, customer);
-        service
-            .twins()
-            .read(customer, |state| customer_item(state, &around))
+    let around = TwinAround::of_kept(&service, chosen).await;
+    let items = chosen.iter().zip(&around).filter_map(|(customer, around)| {
+        let twins = service.twins();
+        twins.read(customer, |state| customer_item(state, around))
     });
     let is_last = chosen.len() == rest.len();
     Ok(Json(CustomersReply {

@@ -8,9 +8,9 @@
 use super::configure::customer_id;
 use super::customers::read;
 use super::error::{ApiError, ErrorReply};
-use crate::assembly::{Node, NodeTwin};
+use crate::assembly::NodeTwin;
 use crate::service::keeper::KeptTwin;
-use crate::service::limits::PAGE_STEPS_MAX;
+use crate::service::limits::{COSTS_LIMIT, PAGE_STEPS_MAX};
 use crate::service::state::Service;
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -22,7 +22,6 @@ use twinscale_protocol::stack::{Tier, TierVmType};
 use twinscale_protocol::{
     CustomerId, DomainTime, FixedValue, MicroDollars, Quantiles, Seconds, SeriesKey, VmTypeId,
 };
-use twinscale_provisioner::SimCloud;
 use twinscale_supervision::ChildState;
 use twinscale_twin::TwinConfig;
 use twinscale_twin::TwinState;
@@ -119,28 +118,26 @@ pub(crate) struct TwinAround {
     pub(crate) is_running: bool,
     pub(crate) restarts: u64,
     pub(crate) mailbox: u64,
-    pub(crate) cost: MicroDollars,
+    /// What it cost so far; `None` = the provider does not tell.
+    pub(crate) cost: Option<MicroDollars>,
 }
 
 impl TwinAround {
-    /// Around a twin that the daemon drives, or does not drive yet.
-    pub(crate) fn of_kept(service: &Service, customer: &CustomerId) -> Self {
+    /// Around twins that the daemon drives, or does not drive yet, in the order of their customers.
+    pub(crate) async fn of_kept(service: &Service, customers: &[CustomerId]) -> Vec<Self> {
         let now = service.now();
-        let kept = service.keeper().find(customer);
-        let twin = kept.as_deref().map(KeptTwin::twin);
-        Self::of(service.node(), customer, twin, now)
+        let around = customers.iter().zip(costs(service, customers, now).await);
+        let around = around.map(|(customer, cost)| {
+            let kept = service.keeper().find(customer);
+            Self::of(kept.as_deref().map(KeptTwin::twin), now, cost)
+        });
+        around.collect()
     }
 
     /// Around a twin at a moment of its domain time.
-    pub(crate) fn of(
-        node: &Node,
-        customer: &CustomerId,
-        twin: Option<&NodeTwin>,
-        now: DomainTime,
-    ) -> Self {
+    pub(crate) fn of(twin: Option<&NodeTwin>, now: DomainTime, cost: Option<MicroDollars>) -> Self {
         let report = twin.map(|twin| twin.actor.report().borrow().clone());
         let mailbox = twin.and_then(|twin| twin.actor.address().current());
-        let cost = |cloud: &mut SimCloud| cloud.cost(customer, now);
         Self {
             now,
             is_running: report
@@ -148,9 +145,29 @@ impl TwinAround {
                 .is_some_and(|report| report.state == ChildState::Running),
             restarts: report.map_or(0, |report| report.restarts),
             mailbox: mailbox.map_or(0, |mailbox| mailbox.depth()) as u64,
-            cost: node.cloud().with_cloud(cost).total(),
+            cost,
         }
     }
+}
+
+/// What customers cost so far. A page must not wait for a provider that does not answer: it shows no cost
+/// then.
+async fn costs(
+    service: &Service,
+    customers: &[CustomerId],
+    now: DomainTime,
+) -> Vec<Option<MicroDollars>> {
+    let asked = service.node().provider().costs(customers, now);
+    let mut costs = match tokio::time::timeout(COSTS_LIMIT, asked).await {
+        Ok(Ok(costs)) => costs,
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "the provider does not tell what it costs");
+            Vec::new()
+        }
+        Err(_late) => Vec::new(),
+    };
+    costs.resize(customers.len(), None);
+    costs
 }
 
 /// Shows a twin step by step: demand that was observed, demand that is expected, and what serves it.

@@ -7,7 +7,7 @@ use crate::service::keeper::{KeptTwin, LastTurn};
 use serde::{Deserialize, Serialize};
 use twinscale_protocol::optimizer::{Plan, PlanCost};
 use twinscale_protocol::twin::TwinCounters;
-use twinscale_protocol::{FixedValue, QUANTILE_LEVELS, SeriesKey};
+use twinscale_protocol::{FixedValue, MicroDollars, QUANTILE_LEVELS, SeriesKey};
 use twinscale_supervision::ChildState;
 use twinscale_twin::TwinState;
 use utoipa::ToSchema;
@@ -34,8 +34,8 @@ pub struct CustomerItem {
     pub fresh: Option<bool>,
     /// What it runs costs an hour, in US dollars.
     pub rate_usd_hour: f64,
-    /// What it cost so far, by the provider's ledger, in US dollars.
-    pub cost_usd: f64,
+    /// What it cost so far, by the provider's ledger, in US dollars; none where the provider does not tell.
+    pub cost_usd: Option<f64>,
     /// Restarts of its actor since the node started.
     pub restarts: u64,
     /// Messages that wait for its actor or are being handled.
@@ -310,7 +310,7 @@ pub(crate) fn customer_item(state: &TwinState, around: &TwinAround) -> CustomerI
         starting: vms.len().saturating_sub(serving) as u64,
         fresh: is_fresh(state, around.now),
         rate_usd_hour: rate(state).dollars(),
-        cost_usd: around.cost.dollars(),
+        cost_usd: around.cost.map(MicroDollars::dollars),
         restarts: around.restarts,
         mailbox: around.mailbox,
         mailbox_max: TWIN_MAILBOX as u64,
