@@ -14,7 +14,7 @@ pub mod stored;
 
 pub use placement::{
     Effect, GroupObserved, LearnerProgress, MoveProgress, NodeObserved, NodeProgress, Observed,
-    Progress, Step, Wait, next_step, progress,
+    Progress, Step, Wait, even_out, next_step, progress,
 };
 pub use shard_of::shard_of;
 pub use state::{Applied, MetaState, Outcome, Refusal, RestoreError};

@@ -9,6 +9,7 @@ mod balance;
 mod candidates;
 mod choose;
 mod drive;
+mod even_out;
 mod found;
 mod leaders;
 mod leftovers;
@@ -17,6 +18,7 @@ mod report;
 mod step;
 mod view;
 
+pub use even_out::even_out;
 pub use observed::{GroupObserved, LearnerProgress, NodeObserved, Observed};
 pub use report::{MoveProgress, NodeProgress, Progress, Wait, progress};
 pub use step::{Effect, Step};

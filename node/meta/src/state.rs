@@ -124,6 +124,14 @@ impl MetaState {
         u32::try_from(serving.count()).unwrap_or(u32::MAX)
     }
 
+    /// Forgets which nodes groups avoid; on a copy, to plan what would be tried without it.
+    pub(crate) fn forgive(&mut self) {
+        self.record.meta.avoided.clear();
+        for group in &mut self.record.shards {
+            group.avoided.clear();
+        }
+    }
+
     #[cfg(test)]
     pub(crate) fn into_record(self) -> MetaRecord {
         self.record

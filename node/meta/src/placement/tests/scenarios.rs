@@ -3,7 +3,7 @@
 use super::checks;
 use super::sim::Sim;
 use crate::limits::{AVOID_S, STALL_S};
-use crate::placement::{Effect, NodeProgress, Step, Wait, next_step, progress};
+use crate::placement::{Effect, NodeProgress, Step, Wait, even_out, next_step, progress};
 use crate::state::Outcome;
 use crate::stored::v1::{GroupId, MetaCommand, MoveReason, MoveStage, NodeState, Setting};
 use std::collections::BTreeSet;
@@ -303,4 +303,35 @@ fn what_waits_says_for_whom() {
         wait.to_string(),
         "2 of 3 voters are not heard or have no replica: bring back one of 2 3"
     );
+}
+
+#[test]
+fn an_operator_evens_out_to_a_node_that_the_planner_avoids() {
+    let mut sim = settled(3, 1, 2, 3);
+    let even = |sim: &Sim| even_out(&sim.state, &sim.observed(), 8).is_empty();
+    assert!(even(&sim));
+    sim.faults.stuck = 100;
+    sim.join();
+    let is_avoided = |sim: &Sim| {
+        let mut shards = sim.state.groups().filter(|(id, _)| *id != GroupId::Meta);
+        let is_idle = sim.state.moves_under_way() == 0;
+        is_idle && shards.all(|(_, group)| !group.avoided.is_empty())
+    };
+    let tried = (0..4 * STALL_S).find(|_| {
+        sim.tick();
+        is_avoided(&sim)
+    });
+    assert!(tried.is_some(), "no learner on the new node caught up");
+    let next = next_step(&sim.state, &sim.observed());
+    let starts = matches!(next, Some(Step::Propose(MetaCommand::StartMove { .. })));
+    assert!(!starts, "the planner waits: {next:?}");
+    let planned = even_out(&sim.state, &sim.observed(), 8);
+    assert_eq!(planned.len(), 1, "one move makes it even: {planned:?}");
+    sim.faults.stuck = 0;
+    for command in planned {
+        apply(&mut sim, command);
+    }
+    settle(&mut sim);
+    assert!(even(&sim));
+    assert_eq!(sim.state.replicas_of(NodeNumber(4)), 1);
 }
