@@ -31,6 +31,7 @@ pub use errand::{
 pub use error::MetaError;
 pub use found::{FIRST_NODE, found_cluster};
 pub use hands::Hands;
+pub(crate) use heard::with_silent;
 pub use heard::{Heard, HeardMembers};
 pub use keeper::{KeeperError, KeeperParts, ReplicaKeeper};
 pub use machine::MetaMachine;

@@ -75,6 +75,8 @@ pub enum Errand {
         /// To whom.
         to: NodeNumber,
     },
+    /// Take a snapshot of what is applied now, and purge the log behind it.
+    Snapshot,
 }
 
 /// An errand on a group.
@@ -167,7 +169,7 @@ mod tests {
     #[test]
     fn golden_bytes_of_errands() {
         let at_membership = 7;
-        let cases: [(Errand, &[u8]); 9] = [
+        let cases: [(Errand, &[u8]); 10] = [
             (Errand::MakeFirst { shards: 64 }, &[0, 64]),
             (Errand::MakeLearner { shards: 64 }, &[1, 64]),
             (
@@ -206,6 +208,7 @@ mod tests {
             ),
             (Errand::Drop { made_up_to: 8 }, &[7, 8]),
             (Errand::TransferLeader { to: node(5) }, &[8, 5]),
+            (Errand::Snapshot, &[9]),
         ];
         for (errand, golden) in cases {
             let golden = [&[1, 17, 9], golden, &[100]].concat();

@@ -8,10 +8,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use twinscale_consensus::{Group, GroupError};
 use twinscale_meta::GroupId;
 use twinscale_protocol::{NodeNumber, WireError, WireErrorCode};
+
+/// How often it is looked whether a snapshot is there.
+const SNAPSHOT_LOOK: Duration = Duration::from_millis(10);
+
+/// After this time without the snapshot another one is asked for.
+const SNAPSHOT_AGAIN: Duration = Duration::from_millis(500);
 
 /// Does errands on this node. Who asks must be a node of the cluster: that is for the wire to know.
 #[derive(Clone, Debug)]
@@ -84,6 +90,7 @@ impl Hands {
                 keeper.check_number(group, number).await?;
                 begin(&self.group(group), &voters).await
             }
+            Errand::Snapshot => snapshot(&self.group(group)).await,
             leads => self.lead(&self.group(group), leads, limit).await,
         }
         .map_err(|error: WireError| {
@@ -144,6 +151,29 @@ async fn begin(group: &Group, voters: &[NodeNumber]) -> Result<(), WireError> {
     match group.initialize(members(voters)).await {
         Err(GroupError::Members { .. }) if has_members(group) => Ok(()),
         done => done.map_err(|error| wire_error(&error)),
+    }
+}
+
+/// Takes a snapshot that covers all that is applied now; returns once it is on disk.
+async fn snapshot(group: &Group) -> Result<(), WireError> {
+    let metrics = || group.metrics().map_err(|error| wire_error(&error));
+    let Some(wanted) = metrics()?.applied else {
+        return Ok(());
+    };
+    loop {
+        // One that is under way is not begun again, and may cover less.
+        let taken = group.snapshot().await;
+        taken.map_err(|error| wire_error(&error))?;
+        let again = Instant::now() + SNAPSHOT_AGAIN;
+        while Instant::now() < again {
+            if metrics()?
+                .snapshot
+                .is_some_and(|covered| covered.index >= wanted.index)
+            {
+                return Ok(());
+            }
+            sleep(SNAPSHOT_LOOK).await;
+        }
     }
 }
 

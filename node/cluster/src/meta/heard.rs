@@ -51,7 +51,7 @@ fn observed(one: &Member) -> NodeObserved {
 
 /// Adds the nodes that group 0 knows and nobody heard of: they are silent at least since somebody listens.
 /// Without them a node that died before would never be replaced.
-pub(super) fn with_silent(
+pub(crate) fn with_silent(
     mut heard: BTreeMap<NodeNumber, NodeObserved>,
     state: &MetaState,
     listening_since: UnixMillis,

@@ -90,6 +90,17 @@ impl Reports {
             .max()
     }
 
+    /// The term in which each group is led.
+    pub fn terms(&self, now: UnixMillis) -> BTreeMap<GroupId, u64> {
+        let collected = self.collected();
+        let mut terms: BTreeMap<GroupId, u64> = BTreeMap::new();
+        for led in collected.fresh(now).flat_map(|report| &report.led) {
+            let term = terms.entry(led.group).or_default();
+            *term = led.term.max(*term);
+        }
+        terms
+    }
+
     /// Puts together what is known of all groups.
     pub fn observe(&self, now: UnixMillis) -> BTreeMap<GroupId, GroupObserved> {
         self.collected().observe(now)

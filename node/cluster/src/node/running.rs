@@ -5,6 +5,10 @@ use super::error::NodeError;
 use super::joining::{JOIN_REQUEST, JoinAnswers, follow};
 use super::places::MetaPlaces;
 use super::start::{Before, ClusterNode};
+use crate::admin::{
+    Admin, AdminParts, CLUSTER_READ, CLUSTER_WRITE, NODE_PROBE, ProbeAnswers, ReadAnswers,
+    WriteAnswers,
+};
 use crate::meta::{
     DriverParts, ERRAND_REQUEST, Hands, HeardMembers, MetaDriver, MetaShown, MetaWriter,
     NODE_REPORT, ReplicaKeeper, ReportDesk, Reporter, Reports,
@@ -63,7 +67,16 @@ impl Running<'_> {
             writer: writer.clone(),
             shown: Arc::clone(&shown),
         };
+        let parts = DriverParts {
+            writer: writer.clone(),
+            shown: Arc::clone(&shown),
+            heard: Arc::new(HeardMembers::new(self.membership.watch())),
+            carrier: Arc::<MetaNetwork>::clone(&network),
+            reports,
+            clock,
+        };
         let dispatch = self.answers(&network, joins, Arc::clone(&router));
+        let dispatch = self.answers_of_people(dispatch, &parts);
         let server = Server::bind(
             setup.listen,
             setup.credentials.clone(),
@@ -72,16 +85,8 @@ impl Running<'_> {
             WireMetrics::default(),
         );
         let server = server.await?;
-        let driver = MetaDriver::new(DriverParts {
-            writer: writer.clone(),
-            shown: Arc::clone(&shown),
-            heard: Arc::new(HeardMembers::new(self.membership.watch())),
-            carrier: Arc::<MetaNetwork>::clone(&network),
-            reports,
-            clock,
-        });
-        let incarnation = file.incarnation;
-        let reporter = Reporter::new(self.number, incarnation, desk, network);
+        let driver = MetaDriver::new(parts);
+        let reporter = Reporter::new(self.number, file.incarnation, desk, network);
         let mut tasks = JoinSet::new();
         tasks.spawn(follow(shown, Arc::clone(directory)));
         tasks.spawn(driver.run());
@@ -122,7 +127,7 @@ impl Running<'_> {
         let consensus = Arc::new(ConsensusAnswers(Arc::clone(self.keeper.groups())));
         let errands = Arc::new(ErrandAnswers(network.hands.clone()));
         let reports = Arc::new(ReportAnswers(network.desk.clone()));
-        let dispatch = Dispatch::new(Arc::clone(&self.before.directory))
+        Dispatch::new(Arc::clone(&self.before.directory))
             .on(PEER_REQUEST, Callers::Nodes, consensus)
             .on(
                 SHARD_REQUEST,
@@ -131,7 +136,37 @@ impl Running<'_> {
             )
             .on(ERRAND_REQUEST, Callers::Nodes, errands)
             .on(NODE_REPORT, Callers::Nodes, reports)
-            .on(JOIN_REQUEST, Callers::Certified, Arc::new(joins));
+            .on(JOIN_REQUEST, Callers::Certified, Arc::new(joins))
+    }
+
+    /// Adds what people ask, and what parts answer that start after the node.
+    fn answers_of_people(&self, dispatch: Dispatch, parts: &DriverParts) -> Dispatch {
+        let setup = &self.before.setup;
+        let admin = Arc::new(Admin::new(AdminParts {
+            own: self.number,
+            writer: parts.writer.clone(),
+            shown: Arc::clone(&parts.shown),
+            reports: Arc::clone(&parts.reports),
+            heard: Arc::clone(&parts.heard),
+            members: self.membership.watch(),
+            calls: self.calls(),
+            carrier: Arc::clone(&parts.carrier),
+            credentials: setup.credentials.clone(),
+            clock: Arc::clone(&parts.clock),
+        }));
+        let probes = Arc::new(ProbeAnswers {
+            clock: Arc::clone(&parts.clock),
+            credentials: setup.credentials.clone(),
+        });
+        let reads = Arc::new(ReadAnswers(Arc::clone(&admin)));
+        let dispatch = dispatch
+            .on(CLUSTER_READ, Callers::People, reads)
+            .on(
+                CLUSTER_WRITE,
+                Callers::Operators,
+                Arc::new(WriteAnswers(admin)),
+            )
+            .on(NODE_PROBE, Callers::Nodes, probes);
         let late = self.before.setup.late.iter();
         late.fold(dispatch, |dispatch, (kind, callers, answer)| {
             dispatch.on(*kind, *callers, Arc::clone(answer) as Arc<dyn Answer>)
