@@ -29,6 +29,38 @@ pub trait ConformanceTarget: fmt::Debug + Send + Sync {
     fn settle(&mut self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
 
+/// A provider in domain time alone, as all simulated clouds are: its starts are over when the time has moved on.
+#[derive(Debug)]
+pub struct DomainTimeTarget<D> {
+    /// The driver.
+    pub driver: D,
+    /// The time of calls that are made now.
+    pub now: DomainTime,
+    /// Two VM types that the provider offers.
+    pub vm_types: [VmTypeId; 2],
+    /// Longest start.
+    pub start_max: Seconds,
+}
+
+impl<D: ProviderDriver> ConformanceTarget for DomainTimeTarget<D> {
+    fn driver(&self) -> &dyn ProviderDriver {
+        &self.driver
+    }
+
+    fn now(&self) -> DomainTime {
+        self.now
+    }
+
+    fn vm_types(&self) -> [VmTypeId; 2] {
+        self.vm_types.clone()
+    }
+
+    fn settle(&mut self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        self.now = self.now.plus(self.start_max);
+        Box::pin(async {})
+    }
+}
+
 /// A case that failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("conformance case `{case}` failed: {reason}")]
@@ -69,6 +101,9 @@ const CASES: &[(&str, Case)] = &[
     }),
     ("a_link_takes_the_size_asked_for", |t| {
         Box::pin(link_resizes(t))
+    }),
+    ("a_caller_whose_clock_is_behind_is_served", |t| {
+        Box::pin(clock_is_behind(t))
     }),
 ];
 
@@ -238,6 +273,31 @@ async fn link_resizes(target: &mut dyn ConformanceTarget) -> Result<(), String> 
         expect("link", listed, &Some(link))?;
     }
     Ok(())
+}
+
+/// The next owner of a customer may have an earlier clock than the one before.
+async fn clock_is_behind(target: &mut dyn ConformanceTarget) -> Result<(), String> {
+    let session = Session::new("clock", target)?;
+    session.launch(target, 1, 0).await?;
+    target.settle().await;
+    expect("VMs", session.list(target).await?.vm_ids(), &[1])?;
+    let behind = CallContext {
+        now: target.now().minus(Seconds(3_600)),
+        ..session.context(target, 2)
+    };
+    let driver = target.driver();
+    let launched = driver.launch(&behind, &session.spec(2, 1)).await;
+    expect("launch", launched, &Ok(()))?;
+    let ended = driver.terminate(&behind, VmId(1)).await;
+    expect("termination", ended, &Ok(()))?;
+    let listed = driver.list(&session.customer, behind.now).await;
+    let listed = listed.map_err(|error| format!("listing: {error}"))?;
+    expect("VMs by that clock", Listed(listed).vm_ids(), &[2])?;
+    expect(
+        "VMs by the other clock",
+        session.list(target).await?.vm_ids(),
+        &[2],
+    )
 }
 
 /// One customer of a case.

@@ -31,9 +31,14 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// Turns the caller's time into one that never goes back.
+    /// The caller's time as one that never goes back.
+    pub(crate) fn time(&self, now: DomainTime) -> DomainTime {
+        self.latest_at.map_or(now, |latest| latest.max(now))
+    }
+
+    /// As [`Account::time`], which is the latest from now on.
     pub(crate) fn clock(&mut self, now: DomainTime) -> DomainTime {
-        let at = self.latest_at.map_or(now, |latest| latest.max(now));
+        let at = self.time(now);
         self.latest_at = Some(at);
         at
     }

@@ -10,6 +10,7 @@ use crate::simcloud::ledger::{
 use crate::start_up::rng_for;
 use rand::Rng;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::time::Duration;
 use twinscale_protocol::provisioner::{LinkSize, ObservedAllocation, VolumeBlocks};
 use twinscale_protocol::{
@@ -92,6 +93,22 @@ impl SimCloud {
     /// Reads the customers that ever called.
     pub fn customers(&self) -> impl Iterator<Item = &CustomerId> {
         self.accounts.keys()
+    }
+
+    /// Reads the customers that ever called, from a name on.
+    pub fn customers_from(&self, from: Bound<&CustomerId>) -> impl Iterator<Item = &CustomerId> {
+        let rest = self
+            .accounts
+            .range::<CustomerId, _>((from, Bound::Unbounded));
+        rest.map(|(customer, _)| customer)
+    }
+
+    /// Tells the time as which a call of a customer at `now` counts: callers' clocks differ, and a
+    /// customer's time never goes back.
+    #[must_use]
+    pub fn time_of(&self, customer: &CustomerId, now: DomainTime) -> DomainTime {
+        let account = self.accounts.get(customer);
+        account.map_or(now, |account| account.time(now))
     }
 
     /// Reads a customer's ledger.
