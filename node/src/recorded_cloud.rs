@@ -5,13 +5,18 @@
 //! twin forgot; a log of the cloud's own keeps it an independent witness: its VMs run on, its bills go on,
 //! and a call that was cut off by a crash has happened or not, as with a real provider. The cloud is a
 //! function of each customer's changes in their order, so the changes are all that is kept; listings change
-//! nothing. The log grows by about 100 bytes a change and is read whole at the start: it is meant for
-//! trials, not for years.
+//! nothing. A customer's changes are done one at a time, in the order in which they were written, and a change
+//! that is written is done also when its caller has gone. The log grows by about 100 bytes a change and is
+//! read whole at the start: it is meant for trials, not for years.
 
 use crate::error::ExpectedError;
 use serde::{Deserialize, Serialize};
+use std::future::Future;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
+use tokio::sync::{Mutex, MutexGuard, Semaphore, oneshot, watch};
+use tokio::task::JoinSet;
 use twinscale_log::{Command, CommandLog, FileLog, LogError, LogIndex, LogOptions, ReadLimits};
 use twinscale_protocol::envelope::{self, EnvelopeKind};
 use twinscale_protocol::provisioner::{LinkSize, VolumeBlocks};
@@ -21,16 +26,33 @@ use twinscale_protocol::{
 use twinscale_provisioner::driver::{
     CallContext, DriverError, DriverFuture, Listing, ProviderDriver, VmSpec,
 };
+use twinscale_provisioner::simcloud::FaultConfig;
 use twinscale_provisioner::{SimCloudConfig, SimCloudDriver};
 
 /// A change of the simulated cloud, in its log.
 pub const CHANGE: EnvelopeKind = EnvelopeKind(0x0300);
 
+/// Changes under way, also those that nobody waits for any more; past it, calls are throttled.
+const CHANGES_AT_ONCE: usize = 1_024;
+
+/// Changes of different customers that are written at once: they share an fsync.
+const LANES: usize = 64;
+
 /// A simulated cloud with its log.
 #[derive(Clone, Debug)]
-pub struct RecordedCloud {
+pub struct RecordedCloud(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
     cloud: SimCloudDriver,
-    log: Arc<dyn CommandLog>,
+    log: Box<dyn CommandLog>,
+    /// Who holds a customer's lane is the only one that writes and does a change of it, so that its changes
+    /// are done in the order in which they are written.
+    lanes: Vec<Mutex<()>>,
+    room: Arc<Semaphore>,
+    /// Changes under way.
+    tasks: std::sync::Mutex<JoinSet<()>>,
+    failure: watch::Sender<Option<String>>,
 }
 
 /// One change, as it is kept.
@@ -62,8 +84,16 @@ impl RecordedCloud {
     /// Opens the cloud of a directory and brings it to where it was.
     ///
     /// # Errors
-    /// When its log does not open, or holds what is no change.
+    /// When its log does not open, or holds what is no change, or the cloud is to have faults: what a call
+    /// did under a fault hangs on calls that are not kept.
     pub async fn open(directory: &Path, config: SimCloudConfig) -> anyhow::Result<Self> {
+        if config.faults != FaultConfig::none() {
+            return Err(ExpectedError::input_hint(
+                "a simulated cloud with a log cannot have faults",
+                "strike the calls on their way to it",
+            )
+            .into());
+        }
         let place = directory.display().to_string();
         let broken = |error: LogError| {
             ExpectedError::input(
@@ -72,16 +102,20 @@ impl RecordedCloud {
             )
         };
         let (log, _report) = FileLog::open(directory, LogOptions::default()).map_err(broken)?;
-        let cloud = Self {
+        // Customers who share a limit of capacity must not overtake each other either.
+        let lanes = if config.capacity.is_empty() { LANES } else { 1 };
+        let cloud = Self(Arc::new(Parts {
             cloud: SimCloudDriver::new(config),
-            log: Arc::new(log),
-        };
-        let mut from = cloud.log.first_index();
+            log: Box::new(log),
+            lanes: (0..lanes).map(|_lane| Mutex::default()).collect(),
+            room: Arc::new(Semaphore::new(CHANGES_AT_ONCE)),
+            tasks: std::sync::Mutex::default(),
+            failure: watch::Sender::default(),
+        }));
+        let log = &cloud.0.log;
+        let mut from = log.first_index();
         loop {
-            let entries = cloud
-                .log
-                .read(from, ReadLimits::default())
-                .map_err(broken)?;
+            let entries = log.read(from, ReadLimits::default()).map_err(broken)?;
             for entry in &entries {
                 let record = envelope::open(CHANGE, &entry.payload).map_err(|error| {
                     let index = entry.index;
@@ -90,7 +124,8 @@ impl RecordedCloud {
                         error,
                     )
                 })?;
-                cloud.repeat(record).await;
+                // What came of it was told then; a refusal is repeated as well.
+                drop(cloud.0.apply(record).await);
             }
             match entries.last() {
                 Some(last) => from = LogIndex::next(last.index),
@@ -101,11 +136,92 @@ impl RecordedCloud {
 
     /// The cloud itself, for reports.
     pub fn cloud(&self) -> &SimCloudDriver {
-        &self.cloud
+        &self.0.cloud
     }
 
-    /// Does a change again; what came of it then was told then.
-    async fn repeat(&self, record: ChangeRecord) {
+    /// Counts the changes that were ever written.
+    pub fn changes(&self) -> u64 {
+        let log = &self.0.log;
+        log.last_index()
+            .next()
+            .get()
+            .saturating_sub(log.first_index().get())
+    }
+
+    /// Waits until a write has failed in a way that only opening the log again mends; returns why.
+    pub async fn failed(&self) -> String {
+        let mut failure = self.0.failure.subscribe();
+        let failed = failure.wait_for(Option::is_some).await;
+        failed
+            .ok()
+            .and_then(|reason| reason.clone())
+            .unwrap_or_default()
+    }
+
+    /// Writes and does a change in a task of its own: who gives up waiting must not leave a change that is
+    /// written and not done.
+    fn change<'a>(&'a self, context: &'a CallContext, change: Change) -> DriverFuture<'a, ()> {
+        Box::pin(async move {
+            let Ok(room) = Arc::clone(&self.0.room).try_acquire_owned() else {
+                return Err(DriverError::Throttled);
+            };
+            let (tell, told) = oneshot::channel();
+            let (parts, context) = (Arc::clone(&self.0), context.clone());
+            self.0.spawn(async move {
+                let changed = parts.change(context, change).await;
+                drop(room);
+                // Who has given up is not told.
+                drop(tell.send(changed));
+            });
+            told.await.unwrap_or_else(|_gone| {
+                let reason = "the simulated cloud failed in the middle of it".to_owned();
+                Err(DriverError::Unknown { reason })
+            })
+        })
+    }
+
+    /// Waits until nothing is being changed any more.
+    pub async fn settled(&self) {
+        let all = u32::try_from(CHANGES_AT_ONCE).unwrap_or(u32::MAX);
+        drop(self.0.room.acquire_many(all).await);
+    }
+}
+
+impl Parts {
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(work);
+    }
+
+    async fn lane(&self, customer: &CustomerId) -> MutexGuard<'_, ()> {
+        let mut hasher = DefaultHasher::new();
+        customer.hash(&mut hasher);
+        let lane = hasher.finish() % self.lanes.len() as u64;
+        let lane = usize::try_from(lane).unwrap_or(0);
+        self.lanes[lane].lock().await
+    }
+
+    async fn change(&self, context: CallContext, change: Change) -> Result<(), DriverError> {
+        let _lane = self.lane(&context.customer).await;
+        let CallContext {
+            customer,
+            generation,
+            now,
+        } = context;
+        // A listing may have moved the customer's time, and listings are not written.
+        let now = self.cloud.with_cloud(|cloud| cloud.time_of(&customer, now));
+        let record = ChangeRecord {
+            customer,
+            generation,
+            now,
+            change,
+        };
+        self.write(&record).await?;
+        self.apply(record).await
+    }
+
+    async fn apply(&self, record: ChangeRecord) -> Result<(), DriverError> {
         let ChangeRecord {
             customer,
             generation,
@@ -117,7 +233,7 @@ impl RecordedCloud {
             generation,
             now,
         };
-        let repeated = match change {
+        match change {
             Change::Launch {
                 vm,
                 tier,
@@ -137,64 +253,53 @@ impl RecordedCloud {
             Change::Terminate { vm } => self.cloud.terminate(&context, vm).await,
             Change::ResizeVolume(volume) => self.cloud.resize_volume(&context, &volume).await,
             Change::ResizeLink(link) => self.cloud.resize_link(&context, link).await,
-        };
-        // A refusal is repeated as well: it is the same one as then.
-        drop(repeated);
+        }
     }
 
-    async fn write(&self, context: &CallContext, change: Change) -> Result<(), DriverError> {
-        let record = ChangeRecord {
-            customer: context.customer.clone(),
-            generation: context.generation,
-            now: context.now,
-            change,
-        };
-        let payload = envelope::seal(CHANGE, &record).map_err(|error| DriverError::Refused {
+    async fn write(&self, record: &ChangeRecord) -> Result<(), DriverError> {
+        let payload = envelope::seal(CHANGE, record).map_err(|error| DriverError::Refused {
             reason: error.to_string(),
         })?;
         let kind = CHANGE.0;
-        match self.log.propose(vec![Command { kind, payload }]).await {
-            Ok(_committed) => Ok(()),
-            Err(error) if error.is_outcome_unknown() => Err(DriverError::Unknown {
-                reason: error.to_string(),
-            }),
-            // Nothing happened, and later it may work: as with a provider that is out of order.
-            Err(error) => {
-                tracing::warn!(%error, "the simulated cloud cannot write");
-                Err(DriverError::Throttled)
-            }
+        let written = self.log.propose(vec![Command { kind, payload }]).await;
+        let Err(error) = written else { return Ok(()) };
+        let is_unknown = error.is_outcome_unknown();
+        if is_unknown || matches!(error, LogError::Poisoned { .. }) {
+            self.failure.send_replace(Some(error.to_string()));
         }
+        if is_unknown {
+            return Err(DriverError::Unknown {
+                reason: error.to_string(),
+            });
+        }
+        // Nothing happened, and later it may work: as with a provider that is out of order.
+        tracing::warn!(%error, "the simulated cloud cannot write");
+        Err(DriverError::Throttled)
     }
 }
 
 impl ProviderDriver for RecordedCloud {
     fn name(&self) -> &str {
-        self.cloud.name()
+        self.0.cloud.name()
     }
 
     fn checks_generations(&self) -> bool {
-        self.cloud.checks_generations()
+        self.0.cloud.checks_generations()
     }
 
     fn launch<'a>(&'a self, context: &'a CallContext, spec: &'a VmSpec) -> DriverFuture<'a, ()> {
-        Box::pin(async move {
-            let change = Change::Launch {
-                vm: spec.vm,
-                tier: spec.tier.clone(),
-                vm_type: spec.vm_type.clone(),
-                price_per_hour: spec.price_per_hour,
-                minimum_bill: spec.minimum_bill,
-            };
-            self.write(context, change).await?;
-            self.cloud.launch(context, spec).await
-        })
+        let change = Change::Launch {
+            vm: spec.vm,
+            tier: spec.tier.clone(),
+            vm_type: spec.vm_type.clone(),
+            price_per_hour: spec.price_per_hour,
+            minimum_bill: spec.minimum_bill,
+        };
+        self.change(context, change)
     }
 
     fn terminate<'a>(&'a self, context: &'a CallContext, vm: VmId) -> DriverFuture<'a, ()> {
-        Box::pin(async move {
-            self.write(context, Change::Terminate { vm }).await?;
-            self.cloud.terminate(context, vm).await
-        })
+        self.change(context, Change::Terminate { vm })
     }
 
     fn resize_volume<'a>(
@@ -202,22 +307,19 @@ impl ProviderDriver for RecordedCloud {
         context: &'a CallContext,
         volume: &'a VolumeBlocks,
     ) -> DriverFuture<'a, ()> {
-        Box::pin(async move {
-            self.write(context, Change::ResizeVolume(volume.clone()))
-                .await?;
-            self.cloud.resize_volume(context, volume).await
-        })
+        self.change(context, Change::ResizeVolume(volume.clone()))
     }
 
     fn resize_link<'a>(&'a self, context: &'a CallContext, link: LinkSize) -> DriverFuture<'a, ()> {
-        Box::pin(async move {
-            self.write(context, Change::ResizeLink(link)).await?;
-            self.cloud.resize_link(context, link).await
-        })
+        self.change(context, Change::ResizeLink(link))
     }
 
     fn list<'a>(&'a self, customer: &'a CustomerId, now: DomainTime) -> DriverFuture<'a, Listing> {
-        self.cloud.list(customer, now)
+        Box::pin(async move {
+            // It moves the customer's time, which a change that is being written has taken already.
+            let _lane = self.0.lane(customer).await;
+            self.0.cloud.list(customer, now).await
+        })
     }
 
     fn costs<'a>(
@@ -225,88 +327,9 @@ impl ProviderDriver for RecordedCloud {
         customers: &'a [CustomerId],
         until: DomainTime,
     ) -> DriverFuture<'a, Vec<Option<MicroDollars>>> {
-        self.cloud.costs(customers, until)
+        self.0.cloud.costs(customers, until)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fmt::Write as _;
-    use twinscale_provisioner::simcloud::SimCloud;
-
-    fn context(customer: &str, now: i64) -> CallContext {
-        CallContext {
-            customer: CustomerId::new(customer).expect("an id"),
-            generation: Generation(1),
-            now: DomainTime(now),
-        }
-    }
-
-    fn spec(vm: u64) -> VmSpec {
-        VmSpec {
-            vm: VmId(vm),
-            tier: TierName::new("web").expect("an id"),
-            vm_type: VmTypeId::new("small").expect("an id"),
-            price_per_hour: MicroDollars(96_000),
-            minimum_bill: Seconds(60),
-        }
-    }
-
-    #[tokio::test]
-    async fn a_cloud_that_is_opened_again_runs_and_bills_the_same() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let open = || RecordedCloud::open(folder.path(), SimCloudConfig::with_seed(3));
-        let cloud = open().await.expect("it opens");
-        let (one, two) = (context("one", 1_000), context("two", 1_100));
-        for vm in 1..=5 {
-            cloud.launch(&one, &spec(vm)).await.expect("it starts");
-        }
-        cloud.launch(&two, &spec(1)).await.expect("it starts");
-        let later = context("one", 4_600);
-        cloud.terminate(&later, VmId(2)).await.expect("it ends");
-        let at = DomainTime(10_000);
-        let of =
-            |cloud: &SimCloud, customer| (cloud.allocation(customer, at), cloud.cost(customer, at));
-        let both = |cloud: &mut SimCloud| [&one, &two].map(|context| of(cloud, &context.customer));
-        let seen = |cloud: &RecordedCloud| cloud.cloud().with_cloud(both);
-        let before = seen(&cloud);
-        drop(cloud);
-        let again = open().await.expect("it opens again");
-        assert_eq!(seen(&again), before);
-        let listing = again
-            .list(&one.customer, DomainTime(10_000))
-            .await
-            .expect("it lists");
-        assert_eq!(listing.allocation.vms.len(), 4);
-        again
-            .launch(&later, &spec(2))
-            .await
-            .expect("its key is known");
-        assert_eq!(
-            seen(&again)[0].0,
-            before[0].0,
-            "what has ended does not come back"
-        );
-    }
-
-    #[test]
-    fn the_bytes_of_a_change_stay_the_same() {
-        let record = ChangeRecord {
-            customer: CustomerId::new("one").expect("an id"),
-            generation: Generation(1),
-            now: DomainTime(1_000),
-            change: Change::Terminate { vm: VmId(7) },
-        };
-        let bytes = envelope::seal(CHANGE, &record).expect("it seals");
-        let mut hex = String::new();
-        for byte in &bytes {
-            write!(hex, "{byte:02x}").expect("text grows");
-        }
-        assert_eq!(hex, GOLDEN);
-        let read: ChangeRecord = envelope::open(CHANGE, &bytes).expect("it opens");
-        assert_eq!(read, record);
-    }
-
-    const GOLDEN: &str = "54575343010000030a000000dcf554c7036f6e6501fbd0070107";
-}
+mod tests;
