@@ -10,6 +10,7 @@ mod man;
 mod output;
 mod plan;
 mod run;
+mod sim_cloud;
 mod stops;
 mod top;
 mod train;
@@ -46,6 +47,11 @@ enum Command {
     Backtest(backtest::BacktestArguments),
     /// Run the daemon: the loop on real time behind an HTTP API.
     Run(run::RunArguments),
+    /// Serve one simulated cloud to all nodes of a cluster.
+    ///
+    /// Keeps what it is asked to change in a log of its own before it is done, and refuses a leader that another
+    /// one has followed. It has no authentication: keep it on loopback or on a network of its own.
+    SimCloud(sim_cloud::SimCloudArguments),
     /// Look whether this machine can run a node, before one is started.
     ///
     /// Takes the settings of `twinscale run`, asks the network for a forecast, times syncs of the disk, and
@@ -103,6 +109,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Demo(arguments) => demo::run(&arguments, quiet)?,
         Command::Backtest(arguments) => backtest::run(&arguments, quiet)?,
         Command::Run(arguments) => run::run(&arguments, quiet)?,
+        Command::SimCloud(arguments) => sim_cloud::run(&arguments, quiet)?,
         Command::Doctor(arguments) => doctor::run(&arguments, quiet)?,
         Command::Man(arguments) => man::run(&arguments, Arguments::command())?,
         Command::Top(arguments) => top::run(&arguments)?,

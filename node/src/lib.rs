@@ -26,6 +26,7 @@ pub mod rivals;
 pub mod samples;
 pub mod score;
 pub mod service;
+pub mod sim_cloud;
 pub mod summary;
 pub mod trace;
 pub mod workload;

@@ -155,21 +155,21 @@ impl SettingsArguments {
     }
 }
 
-/// The signals that end the daemon.
-struct Signals {
+/// The signals that end a process which serves.
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn listen() -> std::io::Result<Self> {
+    pub(super) fn listen() -> std::io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
     }
 
-    async fn next(&mut self) {
+    pub(super) async fn next(&mut self) {
         tokio::select! {
             _terminate = self.terminate.recv() => {}
             _interrupt = self.interrupt.recv() => {}

@@ -194,13 +194,13 @@ fn node_options(
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, ExpectedError> {
+pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, ExpectedError> {
     TcpListener::bind(address)
         .await
         .map_err(|error| cannot_listen(address, error))
 }
 
-fn cannot_listen(address: SocketAddr, error: std::io::Error) -> ExpectedError {
+pub(crate) fn cannot_listen(address: SocketAddr, error: std::io::Error) -> ExpectedError {
     ExpectedError::Environment {
         context: format!("cannot listen on {address}"),
         hint: "choose another address with --listen; port 0 takes any free one".to_owned(),
@@ -210,7 +210,7 @@ fn cannot_listen(address: SocketAddr, error: std::io::Error) -> ExpectedError {
 
 /// A file with an address, there while the daemon takes requests.
 #[derive(Debug)]
-struct AddressFile(PathBuf);
+pub(crate) struct AddressFile(PathBuf);
 
 impl AddressFile {
     /// Writes the addresses that there are, in order.
@@ -226,7 +226,11 @@ impl AddressFile {
             .collect()
     }
 
-    fn write(directory: &Path, name: &str, address: SocketAddr) -> Result<Self, ExpectedError> {
+    pub(crate) fn write(
+        directory: &Path,
+        name: &str,
+        address: SocketAddr,
+    ) -> Result<Self, ExpectedError> {
         let path = directory.join(name);
         // In one step, so that a reader never sees half an address.
         let partial = directory.join(format!("{name}.new"));

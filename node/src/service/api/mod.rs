@@ -17,6 +17,7 @@ mod telemetry;
 mod views;
 
 pub use batch::{Batch, CustomerBatch, Places};
+pub(crate) use body::BodyReader;
 pub use configure::{ConfigureReply, CostChange, DryRun, Wishes};
 pub use customers::{CustomersPage, ObservationsPage};
 pub use documents::Change;
