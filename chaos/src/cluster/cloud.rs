@@ -4,6 +4,10 @@
 //! the cloud took them. A scope is what generations are compared within: a customer, whose generation is the
 //! term of its shard's leader.
 
+mod record;
+
+pub use record::CloudRecord;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};

@@ -1,12 +1,20 @@
 use super::{
-    CloudAction, CloudCall, CloudEffect, CloudVm, TwinVms, calls_of, check_fencing, check_vms,
-    vms_of,
+    CloudAction, CloudCall, CloudEffect, CloudRecord, CloudVm, TwinVms, calls_of, check_fencing,
+    check_vms, vms_of,
 };
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use twinscale::recorded_cloud::RecordedCloud;
+use twinscale::service::server::serve;
+use twinscale::sim_cloud::RemoteCloud;
+use twinscale::sim_cloud::routes::{CloudService, router};
 use twinscale_protocol::{
     CustomerId, DomainTime, Generation, MicroDollars, Seconds, TierName, VmId, VmTypeId,
 };
-use twinscale_provisioner::driver::{CallContext, ProviderDriver as _, VmSpec};
+use twinscale_provisioner::driver::{CallContext, ProviderDriver, VmSpec};
 use twinscale_provisioner::simcloud::ProviderChecks;
 use twinscale_provisioner::{SimCloudConfig, SimCloudDriver};
 
@@ -111,11 +119,18 @@ fn each_wrong_vm_is_counted_under_its_rule() {
     assert!(!verdict.passed());
 }
 
-/// The record of a cloud that checks, and of one that checks nothing.
-async fn taken_over(checks: ProviderChecks) -> SimCloudDriver {
+/// A cloud with checks or without.
+fn config(is_checking: bool) -> SimCloudConfig {
     let mut config = SimCloudConfig::with_seed(1);
-    config.checks = checks;
-    let cloud = SimCloudDriver::new(config);
+    config.checks = ProviderChecks {
+        keys: is_checking,
+        generations: is_checking,
+    };
+    config
+}
+
+/// Takes a customer over: the new leader starts VM 2; the old one wakes up, starts VM 3, and VM 2 once more.
+async fn take_over(cloud: &dyn ProviderDriver) {
     let spec = |vm| VmSpec {
         vm: VmId(vm),
         tier: TierName::new("web").expect("a tier"),
@@ -123,7 +138,6 @@ async fn taken_over(checks: ProviderChecks) -> SimCloudDriver {
         price_per_hour: MicroDollars(1),
         minimum_bill: Seconds(60),
     };
-    // The new leader starts VM 2; the old one wakes up, starts VM 3, and VM 2 once more.
     for (generation, vm) in [(1, 1), (2, 2), (1, 3), (1, 2)] {
         let context = CallContext {
             customer: acme(),
@@ -132,7 +146,6 @@ async fn taken_over(checks: ProviderChecks) -> SimCloudDriver {
         };
         drop(cloud.launch(&context, &spec(vm)).await);
     }
-    cloud
 }
 
 fn acme() -> CustomerId {
@@ -142,11 +155,9 @@ fn acme() -> CustomerId {
 #[tokio::test]
 async fn a_simulated_cloud_without_checks_is_caught_by_its_own_record() {
     for (is_checking, stale, doubled) in [(true, 0, 0), (false, 2, 1)] {
-        let checks = ProviderChecks {
-            keys: is_checking,
-            generations: is_checking,
-        };
-        taken_over(checks).await.with_cloud(|cloud| {
+        let cloud = SimCloudDriver::new(config(is_checking));
+        take_over(&cloud).await;
+        cloud.with_cloud(|cloud| {
             let ledger = cloud.ledger(&acme()).expect("has called");
             let calls: Vec<_> = calls_of("acme", ledger).collect();
             let verdict = check_fencing(&calls);
@@ -156,4 +167,76 @@ async fn a_simulated_cloud_without_checks_is_caught_by_its_own_record() {
             assert_eq!(check_vms(&vms, &twins()).doubled, doubled);
         });
     }
+}
+
+/// What a cloud that is served says after a takeover, and what it says of itself.
+async fn served_record(folder: &Path, is_checking: bool) -> (CloudRecord, CloudRecord) {
+    let cloud = RecordedCloud::open(folder, config(is_checking)).await;
+    let cloud = cloud.expect("it opens");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let router = router(CloudService::new(cloud.clone(), 1));
+    let (stop, stopped) = oneshot::channel::<()>();
+    let stopped = async move { drop(stopped.await) };
+    let serving = serve(listener, router, 4, Duration::from_secs(5), stopped);
+    let reading = async {
+        let driver = RemoteCloud::connect(&address.to_string()).expect("an address");
+        take_over(&driver).await;
+        let record = CloudRecord::read(&driver, Some(DomainTime(2_000))).await;
+        drop(stop);
+        record.expect("it answers")
+    };
+    let (cut_off, record) = tokio::join!(serving, reading);
+    assert_eq!(cut_off, 0);
+    let own = cloud.cloud().with_cloud(|cloud| {
+        let ledger = cloud.ledger(&acme()).expect("has called");
+        CloudRecord {
+            calls: calls_of("acme", ledger).collect(),
+            vms: vms_of("acme", ledger, DomainTime(2_000)).collect(),
+            unrecorded: 0,
+        }
+    });
+    (record, own)
+}
+
+#[tokio::test]
+async fn a_cloud_in_another_process_is_judged_by_the_same_rules() {
+    for (is_checking, stale, refused, doubled) in [(true, 0, 2, 0), (false, 2, 0, 1)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (record, own) = served_record(folder.path(), is_checking).await;
+        assert_eq!(record, own, "nothing is lost on the way");
+        let fencing = record.check_fencing();
+        assert_eq!(fencing.calls, 4);
+        assert_eq!(
+            (fencing.accepted_stale, fencing.refused_stale),
+            (stale, refused),
+            "{fencing:?}"
+        );
+        assert_eq!(fencing.passed(), is_checking);
+        let vms = record.check_vms(&twins());
+        assert_eq!(vms.doubled, doubled, "{vms:?}");
+        assert_eq!(vms.passed(), is_checking, "{vms:?}");
+        let text = serde_json::to_string(&record).expect("plain data");
+        assert_eq!(
+            serde_json::from_str::<CloudRecord>(&text).ok(),
+            Some(record)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_cloud_that_is_away_is_no_empty_record() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    drop(listener);
+    let driver = RemoteCloud::connect(&address).expect("an address");
+    assert!(CloudRecord::read(&driver, None).await.is_err());
+}
+
+#[test]
+fn calls_that_a_cloud_no_longer_keeps_are_no_pass() {
+    let mut record = CloudRecord::default();
+    assert!(record.check_fencing().passed());
+    record.unrecorded = 1;
+    assert!(!record.check_fencing().passed());
 }
