@@ -123,9 +123,8 @@ impl Node {
         Ok((node, report))
     }
 
-    /// Starts the shared actors for twins that others commit for, with a provider that they share: of the
-    /// options it is not the simulated cloud's that counts here, and a call that fails waits before it is
-    /// repeated.
+    /// Starts the shared actors for twins that others commit for, with a provider that nodes share, in place of
+    /// [`NodeOptions::cloud`]. Calls that fail wait before they are repeated.
     ///
     /// # Errors
     /// When an actor cannot be started.

@@ -108,6 +108,7 @@ fn help_names_commands_and_exit_codes() {
         "train",
         "bench",
         "ca",
+        "sim-cloud",
         "completions",
         "Exit codes:",
     ] {
@@ -401,6 +402,7 @@ fn every_command_has_a_manual_page() {
         "twinscale-doctor.1",
         "twinscale-bench-micro.1",
         "twinscale-ca-issue.1",
+        "twinscale-sim-cloud.1",
     ] {
         let text = fs::read_to_string(folder.path().join("man").join(page)).expect(page);
         assert!(

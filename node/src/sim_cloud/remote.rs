@@ -24,9 +24,9 @@ use twinscale_provisioner::driver::{
     CallContext, DriverError, DriverFuture, Listing, ProviderDriver, VmSpec,
 };
 
-/// Time for one call and its answer, connection included: a cloud on its feet takes some milliseconds, and half
-/// of what the provisioner gives a call.
-pub const CALL_LIMIT: Duration = Duration::from_secs(5);
+/// Time for one call and its answer, connection included: a cloud on its feet takes some milliseconds. Where it
+/// hangs, five intents of three attempts each take 46 s, less than the minute after which a twin gives up.
+pub const CALL_LIMIT: Duration = Duration::from_secs(3);
 
 /// The simulated cloud of a cluster, as a node calls it.
 #[derive(Clone, Debug)]
