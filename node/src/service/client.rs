@@ -2,12 +2,13 @@
 
 use crate::error::ExpectedError;
 use crate::service::daemon::ADDRESS_FILE;
+use crate::service::limits::HEAD_LIMIT;
 use axum::body::Bytes;
 use axum::http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,6 +17,10 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// Time for one request and its answer.
 const REQUEST_LIMIT: Duration = Duration::from_secs(90);
+
+/// Time after which an idle connection is not used again: a node closes it at [`HEAD_LIMIT`], and a request that
+/// crosses that on its way has an outcome that nobody knows.
+const IDLE_LIMIT: Duration = Duration::from_secs(HEAD_LIMIT.as_secs() / 2);
 
 /// Where the node is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +55,10 @@ impl ApiClient {
     /// Makes a client; it connects when it is first used.
     #[must_use]
     pub fn new(target: Target) -> Self {
-        let http = Client::builder(TokioExecutor::new()).build_http();
+        let http = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_LIMIT)
+            .build_http();
         Self {
             target,
             request_limit: REQUEST_LIMIT,
