@@ -11,6 +11,7 @@ pub mod clock;
 pub mod compute;
 pub mod health;
 pub mod mailbox;
+mod pause;
 pub mod supervisor;
 mod watched;
 
@@ -19,4 +20,5 @@ pub use clock::{DomainClock, InFlight, WakeUp};
 pub use compute::{ComputeError, ComputeThread, hang_thread};
 pub use health::{Failure, FailureScope, Health, Oversight};
 pub use mailbox::{Mailbox, Permitted, SendError};
+pub use pause::PAUSE_MAX;
 pub use supervisor::{ChildSpec, ChildState, RestartPolicy, Supervised, supervise};

@@ -119,6 +119,11 @@ impl<M: Send + 'static> Mailbox<M> {
         self.actor.kill();
     }
 
+    /// Ends the actor behind the message that it handles now.
+    pub(crate) fn stop(&self, reason: &str) {
+        self.actor.stop(Some(reason.to_owned()));
+    }
+
     fn deliver(&self, message: M, permit: OwnedSemaphorePermit) -> Result<(), SendError> {
         let permitted = Permitted {
             message,

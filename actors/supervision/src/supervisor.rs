@@ -8,6 +8,7 @@ use crate::address::Address;
 use crate::clock::{DomainClock, InFlight};
 use crate::health::{ActorVitals, Failure, FailureScope, Oversight};
 use crate::mailbox::{Mailbox, Permitted};
+use crate::pause::Pause;
 use crate::watched::{LostMark, Watch, Watched};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::collections::VecDeque;
@@ -106,6 +107,7 @@ pub struct Supervised<M: Send + 'static> {
     supervisor: ActorRef<SupervisorMessage>,
     address: Address<M>,
     report: watch::Receiver<ChildReport>,
+    pause: Pause,
     joined: JoinHandle<()>,
 }
 
@@ -117,6 +119,7 @@ pub struct SupervisorMessage(Order);
 enum Order {
     Respawn,
     Kill,
+    Restart,
 }
 
 /// Starts a supervisor and its child.
@@ -135,10 +138,12 @@ where
         restarts: 0,
     });
     let address = Address::new(spec.name.clone(), current);
+    let pause = Pause::default();
     let arguments = SupervisorArguments {
         spec,
         publish,
         tell,
+        pause: pause.clone(),
     };
     let (supervisor, joined) =
         Actor::spawn(None, Supervisor::<C, M>(PhantomData), arguments).await?;
@@ -146,6 +151,7 @@ where
         supervisor,
         address,
         report,
+        pause,
         joined,
     })
 }
@@ -172,8 +178,33 @@ impl<M: Send + 'static> Supervised<M> {
         drop(self.supervisor.cast(SupervisorMessage(Order::Kill)));
     }
 
+    /// Has the child end behind the message that it handles now, and starts it again at once. What waits in
+    /// its mailbox is asked again by whoever asked. A pause ends, and the restart does not count among those
+    /// after which the supervisor gives up.
+    pub fn restart_child(&self) {
+        self.pause.end();
+        drop(self.supervisor.cast(SupervisorMessage(Order::Restart)));
+    }
+
+    /// Has the child, and whoever comes after it, take no message until [`Self::resume_child`], or until the
+    /// time is over, at most [`crate::PAUSE_MAX`]; returns the time. A message that it handles now is ended.
+    pub fn pause_child(&self, time: Duration) -> Duration {
+        self.pause.begin(time)
+    }
+
+    /// Ends a pause; returns whether there was one.
+    pub fn resume_child(&self) -> bool {
+        self.pause.end()
+    }
+
+    /// How long a pause lasts still; `None` without one.
+    pub fn paused_for(&self) -> Option<Duration> {
+        self.pause.left()
+    }
+
     /// Ends supervisor and child, and waits until both are gone.
     pub async fn stop(self) {
+        self.pause.end();
         self.supervisor.stop(None);
         // The only error is the panic of the supervisor's task, which has ended it as well.
         drop(self.joined.await);
@@ -186,6 +217,7 @@ struct SupervisorArguments<C: Actor, M: Send + 'static> {
     spec: ChildSpec<C>,
     publish: watch::Sender<Option<Mailbox<M>>>,
     tell: watch::Sender<ChildReport>,
+    pause: Pause,
 }
 
 struct SupervisorState<C: Actor, M: Send + 'static> {
@@ -197,6 +229,8 @@ struct SupervisorState<C: Actor, M: Send + 'static> {
     lost: LostMark,
     vitals: Arc<ActorVitals>,
     is_counted: bool,
+    /// Whether the child was asked to end, and comes back at once.
+    is_orderly: bool,
     respawn: Option<JoinHandle<Result<(), ractor::MessagingErr<SupervisorMessage>>>>,
 }
 
@@ -223,6 +257,7 @@ where
             down: None,
             lost: LostMark::default(),
             is_counted: false,
+            is_orderly: false,
             respawn: None,
         };
         state.spawn_child(&myself).await?;
@@ -242,6 +277,14 @@ where
                     // Before the kill, so that there is no moment between the two.
                     state.down = Some(state.arguments.spec.clock.begin());
                     mailbox.kill();
+                }
+                Ok(())
+            }
+            Order::Restart => {
+                if let Some(mailbox) = state.arguments.publish.borrow().as_ref() {
+                    state.down = Some(state.arguments.spec.clock.begin());
+                    state.is_orderly = true;
+                    mailbox.stop("restarted on purpose");
                 }
                 Ok(())
             }
@@ -296,6 +339,7 @@ where
             clock: spec.clock.clone(),
             message_limit: spec.policy.message_limit,
             vitals: Arc::clone(&self.vitals),
+            pause: self.arguments.pause.clone(),
         };
         let child = Watched::new((spec.make)(), watch);
         match Actor::spawn_linked(None, child, spec.arguments.clone(), myself.get_cell()).await {
@@ -369,6 +413,9 @@ where
     }
 
     fn next_delay(&mut self) -> Option<Duration> {
+        if std::mem::take(&mut self.is_orderly) {
+            return Some(Duration::ZERO);
+        }
         let policy = self.arguments.spec.policy;
         let now = Instant::now();
         self.restarts

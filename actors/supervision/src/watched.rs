@@ -6,6 +6,7 @@
 
 use crate::clock::{DomainClock, InFlight};
 use crate::health::ActorVitals;
+use crate::pause::Pause;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -33,6 +34,7 @@ pub(crate) struct Watch {
     pub(crate) clock: DomainClock,
     pub(crate) message_limit: Duration,
     pub(crate) vitals: Arc<ActorVitals>,
+    pub(crate) pause: Pause,
 }
 
 impl Watch {
@@ -114,6 +116,8 @@ impl<C: Actor> Actor for Watched<C> {
         message: Self::Msg,
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
+        // Outside of the limit: an actor that is held is not hung.
+        self.watch.pause.over().await;
         self.watch
             .guard(self.child.handle(myself, message, state))
             .await

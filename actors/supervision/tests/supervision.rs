@@ -9,8 +9,8 @@ use tokio::sync::oneshot;
 use twinscale_protocol::DomainTime;
 use twinscale_supervision::{
     AskError, ChildSpec, ChildState, ComputeError, ComputeThread, DomainClock, Failure,
-    FailureScope, Health, Oversight, Permitted, ReplyTo, RestartPolicy, SendError, Supervised,
-    answer, hang_thread, supervise,
+    FailureScope, Health, Oversight, PAUSE_MAX, Permitted, ReplyTo, RestartPolicy, SendError,
+    Supervised, answer, hang_thread, supervise,
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -367,5 +367,80 @@ async fn domain_time_stands_still_while_a_child_is_down_and_no_longer() {
         .await
         .expect("supervisor lives");
     clock.idle().await;
+    counter.stop().await;
+}
+
+#[tokio::test]
+async fn an_orderly_restart_ends_the_message_first_and_counts_for_nothing() {
+    // One restart in a minute, and the second would be given up: orderly ones do not count.
+    let (counter, clock) = start(8, 1).await;
+    let address = counter.address().clone();
+    for round in 1..=4_u64 {
+        let mailbox = address.running(LIMIT).await.expect("runs");
+        let (go_on, waits) = oneshot::channel();
+        mailbox
+            .try_send(CounterRequest::Wait(waits))
+            .expect("taken");
+        counter.restart_child();
+        let first = mailbox.actor_id();
+        assert_eq!(
+            address.current().map(|one| one.actor_id()),
+            Some(first),
+            "it ends its message"
+        );
+        go_on.send(()).expect("it waits");
+        let mut report = counter.report();
+        let restarted = report
+            .wait_for(|report| report.restarts == round && report.state == ChildState::Running);
+        restarted.await.expect("supervisor lives");
+        let added = address
+            .ask(LIMIT, |reply| CounterRequest::Add(1, reply))
+            .await;
+        assert_eq!(added, Ok(round));
+        assert_ne!(
+            address.running(LIMIT).await.expect("runs").actor_id(),
+            first
+        );
+    }
+    clock.advance_to(DomainTime(10)).await;
+    assert_eq!(clock.in_flight(), 0);
+    counter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_actor_takes_no_message_until_it_is_resumed_or_its_time_is_over() {
+    let (counter, _clock) = start(8, 20).await;
+    let address = counter.address().clone();
+    let add = || {
+        address.ask(Duration::from_secs(3), |reply| {
+            CounterRequest::Add(1, reply)
+        })
+    };
+    assert_eq!(counter.pause_child(Duration::from_hours(9)), PAUSE_MAX);
+    assert!(
+        matches!(add().await, Err(AskError::Timeout { .. })),
+        "longer than a message may take"
+    );
+    assert_eq!(counter.restarts(), 0, "it is held, and does not hang");
+    counter.kill_child();
+    assert!(
+        matches!(add().await, Err(AskError::Timeout { .. })),
+        "the next incarnation as well"
+    );
+    assert!(counter.resume_child());
+    let resumed = add().await.expect("it answers");
+    assert!(!counter.resume_child(), "it is not paused any more");
+
+    let time = counter.pause_child(Duration::from_secs(2));
+    let began = tokio::time::Instant::now();
+    assert_eq!(add().await, Ok(resumed + 1), "the pause ends by itself");
+    assert!(began.elapsed() >= time);
+    assert_eq!(counter.paused_for(), None);
+
+    counter.pause_child(Duration::from_mins(1));
+    counter.restart_child();
+    let restarted = add().await.expect("a restart ends a pause");
+    assert_eq!(restarted, resumed + 2);
+    counter.pause_child(Duration::from_mins(1));
     counter.stop().await;
 }
