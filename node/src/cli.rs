@@ -3,6 +3,7 @@
 mod backtest;
 mod bench;
 mod ca;
+mod cluster;
 mod demo;
 mod doctor;
 mod load;
@@ -52,10 +53,12 @@ enum Command {
     /// Keeps what it is asked to change in a log of its own before it is done, and refuses a leader that another
     /// one has followed. It has no authentication: keep it on loopback or on a network of its own.
     SimCloud(sim_cloud::SimCloudArguments),
-    /// Look whether this machine can run a node, before one is started.
+    /// Look whether this machine can run a node, and whether a cluster is sound.
     ///
     /// Takes the settings of `twinscale run`, asks the network for a forecast, times syncs of the disk, and
-    /// changes nothing. Ends with 4 when a check fails: a node would not start, or not keep its promises.
+    /// changes nothing. With --certificates and --node it also looks at a running cluster: members, clocks,
+    /// quorums, certificates, versions. Ends with 4 when a check fails: a node would not start or not keep its
+    /// promises, or a shard serves nobody.
     Doctor(doctor::DoctorArguments),
     /// Watch a running node: twins, forecasts, plans, money, actors.
     Top(top::TopArguments),
@@ -73,6 +76,8 @@ enum Command {
     /// Make, rotate and show the certificates of a cluster.
     #[command(subcommand)]
     Ca(ca::CaCommand),
+    #[command(flatten)]
+    Cluster(cluster::ClusterCommand),
     /// Print shell completions.
     Completions {
         /// The shell.
@@ -119,6 +124,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Train(arguments) => train::run(&arguments, quiet)?,
         Command::Bench(arguments) => bench::run(&arguments, quiet)?,
         Command::Ca(command) => ca::run(&command, quiet)?,
+        Command::Cluster(command) => cluster::run(&command, quiet)?,
         Command::Completions { shell } => {
             let mut bytes = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "twinscale", &mut bytes);

@@ -2,6 +2,8 @@
 
 #![expect(clippy::panic, reason = "a test that waited in vain ends here")]
 
+#[path = "cluster/acting.rs"]
+mod acting;
 #[path = "cluster/harness.rs"]
 mod harness;
 

@@ -1,26 +1,74 @@
-//! `twinscale doctor`: the preflight of a node.
+//! `twinscale doctor`: the preflight of a node, and the check-up of a cluster.
 
+use super::cluster::{Connection, parse_node};
 use super::run::SettingsArguments;
 use crate::assembly::ForecastWeights;
 use crate::console;
-use crate::doctor::{CHECKS, Outcome, Patient, diagnose};
+use crate::doctor::{CHECKS, Check, Diagnosis, Outcome, Patient, diagnose, judge_cluster};
 use crate::error::ExpectedError;
 use crate::progress::Progress;
 use crate::service::wall_clock::SystemWallClock;
 use clap::Args;
+use std::path::PathBuf;
+use twinscale_cluster::admin::{ReadReply, ReadRequest};
 use twinscale_log::SystemMonotonicClock;
+use twinscale_protocol::NodeId;
 
 /// Looks whether this machine can run a node with these settings.
 #[derive(Debug, Args)]
 pub(super) struct DoctorArguments {
     #[command(flatten)]
     settings: SettingsArguments,
+    /// Look at a running cluster as well: folder with the certificate of an operator or a viewer.
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "TWINSCALE_CERTIFICATES",
+        help_heading = "Cluster",
+        requires = "nodes"
+    )]
+    certificates: Option<PathBuf>,
+    /// A node of the cluster, by the name in its certificate; several are tried in order.
+    #[arg(
+        long = "node",
+        value_name = "NAME=HOST:PORT",
+        env = "TWINSCALE_NODE",
+        help_heading = "Cluster",
+        value_delimiter = ',',
+        value_parser = parse_node
+    )]
+    nodes: Vec<(NodeId, String)>,
+    /// Look at the cluster alone, not at this machine.
+    #[arg(long, help_heading = "Cluster", requires = "certificates")]
+    cluster_only: bool,
     /// Print the list as JSON.
     #[arg(long)]
     json: bool,
 }
 
+/// How long a node of the cluster may take to answer, in seconds.
+const ASK_LIMIT_S: u64 = 15;
+
 pub(super) fn run(arguments: &DoctorArguments, quiet: bool) -> anyhow::Result<()> {
+    let mut diagnosis = if arguments.cluster_only {
+        Diagnosis::of(Vec::new())
+    } else {
+        look_at_machine(arguments, quiet)?
+    };
+    if let Some(certificates) = &arguments.certificates {
+        let runtime = super::runtime(1)?;
+        let checks = runtime.block_on(async {
+            let nodes = arguments.nodes.clone();
+            let connection = Connection::open(certificates, nodes, ASK_LIMIT_S)?;
+            look_at_cluster(&connection).await
+        });
+        runtime.shutdown_background();
+        diagnosis = diagnosis.with(checks?);
+    }
+    tell(arguments, &diagnosis)
+}
+
+fn look_at_machine(arguments: &DoctorArguments, quiet: bool) -> anyhow::Result<Diagnosis> {
     let settings = arguments.settings.read()?;
     let weights = ForecastWeights::load(arguments.settings.weights())?;
     let progress = Progress::start("doctor", CHECKS, quiet);
@@ -31,14 +79,30 @@ pub(super) fn run(arguments: &DoctorArguments, quiet: bool) -> anyhow::Result<()
         wall: &SystemWallClock,
         clock: &SystemMonotonicClock::start(),
     };
-    let diagnosis = diagnose(&patient, &mut |name| {
+    Ok(diagnose(&patient, &mut |name| {
         progress.note(name);
         progress.at(done);
         done += 1;
-    });
-    drop(progress);
+    }))
+}
+
+async fn look_at_cluster(connection: &Connection) -> anyhow::Result<Vec<Check>> {
+    let members = connection.read(ReadRequest::Members).await?;
+    let shards = connection.read(ReadRequest::Shards { only: None }).await?;
+    let (ReadReply::Members(members), ReadReply::Shards(shards)) = (members, shards) else {
+        return Err(ExpectedError::Environment {
+            context: "the node answered another question".to_owned(),
+            hint: "ask with the program of the node's version".to_owned(),
+            source: None,
+        }
+        .into());
+    };
+    Ok(judge_cluster(&members, &shards, connection.client.expiry()))
+}
+
+fn tell(arguments: &DoctorArguments, diagnosis: &Diagnosis) -> anyhow::Result<()> {
     if arguments.json {
-        console::print(&format!("{}\n", serde_json::to_string_pretty(&diagnosis)?))?;
+        console::print(&format!("{}\n", serde_json::to_string_pretty(diagnosis)?))?;
     } else {
         console::print(&diagnosis.to_string())?;
     }
@@ -48,8 +112,15 @@ pub(super) fn run(arguments: &DoctorArguments, quiet: bool) -> anyhow::Result<()
             .filter(|check| check.outcome == Outcome::Failed)
             .map(|check| check.name)
             .collect();
+        let what = if arguments.certificates.is_none() {
+            "a node cannot run here"
+        } else if arguments.cluster_only {
+            "the cluster is not sound"
+        } else {
+            "a node cannot run here, or the cluster is not sound"
+        };
         return Err(ExpectedError::Environment {
-            context: format!("a node cannot run here: {}", failed.join(", ")),
+            context: format!("{what}: {}", failed.join(", ")),
             hint: "each failed line says what to do about it".to_owned(),
             source: None,
         }

@@ -4,12 +4,15 @@
 //! `twinscale run` would not start or not keep its promises; a warning, that it would run worse than it
 //! could. Nothing is changed: what a check writes it removes.
 
+mod cluster;
 mod forecast;
 mod judge;
 mod place;
 mod probe;
 #[cfg(test)]
 mod tests;
+
+pub use cluster::judge as judge_cluster;
 
 use crate::assembly::ForecastWeights;
 use crate::service::wall_clock::WallClock;
@@ -127,15 +130,25 @@ pub fn diagnose(patient: &Patient<'_>, begun: &mut dyn FnMut(&'static str)) -> D
         probe::processors(settings.compute_threads)
     });
     make("memory", &|| probe::memory(settings.series_max));
-    let outcome = checks
-        .iter()
-        .map(|check| check.outcome)
-        .max()
-        .unwrap_or(Outcome::Passed);
-    Diagnosis {
-        form: FORM,
-        outcome,
-        checks,
+    Diagnosis::of(checks)
+}
+
+impl Diagnosis {
+    /// The list of checks that were made, with the worst outcome.
+    pub fn of(checks: Vec<Check>) -> Self {
+        let outcomes = checks.iter().map(|check| check.outcome);
+        Self {
+            form: FORM,
+            outcome: outcomes.max().unwrap_or(Outcome::Passed),
+            checks,
+        }
+    }
+
+    /// The list with more checks behind it.
+    #[must_use]
+    pub fn with(mut self, checks: Vec<Check>) -> Self {
+        self.checks.extend(checks);
+        Self::of(self.checks)
     }
 }
 

@@ -20,7 +20,7 @@ use twinscale_twin::Twins;
 #[derive(Debug)]
 pub struct Service {
     node: Arc<Node>,
-    keeper: Keeper,
+    keeper: Arc<Keeper>,
     wall: Arc<dyn WallClock>,
     settings: NodeSettings,
     admission: Admission,
@@ -51,10 +51,10 @@ pub struct ServiceCounters {
 }
 
 impl Service {
-    /// Joins a node with its keeper behind an address.
+    /// Joins a node with its keeper behind an address; an owner of shards may share the keeper.
     pub fn new(
         node: Arc<Node>,
-        keeper: Keeper,
+        keeper: impl Into<Arc<Keeper>>,
         wall: Arc<dyn WallClock>,
         settings: NodeSettings,
         listen: SocketAddr,
@@ -65,7 +65,7 @@ impl Service {
             started_at: wall.now(),
             collector: Collector::new(node.instruments().clone()),
             node,
-            keeper,
+            keeper: keeper.into(),
             wall,
             settings,
             admission,

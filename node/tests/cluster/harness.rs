@@ -1,5 +1,6 @@
 //! Nodes of a cluster in one process: replicas, routers, shared actors and drivers of twins.
 
+use crate::acting::{key, request_of};
 use futures::future::BoxFuture;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
@@ -20,13 +21,10 @@ use twinscale_consensus::{
     GroupLog, GroupLogOptions, GroupRole, Groups, GroupsOptions, LogIdentity, StateMachine,
 };
 use twinscale_log::disk::FsDisk;
-use twinscale_protocol::policy::{Limits, Mode, Policy, Retention, Sla};
-use twinscale_protocol::stack::{Stack, Tier, TierVmType};
-use twinscale_protocol::twin::{ConfigureRequest, IngestRequest};
+use twinscale_protocol::twin::IngestRequest;
 use twinscale_protocol::{
-    ClusterId, CustomerId, DomainTime, FixedValue, Generation, Gib, MetricName, MicroDollars,
-    MilliCores, NodeNumber, PartsPerMillion, Sample, Seconds, SeriesKey, ShardId, TierName,
-    VmCount, VmId, VmTypeId, WireError, WireErrorCode,
+    ClusterId, CustomerId, DomainTime, FixedValue, Generation, NodeNumber, Sample, ShardId, VmId,
+    WireError, WireErrorCode,
 };
 use twinscale_provisioner::{SimCloudConfig, SimCloudDriver};
 use twinscale_shards::{
@@ -39,7 +37,6 @@ use twinscale_twin::{Authorities, Twins};
 
 const DEADLINE: Duration = Duration::from_mins(2);
 pub(crate) const START: DomainTime = DomainTime(1_700_006_400);
-const HOUR: Seconds = Seconds(3_600);
 
 /// Time that a test sets.
 #[derive(Clone, Debug, Default)]
@@ -432,69 +429,4 @@ impl Cluster {
 
 pub(crate) fn customer(number: u64) -> CustomerId {
     CustomerId::new(format!("customer-{number}")).expect("an id")
-}
-
-fn key() -> SeriesKey {
-    SeriesKey {
-        vm_type: VmTypeId::new("typeA").expect("an id"),
-        metric: MetricName::new("vm_count").expect("a name"),
-    }
-}
-
-fn request_of(customer: &CustomerId) -> ConfigureRequest {
-    let level = PartsPerMillion(900_000);
-    let policy = Policy {
-        mode: Mode::Enforce,
-        sla: Sla {
-            level_min: level,
-            level_max: level,
-            risk_budget: PartsPerMillion(100_000),
-            unserved_price_ratio: FixedValue(3_000_000),
-            under_provisioned_step_price_ratio: FixedValue(0),
-        },
-        budget_per_day: None,
-        limits: Limits {
-            floor: VmCount(1),
-            ceiling: VmCount(100),
-            step_out_max: VmCount(20),
-            step_in_max: VmCount(10),
-            cooldown_out: Seconds(0),
-            cooldown_in: Seconds(0),
-        },
-        metrics: BTreeMap::new(),
-        retention: Retention {
-            raw: Seconds(60 * 86_400),
-            five_minutes: Seconds(60 * 86_400),
-            one_hour: Seconds(365 * 86_400),
-        },
-        search_evaluations: 500,
-    };
-    let tier = Tier {
-        name: TierName::new("web").expect("a name"),
-        demand: key(),
-        vm_types: vec![TierVmType {
-            vm_type: key().vm_type,
-            price_per_hour: MicroDollars(96_000),
-            price_assumed: true,
-            capacity_per_vm: None,
-            vcpu: MilliCores(2_000),
-            memory: Gib(8),
-        }],
-        start_up: Seconds(300),
-        minimum_bill: Seconds(60),
-        min_vms: VmCount(1),
-        min_up: Seconds(0),
-        service: None,
-    };
-    ConfigureRequest {
-        customer: customer.clone(),
-        policy,
-        stack: Stack {
-            tiers: vec![tier],
-            volumes: Vec::new(),
-            link: None,
-        },
-        interval: HOUR,
-        horizon_steps: 24,
-    }
 }

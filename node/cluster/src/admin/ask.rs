@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use twinscale_protocol::envelope::EnvelopeKind;
 use twinscale_protocol::{NodeId, WireError, WireErrorCode};
 use twinscale_wire::{
-    Addresses, CallError, CallOptions, Credentials, Envelope, Identity, Peers, WireMetrics,
+    Addresses, CallError, CallOptions, Credentials, Envelope, Expiry, Identity, Peers, WireMetrics,
     WireSettings,
 };
 
@@ -75,7 +75,7 @@ fn each(tried: &[Tried]) -> String {
 /// Asks the nodes of a cluster, in order, until one answers.
 pub struct ClusterClient {
     nodes: Vec<(NodeId, String)>,
-    identity: Identity,
+    credentials: Credentials,
     peers: Peers,
     /// Kept, since the end of it would end the connections.
     _addresses: watch::Sender<Addresses>,
@@ -85,7 +85,7 @@ impl fmt::Debug for ClusterClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClusterClient")
             .field("nodes", &self.nodes)
-            .field("identity", &self.identity)
+            .field("identity", self.identity())
             .finish_non_exhaustive()
     }
 }
@@ -98,12 +98,12 @@ impl ClusterClient {
         settings: WireSettings,
     ) -> Self {
         let addresses = watch::Sender::new(nodes.iter().cloned().collect::<Addresses>());
-        let identity = credentials.identity().clone();
         let known = addresses.subscribe();
-        let peers = Peers::connect(credentials, known, settings, WireMetrics::default());
+        let metrics = WireMetrics::default();
+        let peers = Peers::connect(credentials.clone(), known, settings, metrics);
         Self {
             nodes,
-            identity,
+            credentials,
             peers,
             _addresses: addresses,
         }
@@ -111,7 +111,12 @@ impl ClusterClient {
 
     /// Who asks, by certificate.
     pub fn identity(&self) -> &Identity {
-        &self.identity
+        self.credentials.identity()
+    }
+
+    /// How long the certificate is valid still.
+    pub fn expiry(&self) -> Expiry {
+        self.credentials.expiry()
     }
 
     /// The nodes that are asked, in order.

@@ -35,9 +35,9 @@ pub use sample_line::{Moment, MomentForms, RefusedText, SampleLine, parse};
 pub use steps::{RangeView, StepView, StepsPage, StepsReply, TierStepsView, TierView};
 pub(crate) use steps::{TwinAround, range_at, steps_reply, supply_of};
 pub use telemetry::TelemetryReply;
-pub(crate) use views::customer_item;
 pub use views::{
     CountersView, CustomerItem, CustomersReply, ForecastReply, ObservationsReply, PlanCostView,
     PlanReply, PlanVmsView, PlanVolumeView, SeriesForecastView, SeriesView, TurnView, TwinReply,
     VmGroupView,
 };
+pub(crate) use views::{customer_item, state_word, twin_reply, word};

@@ -287,7 +287,8 @@ pub(crate) fn cost_view(plan: &Plan) -> PlanCostView {
     }
 }
 
-fn state_word(state: &TwinState, is_running: bool) -> String {
+/// How a twin is, in a word.
+pub(crate) fn state_word(state: &TwinState, is_running: bool) -> String {
     let word = match (state.quarantine(), state.config()) {
         (Some(_), _) => "quarantined",
         (None, None) => "unconfigured",

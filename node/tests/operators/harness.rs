@@ -1,0 +1,288 @@
+//! Nodes of a cluster in one process, with the service that each will have.
+
+use crate::acting::request_of;
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
+use twinscale::assembly::{ForecastWeights, Node, NodeOptions, WatchLimits};
+use twinscale::cluster::commands::CommandSlots;
+use twinscale::cluster::owner::Owner;
+use twinscale::cluster::twins::ShardedTwins;
+use twinscale::observe::Instruments;
+use twinscale::service::keeper::Keeper;
+use twinscale::service::state::Service;
+use twinscale::service::wall_clock::{SystemWallClock, WallClock};
+use twinscale_cluster::node::{ClusterNode, NodeSetup};
+use twinscale_cluster_config::NodeSettings;
+use twinscale_consensus::{GroupLogOptions, GroupsOptions};
+use twinscale_membership::{ClusterKey, KeyRing};
+use twinscale_meta::stored::v1::By;
+use twinscale_meta::{Creation, GroupId};
+use twinscale_protocol::{AccountName, ClusterId, CustomerId, NodeId, ZoneName};
+use twinscale_provisioner::{SimCloudConfig, SimCloudDriver};
+use twinscale_shards::RequestIds;
+use twinscale_twin::{Authorities, Twins};
+use twinscale_wire::ca::{AUTHORITY_VALIDITY, CERTIFICATE_VALIDITY, CertificateAuthority};
+use twinscale_wire::{Credentials, DefaultTimeProvider, WireSettings};
+
+const DEADLINE: Duration = Duration::from_mins(2);
+
+/// A node with all that it serves.
+struct Member {
+    cluster: ClusterNode,
+    service: Arc<Service>,
+    keeper: Arc<Keeper>,
+    owner: Owner,
+}
+
+pub(crate) struct Nodes {
+    folder: TempDir,
+    ca: CertificateAuthority,
+    addresses: BTreeMap<u64, SocketAddr>,
+    members: BTreeMap<u64, Member>,
+}
+
+pub(crate) fn customer(number: u64) -> CustomerId {
+    CustomerId::new(format!("customer-{number}")).expect("an id")
+}
+
+fn free_address() -> SocketAddr {
+    let mut tries = (0..100).filter_map(|_| {
+        let tcp = TcpListener::bind(("127.0.0.1", 0)).ok()?;
+        let address = tcp.local_addr().ok()?;
+        UdpSocket::bind(address).ok()?;
+        Some(address)
+    });
+    tries.next().expect("a free port")
+}
+
+fn keys() -> KeyRing {
+    KeyRing::new(ClusterKey::from_hex(&"0123456789abcdef".repeat(4)).expect("a key"))
+}
+
+fn name_of(number: u64) -> String {
+    format!("node-{number}")
+}
+
+impl Nodes {
+    /// Nodes that hold a replica of every shard, and share a provider.
+    pub(crate) async fn start(count: u64, shards: u32) -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let cluster = ClusterId::new("test").expect("an id");
+        let time = Arc::new(DefaultTimeProvider);
+        let place = folder.path().join("ca");
+        let ca = CertificateAuthority::init(&place, &cluster, AUTHORITY_VALIDITY, time);
+        let mut nodes = Self {
+            ca: ca.expect("an authority"),
+            addresses: (1..=count).map(|number| (number, free_address())).collect(),
+            members: BTreeMap::new(),
+            folder,
+        };
+        let mut started = BTreeMap::new();
+        for number in 1..=count {
+            let slots = CommandSlots::default();
+            let setup = nodes.setup(number, &slots);
+            let node = if number == 1 {
+                let expected = u16::try_from(count).expect("few");
+                let by = By::Operator(AccountName::new("founder").expect("a name"));
+                ClusterNode::found(setup, keys(), by, |id, facts| Creation {
+                    shard_count: shards,
+                    ..Creation::new(id, facts, expected)
+                })
+                .await
+            } else {
+                ClusterNode::join(setup, keys(), DEADLINE).await
+            };
+            started.insert(number, (node.expect("it starts"), slots));
+        }
+        let weights = ForecastWeights::load(None).expect("they ship");
+        let cloud = SimCloudDriver::new(SimCloudConfig::with_seed(7));
+        for (number, (node, slots)) in started {
+            placed(&node, shards).await;
+            let member = nodes
+                .member(number, node, weights.clone(), cloud.clone())
+                .await;
+            slots.fill(&member.cluster, &member.service);
+            nodes.members.insert(number, member);
+        }
+        nodes
+    }
+
+    fn setup(&self, number: u64, slots: &CommandSlots) -> NodeSetup {
+        let folder = self.issue(&format!("node/{}", name_of(number)));
+        let files = twinscale_wire::CredentialFiles::in_dir(&folder);
+        let time = Arc::new(DefaultTimeProvider);
+        let others = self.addresses.iter().filter(|(other, _)| **other != number);
+        NodeSetup {
+            directory: self.folder.path().join(number.to_string()),
+            credentials: Credentials::load(files, time).expect("valid"),
+            listen: self.addresses[&number],
+            api_address: format!("127.0.0.1:{}", 9_000 + number),
+            zone: ZoneName::new(format!("zone-{number}")).expect("a zone"),
+            seeds: others
+                .map(|(other, address)| {
+                    let name = NodeId::new(name_of(*other)).expect("an id");
+                    (name, address.to_string())
+                })
+                .collect(),
+            wire: WireSettings::default(),
+            groups: GroupsOptions::default(),
+            log: GroupLogOptions {
+                resume_free_bytes: 1 << 20,
+                ..GroupLogOptions::default()
+            },
+            clock: Arc::new(twinscale_membership::SystemWallClock),
+            late: slots.late(),
+        }
+    }
+
+    /// Issues the certificate of an identity, and names its folder.
+    fn issue(&self, who: &str) -> PathBuf {
+        let folder = self.folder.path().join(who.replace('/', "-"));
+        let identity = who.parse().expect("an identity");
+        let issued = self.ca.issue(&identity, CERTIFICATE_VALIDITY, &folder);
+        issued.expect("issued");
+        folder
+    }
+
+    async fn member(
+        &self,
+        number: u64,
+        cluster: ClusterNode,
+        weights: ForecastWeights,
+        cloud: SimCloudDriver,
+    ) -> Member {
+        let seed = [u8::try_from(number).expect("few"); 32];
+        let twins = Arc::new(ShardedTwins::new(
+            Arc::clone(cluster.host()),
+            Arc::clone(cluster.router()),
+            Arc::clone(cluster.places()),
+            RequestIds::new(seed),
+        ));
+        let served = (
+            Arc::clone(&twins) as Arc<dyn Twins>,
+            Arc::clone(&twins) as Arc<dyn Authorities>,
+        );
+        let options = NodeOptions {
+            directory: self.folder.path().join(number.to_string()),
+            seed: 7,
+            optimizer_threads: NonZeroUsize::MIN,
+            weights,
+            cloud: SimCloudConfig::with_seed(7),
+            watch: WatchLimits::default(),
+            instruments: Instruments::default(),
+        };
+        let node = Node::start_for(options, served, Arc::new(cloud)).await;
+        let node = Arc::new(node.expect("its actors start"));
+        let wall: Arc<dyn WallClock> = Arc::new(SystemWallClock);
+        let keeper = Arc::new(Keeper::new(Arc::clone(&node), Arc::clone(&wall), 8));
+        let mut owner = Owner::new(twins, Arc::clone(&keeper));
+        for hosted in cluster.host().all() {
+            owner.follow(hosted);
+        }
+        let listen = self.addresses[&number];
+        let settings = NodeSettings::default();
+        let service = Service::new(node, Arc::clone(&keeper), wall, settings, listen);
+        Member {
+            cluster,
+            service: Arc::new(service),
+            keeper,
+            owner,
+        }
+    }
+
+    pub(crate) async fn configure(&self, customer: &CustomerId) {
+        let configured = self.members[&1]
+            .service
+            .twins()
+            .configure(request_of(customer))
+            .await;
+        configured.expect("a majority is there");
+    }
+
+    /// Waits until so many twins are driven, each by one node, and had a turn.
+    pub(crate) async fn all_are_driven(&self, count: usize) {
+        let turned = || {
+            let members = self.members.values();
+            let turned = members.map(|member| {
+                let report = member.keeper.report();
+                (
+                    report.running,
+                    usize::try_from(report.turns_done).unwrap_or(usize::MAX),
+                )
+            });
+            turned.fold((0, 0), |(all, turns), (running, done)| {
+                (all + running, turns + done)
+            })
+        };
+        let wait = async {
+            loop {
+                let (running, turns) = turned();
+                if running == count && turns >= count {
+                    return;
+                }
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let waited = timeout(DEADLINE, wait).await;
+        waited.unwrap_or_else(|_late| panic!("running and turns: {:?}", turned()));
+    }
+
+    /// Runs the binary as an account, with all nodes to ask.
+    pub(crate) async fn run(&self, who: &str, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_twinscale"));
+        let nodes = self.addresses.iter();
+        let nodes = nodes.map(|(number, address)| format!("{}={address}", name_of(*number)));
+        command
+            .args(arguments)
+            .env("TWINSCALE_CERTIFICATES", self.issue(who))
+            .env("TWINSCALE_NODE", nodes.collect::<Vec<_>>().join(","));
+        let ran = tokio::task::spawn_blocking(move || command.output());
+        ran.await
+            .expect("it ends")
+            .expect("the built binary starts")
+    }
+
+    /// Runs the check-up of the cluster.
+    pub(crate) async fn doctor(&self) -> Output {
+        self.run("viewer/vic", &["doctor", "--cluster-only"]).await
+    }
+
+    pub(crate) async fn stop(self) {
+        for (_, member) in self.members {
+            drop(member.owner);
+            member.keeper.stop().await;
+            drop(member.keeper);
+            let service = Arc::into_inner(member.service).expect("nobody keeps it");
+            let node = service.into_node().expect("nobody keeps it");
+            node.stop().await;
+            member.cluster.stop(Duration::ZERO).await;
+        }
+    }
+}
+
+/// Waits until all shards have their replicas here.
+async fn placed(node: &ClusterNode, shards: u32) {
+    let is_placed = || {
+        let state = node.keeper().shown().state();
+        let founded = state.groups().filter(|(group, record)| {
+            *group != GroupId::Meta && record.founded && record.under_way.is_none()
+        });
+        let meta = state.group(GroupId::Meta).map(|meta| meta.voters.len());
+        let here = node.host().all().len();
+        founded.count() == shards as usize && here == shards as usize && meta == Some(3)
+    };
+    let wait = async {
+        while !is_placed() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let waited = timeout(DEADLINE, wait).await;
+    waited.unwrap_or_else(|_late| panic!("{:?}", node.keeper().shown().state()));
+}
