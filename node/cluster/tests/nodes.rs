@@ -8,6 +8,8 @@ mod commands;
 mod harness;
 #[path = "nodes/people.rs"]
 mod people;
+#[path = "nodes/quorum.rs"]
+mod quorum;
 
 use harness::{DEADLINE, Nodes, keys};
 use std::time::Duration;

@@ -268,3 +268,6 @@ pub struct AuditLine {
     /// Why it was refused.
     pub reason: Option<String>,
 }
+
+#[cfg(test)]
+mod tests;
