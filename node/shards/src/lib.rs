@@ -22,7 +22,7 @@ pub use machine::ShardMachine;
 pub use request::{
     SHARD_REQUEST, SHARD_RESPONSE, ShardAnswer, ShardRequest, decode_request, encode_answer,
 };
-pub use router::{Places, RequestIds, Router, RouterCounts, RouterOptions, ShardNetwork};
+pub use router::{Places, RequestIds, Router, RouterCounts, RouterOptions, ShardNetwork, of_wire};
 pub use twin_writer::LeaderWriter;
 pub use writer::{Proposal, ShardWriter, WriterOptions};
 

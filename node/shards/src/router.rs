@@ -209,6 +209,26 @@ impl Router {
         deadline: Instant,
     ) -> Result<Proposal, ShardsError> {
         let may_repeat = command.request != RequestId::NONE;
+        let attempt = |node, limit| -> BoxFuture<'_, _> {
+            Box::pin(self.attempt(node, shard, command.clone(), limit))
+        };
+        self.with_leader(shard, deadline, may_repeat, attempt).await
+    }
+
+    /// Asks whoever leads a shard: one node after another, until one answers or the time is over. `attempt`
+    /// asks one node, within a time; a node that does not lead must answer so.
+    ///
+    /// What may have been done is asked for again only where `may_repeat` says that this does no harm.
+    ///
+    /// # Errors
+    /// [`ShardsError`]; but for [`ShardsError::OutcomeUnknown`] nothing was done.
+    pub async fn with_leader<'a, T>(
+        &self,
+        shard: ShardId,
+        deadline: Instant,
+        may_repeat: bool,
+        attempt: impl Fn(u64, Duration) -> BoxFuture<'a, Result<T, ShardsError>> + Send + Sync,
+    ) -> Result<T, ShardsError> {
         let mut tried: Vec<u64> = Vec::new();
         let mut pause = self.options.pause_min;
         let mut unknown: Option<ShardsError> = None;
@@ -216,20 +236,21 @@ impl Router {
             let node = self.choose(shard, &tried);
             let left = deadline.saturating_duration_since(Instant::now());
             let limit = left.min(self.options.attempt_limit);
-            let attempt = match node {
+            let attempted = match node {
                 None => Err(ShardsError::Unavailable {
                     shard,
                     reason: "no node is known to hold it".to_owned(),
                 }),
-                Some(node) => self.attempt(node, shard, command.clone(), limit).await,
+                Some(node) => attempt(node, limit).await,
             };
-            let error = match (attempt, node) {
-                (Ok(proposal), Some(node)) => {
-                    self.learn(shard, Some(node));
-                    return Ok(proposal);
+            let error = match attempted {
+                Ok(answer) => {
+                    if let Some(node) = node {
+                        self.learn(shard, Some(node));
+                    }
+                    return Ok(answer);
                 }
-                (Ok(proposal), None) => return Ok(proposal),
-                (Err(error), _) => error,
+                Err(error) => error,
             };
             if error.is_outcome_unknown() {
                 if !may_repeat {
@@ -353,7 +374,8 @@ impl Router {
     }
 }
 
-fn of_wire(shard: ShardId, node: u64, error: &WireError) -> ShardsError {
+/// Makes the error of a shard of what asking a node came to.
+pub fn of_wire(shard: ShardId, node: u64, error: &WireError) -> ShardsError {
     let reason = format!("node {node}: {}", error.message);
     match error.code {
         WireErrorCode::Unavailable => ShardsError::Unavailable { shard, reason },
