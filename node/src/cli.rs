@@ -5,6 +5,7 @@ mod bench;
 mod ca;
 mod cluster;
 mod demo;
+mod dev;
 mod doctor;
 mod load;
 mod man;
@@ -48,6 +49,10 @@ enum Command {
     Backtest(backtest::BacktestArguments),
     /// Run the daemon: the loop on real time behind an HTTP API.
     Run(run::RunArguments),
+    /// Run a whole cluster on this machine: nodes, certificates and a simulated cloud.
+    ///
+    /// The first start lays everything out in a folder; a later one goes on with what is there.
+    Dev(dev::DevArguments),
     /// Serve one simulated cloud to all nodes of a cluster.
     ///
     /// Keeps what it is asked to change in a log of its own before it is done, and refuses a leader that another
@@ -114,6 +119,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Demo(arguments) => demo::run(&arguments, quiet)?,
         Command::Backtest(arguments) => backtest::run(&arguments, quiet)?,
         Command::Run(arguments) => run::run(&arguments, quiet)?,
+        Command::Dev(arguments) => dev::run(&arguments, quiet)?,
         Command::SimCloud(arguments) => sim_cloud::run(&arguments, quiet)?,
         Command::Doctor(arguments) => doctor::run(&arguments, quiet)?,
         Command::Man(arguments) => man::run(&arguments, Arguments::command())?,

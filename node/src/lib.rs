@@ -10,6 +10,7 @@ pub mod clients;
 pub mod cluster;
 pub mod console;
 pub mod decisions;
+pub mod dev;
 pub mod doctor;
 pub mod elasticity;
 pub mod error;

@@ -1,9 +1,13 @@
 //! One secret of the cluster, and its name.
 
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
+use rand::TryRngCore as _;
+use rand::rngs::OsRng;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use zeroize::Zeroizing;
+
+use crate::error::EntropyError;
 
 /// Bytes of a cluster key.
 const KEY_BYTES: usize = 32;
@@ -87,6 +91,19 @@ impl ClusterKey {
             *byte = pair.iter().fold(0, |high, low| high << 4 | low);
         }
         Self::from_bytes(*bytes)
+    }
+
+    /// Draws the digits of a new key from the system, for a file.
+    ///
+    /// # Errors
+    /// [`EntropyError`] when the system gives no random bytes.
+    pub fn draw_hex() -> Result<Zeroizing<String>, EntropyError> {
+        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
+        OsRng
+            .try_fill_bytes(&mut *bytes)
+            .map_err(|error| EntropyError(error.to_string()))?;
+        let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
+        Ok(Zeroizing::new(digits.collect()))
     }
 
     /// Reads the key's name.

@@ -188,6 +188,11 @@ impl SharedKeyRing {
         self.change(|ring| ring.retire(id))
     }
 
+    /// Uses another ring from now on; counts begin anew.
+    pub fn replace(&self, ring: KeyRing) {
+        self.change(|current| *current = ring);
+    }
+
     /// Lists the keys by id.
     pub fn report(&self) -> Vec<KeyReport> {
         self.read(KeyRing::report)

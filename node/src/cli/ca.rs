@@ -3,6 +3,7 @@
 mod show;
 
 use crate::console;
+use crate::dev::layout::write_secret;
 use crate::error::ExpectedError;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
@@ -10,6 +11,7 @@ use show::{CertificateLine, ShowArguments};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use twinscale_membership::ClusterKey;
 use twinscale_protocol::ClusterId;
 use twinscale_wire::ca::{
     AUTHORITY_VALIDITY, CERTIFICATE_VALIDITY, CaError, CertificateAuthority, CertificateSubject,
@@ -32,6 +34,11 @@ pub(super) enum CaCommand {
     /// Writes certificate.pem, key.pem (readable by its owner only) and ca.pem; a certificate of the same
     /// identity that is there is replaced, and the node takes the new one without a restart.
     Issue(IssueArguments),
+    /// Make a key that seals gossip, for the file that every node of a cluster has.
+    ///
+    /// To change the key without an outage: add the new one as the last line on every node, then move it to
+    /// the first line, then take the old one out; nodes read the file again by themselves.
+    GossipKey(GossipKeyArguments),
     /// Make the next step of a rotation of the authority.
     ///
     /// trust makes a new authority beside the old, sign signs with it, drop trusts the old one no longer.
@@ -74,6 +81,13 @@ pub(super) struct IssueArguments {
     /// Print what was issued as JSON.
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct GossipKeyArguments {
+    /// File for the key, readable by its owner only; one that is there is left alone.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -123,6 +137,7 @@ pub(super) fn run(command: &CaCommand, quiet: bool) -> anyhow::Result<()> {
     match command {
         CaCommand::Init(arguments) => init(arguments, time, quiet),
         CaCommand::Issue(arguments) => issue(arguments, time, quiet),
+        CaCommand::GossipKey(arguments) => gossip_key(arguments, quiet),
         CaCommand::Rotate(arguments) => rotate(arguments, time, quiet),
         CaCommand::Show(arguments) => show::run(arguments, &time),
     }
@@ -176,6 +191,22 @@ fn issue(
         console::say(&format!(
             "written to {}: certificate.pem, key.pem, ca.pem",
             arguments.out.display()
+        ));
+    }
+    Ok(())
+}
+
+fn gossip_key(arguments: &GossipKeyArguments, quiet: bool) -> anyhow::Result<()> {
+    let key = ClusterKey::draw_hex()?;
+    let Some(path) = &arguments.out else {
+        console::print(&format!("{}\n", *key))?;
+        return Ok(());
+    };
+    write_secret(path, &format!("{}\n", *key))?;
+    if !quiet {
+        console::say(&format!(
+            "written to {}: bring it to every node",
+            path.display()
         ));
     }
     Ok(())

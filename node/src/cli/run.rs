@@ -18,6 +18,10 @@ use twinscale_cluster_config::{NodeSettings, load_node};
 pub(super) struct RunArguments {
     #[command(flatten)]
     settings: SettingsArguments,
+    /// Make a new cluster with this node, where its folder is empty and the settings have a section
+    /// [cluster]; every other node joins the ones under [cluster.seeds].
+    #[arg(long)]
+    found: bool,
     /// For chaos tests alone: lets whoever reaches this loopback address fell actors.
     #[arg(long, value_name = "ADDRESS", hide = true)]
     fault_port: Option<SocketAddr>,
@@ -55,6 +59,7 @@ pub(super) fn run(arguments: &RunArguments, quiet: bool) -> anyhow::Result<()> {
         weights: ForecastWeights::load(arguments.settings.weights())?,
         wall: Arc::new(SystemWallClock),
         fault_port: arguments.fault_port,
+        founds: arguments.found,
     };
     let directory = options.settings.data_dir.display().to_string();
     let runtime = super::runtime(WORKERS)?;
@@ -108,14 +113,19 @@ fn say_started(started: &Started, directory: &str) {
     let Started {
         address,
         fault_port,
-        host,
+        customers,
         twins,
+        cluster,
     } = started;
-    let found = host.twins;
     console::say(&format!(
-        "twinscale listens on http://{address} (data in {directory}; {found} customers, {twins} of them \
-         configured)"
+        "twinscale listens on http://{address} (data in {directory}; {customers} customers here, \
+         {twins} of them driven)"
     ));
+    if let Some((number, address)) = cluster {
+        console::say(&format!(
+            "node {number} of its cluster, listening for other nodes on {address}"
+        ));
+    }
     if let Some(address) = fault_port {
         console::say(&format!(
             "WARNING: the fault port is open: whoever reaches http://{address} can fell every actor of this \

@@ -3,8 +3,16 @@
 //! [`twins`] shows the twins of all replicas and commits through whoever leads; [`commands`] answers what people ask of twins
 //! and actors, [`owner`] starts the twins
 //! of a shard when this node becomes its leader, and ends them when it is no more. Invariant: a twin acts
-//! under the term of its shard's leader, so that an effect of an older leader is refused.
+//! under the term of its shard's leader, so that an effect of an older leader is refused. [`forward`] has
+//! requests answered by the node that leads their shard, [`start`] starts and ends all of it in order.
 
+pub(crate) mod answers;
 pub mod commands;
+pub mod forward;
+mod gossip_keys;
+pub mod messages;
 pub mod owner;
+pub mod start;
 pub mod twins;
+
+pub use gossip_keys::read as read_gossip_keys;

@@ -7,13 +7,14 @@
 
 use super::twins::ShardedTwins;
 use crate::service::keeper::Keeper;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use twinscale_consensus::GroupRole;
 use twinscale_log::LogIndex;
-use twinscale_protocol::{CustomerId, Generation};
-use twinscale_shards::HostedShard;
+use twinscale_protocol::{CustomerId, Generation, ShardId};
+use twinscale_shards::{HostedShard, ShardHost};
 use twinscale_twin::{TwinState, TwinWriter as _};
 
 /// How long one check that this node leads may take.
@@ -37,6 +38,27 @@ impl Owner {
             twins,
             keeper,
             tasks: JoinSet::new(),
+        }
+    }
+
+    /// Follows every replica of a host, those that come later too, until it is dropped.
+    pub async fn run(mut self, host: Arc<ShardHost>) {
+        let mut changes = host.watch();
+        let mut followed: BTreeMap<ShardId, Weak<HostedShard>> = BTreeMap::new();
+        loop {
+            changes.borrow_and_update();
+            followed.retain(|_, shard| shard.strong_count() > 0);
+            for shard in host.all() {
+                let is_new =
+                    |before: &Weak<HostedShard>| !Weak::ptr_eq(before, &Arc::downgrade(&shard));
+                if followed.get(&shard.shard()).is_none_or(is_new) {
+                    followed.insert(shard.shard(), Arc::downgrade(&shard));
+                    self.follow(shard);
+                }
+            }
+            if changes.changed().await.is_err() {
+                return;
+            }
         }
     }
 

@@ -79,6 +79,43 @@ impl ShardedTwins {
             .collect()
     }
 
+    /// Whether this node leads a shard and drives its twins, as far as it knows.
+    pub fn leads(&self, shard: ShardId) -> bool {
+        let led = self.led.read().unwrap_or_else(PoisonError::into_inner);
+        led.contains_key(&shard)
+    }
+
+    /// Makes sure that this node leads a shard, under the term that its twins act under, and that its state
+    /// holds everything that was acknowledged.
+    ///
+    /// # Errors
+    /// [`ShardsError::NotLeader`] with who leads, and what keeps the check from its end.
+    pub async fn confirm_led(&self, shard: ShardId, limit: Duration) -> Result<(), ShardsError> {
+        let generation = {
+            let led = self.led.read().unwrap_or_else(PoisonError::into_inner);
+            led.get(&shard).map(|authority| authority.generation)
+        };
+        let Some(generation) = generation else {
+            return Err(self.not_led(shard));
+        };
+        self.host.find(shard)?.confirm(generation, limit).await
+    }
+
+    /// Why this node does not answer for a shard that it does not lead.
+    pub fn not_led(&self, shard: ShardId) -> ShardsError {
+        match self.host.find(shard) {
+            Ok(hosted) if hosted.generation().is_some() => ShardsError::Unavailable {
+                shard,
+                reason: "its leader takes over".to_owned(),
+            },
+            Ok(hosted) => ShardsError::NotLeader {
+                shard,
+                leader: hosted.leader(),
+            },
+            Err(error) => error,
+        }
+    }
+
     pub(super) fn lead(&self, shard: &Arc<HostedShard>, generation: Generation) {
         let writer = LeaderWriter::new(Arc::clone(shard), generation);
         let authority = Authority {

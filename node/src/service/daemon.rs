@@ -5,14 +5,16 @@
 //! twins end, shared actors end, the writer commits what waits, log and store close. A process that is
 //! killed instead loses nothing that was acknowledged: the next start recovers from the log.
 
-use super::api::router;
+use super::api::{Here, router, with_leaders};
+use super::boot::Booted;
 use super::fault_port::{FaultPort, serve_faults};
-use super::keeper::Keeper;
 use super::limits::RECOUNT_PERIOD;
 use super::server::serve;
 use super::state::Service;
 use super::wall_clock::WallClock;
-use crate::assembly::{ForecastWeights, Node, NodeOptions, WatchLimits};
+use crate::assembly::{ForecastWeights, NodeOptions, WatchLimits};
+use crate::cluster::forward::HereAnswers;
+use crate::cluster::start::Together;
 use crate::error::ExpectedError;
 use crate::observe::Instruments;
 use std::convert::Infallible;
@@ -24,14 +26,18 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use twinscale_cluster_config::NodeSettings;
+use twinscale_protocol::NodeNumber;
 use twinscale_provisioner::SimCloudConfig;
-use twinscale_twin::{HostOpenReport, HostStatus};
+use twinscale_twin::HostStatus;
 
 /// File in the data directory that holds the address while the daemon runs.
 pub const ADDRESS_FILE: &str = "listen.addr";
 
 /// File in the data directory that holds the address of the fault port, where one was asked for.
 pub const FAULT_ADDRESS_FILE: &str = "fault.addr";
+
+/// How long calls of other nodes may take to end when this node stops.
+const CALLS_DRAIN: Duration = Duration::from_secs(2);
 
 /// How a daemon is set up.
 #[derive(Clone, Debug)]
@@ -44,6 +50,8 @@ pub struct DaemonOptions {
     pub wall: Arc<dyn WallClock>,
     /// Where chaos tests may strike actors; nowhere on a node that serves.
     pub fault_port: Option<SocketAddr>,
+    /// Whether a cluster is made with this node, where its directory is empty.
+    pub founds: bool,
 }
 
 /// What a daemon found when it started.
@@ -53,10 +61,12 @@ pub struct Started {
     pub address: SocketAddr,
     /// Where it lets its actors be struck.
     pub fault_port: Option<SocketAddr>,
-    /// What opening log and store found.
-    pub host: HostOpenReport,
+    /// Customers that it holds twins of.
+    pub customers: usize,
     /// Twins that are driven.
     pub twins: usize,
+    /// Its number and where it listens for other nodes, where there are others.
+    pub cluster: Option<(NodeNumber, SocketAddr)>,
 }
 
 /// How a daemon ended.
@@ -82,20 +92,18 @@ pub async fn run(
         weights,
         wall,
         fault_port,
+        founds,
     } = options;
-    let options = node_options(&settings, weights, Instruments::on()?);
-    let (node, host) = Node::start_recorded(options).await?;
-    let node = Arc::new(node);
-    let keeper = Keeper::new(Arc::clone(&node), Arc::clone(&wall), settings.turns_at_once);
     let listener = listen(settings.listen).await?;
     let address = listener
         .local_addr()
         .map_err(|error| cannot_listen(settings.listen, error))?;
+    let options = node_options(&settings, weights, Instruments::on()?);
+    let booted = Booted::start(options, &settings, &wall, address, founds).await?;
     let fault_port = match fault_port {
         Some(address) => Some(FaultPort::open(address).await?),
         None => None,
     };
-    let twins = keeper.start_all().await?;
     let address_files = AddressFile::write_all(
         &settings.data_dir,
         &[
@@ -108,19 +116,23 @@ pub async fn run(
     )?;
     let (connections_max, drain) = (settings.connections_max, settings.drain);
     let farewell = Duration::from_secs(u64::from(settings.watch.farewell.0));
-    let service = Arc::new(Service::new(node, keeper, wall, settings, address));
-    started(&Started {
+    let report = Started {
         address,
         fault_port: fault_port.as_ref().map(FaultPort::address),
-        host,
-        twins,
-    });
+        customers: booted.customers,
+        twins: booted.twins,
+        cluster: booted.place(),
+    };
+    let (service, together) = booted.service(wall, settings, address);
+    let router = serving(&service, together.as_ref());
+    started(&report);
     let mut failure = None;
     let stop = async {
         tokio::pin!(stop);
         tokio::select! {
             () = &mut stop => {}
             reason = failed(&service) => failure = Some(reason),
+            reason = apart(&service, together.as_ref()) => failure = Some(reason),
             never = recount(&service) => match never {},
             never = serve_faults(fault_port, &service) => match never {},
         }
@@ -131,11 +143,29 @@ pub async fn run(
         }
     };
     let drain = Duration::from_secs(u64::from(drain.0));
-    let router = router(Arc::clone(&service));
     let cut_off = serve(listener, router, connections_max, drain, stop).await;
     drop(address_files);
-    end(service).await;
+    end(service, together).await;
     Ok(Ended { cut_off, failure })
+}
+
+/// The API: of a node alone, or of one that sends on what another must answer and answers others.
+fn serving(service: &Arc<Service>, together: Option<&Together>) -> axum::Router {
+    let alone = router(Arc::clone(service));
+    let Some(together) = together else {
+        return alone;
+    };
+    let here: Arc<dyn HereAnswers> = Arc::new(Here::new(Arc::clone(service), alone));
+    together.answer(service, &here);
+    with_leaders(Arc::clone(service), here)
+}
+
+/// Waits until a node among others cannot go on among them; a node alone waits for ever.
+async fn apart(service: &Service, together: Option<&Together>) -> String {
+    match together {
+        Some(together) => together.failed(|| service.keeper().report().running).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Waits until the node cannot do its work any more: the writer of all twins has failed for good, an actor
@@ -165,8 +195,15 @@ async fn recount(service: &Service) -> Infallible {
     }
 }
 
-async fn end(service: Arc<Service>) {
+async fn end(service: Arc<Service>, together: Option<Together>) {
+    let mut together = together;
+    if let Some(together) = &mut together {
+        together.rest().await;
+    }
     service.keeper().stop().await;
+    if let Some(together) = together {
+        together.stop(CALLS_DRAIN).await;
+    }
     let node = Arc::into_inner(service).and_then(Service::into_node);
     if let Some(node) = node {
         node.stop().await;

@@ -11,6 +11,7 @@
 
 pub mod admission;
 pub mod api;
+mod boot;
 pub mod client;
 pub mod daemon;
 pub mod fault_port;

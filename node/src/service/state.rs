@@ -6,6 +6,7 @@ use super::keeper::Keeper;
 use super::limits::{INGESTS_AT_ONCE, READS_AT_ONCE};
 use super::wall_clock::WallClock;
 use crate::assembly::Node;
+use crate::cluster::forward::Forwarder;
 use crate::observe::collect::Collector;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use twinscale_twin::Twins;
 pub struct Service {
     node: Arc<Node>,
     keeper: Arc<Keeper>,
+    forwarder: Option<Arc<Forwarder>>,
     wall: Arc<dyn WallClock>,
     settings: NodeSettings,
     admission: Admission,
@@ -66,6 +68,7 @@ impl Service {
             collector: Collector::new(node.instruments().clone()),
             node,
             keeper: keeper.into(),
+            forwarder: None,
             wall,
             settings,
             admission,
@@ -75,6 +78,18 @@ impl Service {
             is_stopping: AtomicBool::new(false),
             listen,
         }
+    }
+
+    /// Sends on what another node must answer.
+    #[must_use]
+    pub fn among(mut self, forwarder: Arc<Forwarder>) -> Self {
+        self.forwarder = Some(forwarder);
+        self
+    }
+
+    /// The way to the nodes that lead; `None` = this node is alone.
+    pub fn forwarder(&self) -> Option<&Forwarder> {
+        self.forwarder.as_deref()
     }
 
     /// Gives the actors back; `None` where something else still holds them.

@@ -68,37 +68,6 @@ impl Batch {
 }
 
 impl CustomerBatch {
-    /// Names the series, each once, in the order of their keys.
-    pub fn series(&self) -> std::collections::BTreeSet<&SeriesKey> {
-        self.samples.iter().map(|sample| &sample.series).collect()
-    }
-
-    /// Takes out the samples of a series, noting each as refused.
-    pub fn refuse_series(
-        &mut self,
-        series: &SeriesKey,
-        refusals: &mut Refusals,
-        (code, message): (RefusalCode, &str),
-    ) {
-        let lines = std::mem::take(&mut self.lines);
-        let samples = std::mem::take(&mut self.samples);
-        for (sample, line) in samples.into_iter().zip(lines) {
-            if sample.series == *series {
-                refusals.note(line, code, || message.to_owned());
-            } else {
-                self.samples.push(sample);
-                self.lines.push(line);
-            }
-        }
-    }
-
-    /// Notes all samples as refused.
-    pub fn refuse_all(self, refusals: &mut Refusals, code: RefusalCode, message: &str) {
-        for line in self.lines {
-            refusals.note(line, code, || message.to_owned());
-        }
-    }
-
     /// Gives the samples away and keeps where they stood.
     pub fn into_parts(self) -> (Vec<Sample>, Places) {
         let mut numbers: BTreeMap<SeriesKey, u32> = BTreeMap::new();
@@ -130,6 +99,24 @@ impl Places {
         }
     }
 
+    /// Notes the samples of a series as refused.
+    pub fn refuse_series(
+        &self,
+        series: &SeriesKey,
+        refusals: &mut Refusals,
+        (code, message): (RefusalCode, &str),
+    ) {
+        let number = self.number_of(series);
+        for (_, _, line) in self.places.iter().filter(|place| Some(place.0) == number) {
+            refusals.note(*line, code, || message.to_owned());
+        }
+    }
+
+    fn number_of(&self, series: &SeriesKey) -> Option<u32> {
+        let number = self.series.iter().position(|key| key == series)?;
+        u32::try_from(number).ok()
+    }
+
     /// Notes what a twin refused, each with its line; of several lines with one key, the first ones.
     pub fn note(&mut self, reply: &IngestReply, refusals: &mut Refusals) {
         if reply.refused.is_empty() {
@@ -138,8 +125,7 @@ impl Places {
         self.places.sort_unstable();
         let mut used: BTreeMap<(u32, DomainTime), usize> = BTreeMap::new();
         for refused in &reply.refused {
-            let number = self.series.iter().position(|key| *key == refused.series);
-            let number = u32::try_from(number.unwrap_or(usize::MAX)).unwrap_or(u32::MAX);
+            let number = self.number_of(&refused.series).unwrap_or(u32::MAX);
             let first = self
                 .places
                 .partition_point(|(series, at, _)| (*series, *at) < (number, refused.at));

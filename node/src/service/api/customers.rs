@@ -7,6 +7,7 @@
 
 use super::configure::customer_id;
 use super::error::{ApiError, ErrorCode, ErrorReply};
+use super::forward::everywhere;
 use super::steps::TwinAround;
 use super::views::{
     CustomersReply, ForecastReply, ObservationsReply, PlanReply, TwinReply, customer_item,
@@ -30,6 +31,9 @@ pub struct CustomersPage {
     pub after: Option<String>,
     /// Most customers of the page; at most 1,000.
     pub limit: Option<usize>,
+    /// Only customers whose shard the asked node leads; all of the cluster when left out.
+    #[serde(default)]
+    pub led: bool,
 }
 
 /// Which samples.
@@ -60,7 +64,10 @@ pub(crate) async fn customers(
         .limit
         .unwrap_or(PAGE_CUSTOMERS_MAX)
         .clamp(1, PAGE_CUSTOMERS_MAX);
-    let all = service.twins().customers();
+    let mut all = service.twins().customers();
+    if let Some(forwarder) = service.forwarder() {
+        all.retain(|customer| forwarder.leads(customer));
+    }
     let start = after.map_or(0, |after| all.partition_point(|one| *one <= after));
     let rest = all.get(start..).unwrap_or_default();
     let chosen = rest.get(..limit).unwrap_or(rest);
@@ -70,10 +77,14 @@ pub(crate) async fn customers(
         twins.read(customer, |state| customer_item(state, around))
     });
     let is_last = chosen.len() == rest.len();
-    Ok(Json(CustomersReply {
+    let here = CustomersReply {
         customers: items.collect(),
         next_after: chosen.last().filter(|_| !is_last).map(ToString::to_string),
-    }))
+    };
+    match service.forwarder().filter(|_| !page.led) {
+        Some(forwarder) => everywhere(forwarder, &page, limit, here).await.map(Json),
+        None => Ok(Json(here)),
+    }
 }
 
 /// Shows a twin.

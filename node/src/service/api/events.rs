@@ -2,6 +2,7 @@
 
 use super::body::BodyReader;
 use super::error::{ApiError, ErrorCode, ErrorReply, echo_within};
+use super::forward::refused;
 use super::lines::{Line, LineSplitter};
 use super::refusal::{RefusalCode, Refusals};
 use super::sample_line::{Moment, MomentForms};
@@ -79,7 +80,7 @@ pub(crate) async fn events(
     let (customers, mut refusals) = read(&service, request).await?;
     let mut accepted = 0;
     for (customer, lines) in customers {
-        if service.twins().twin(&customer).is_none() {
+        if !is_known(&service, &customer).await? {
             for (line, _) in lines {
                 refusals.note(line, RefusalCode::Customer, || {
                     format!("there is no customer `{customer}`: send samples or configure it first")
@@ -106,6 +107,17 @@ pub(crate) async fn events(
         accepted,
         refused: refusals,
     }))
+}
+
+/// Whether a customer has a twin, on this node or where its shard is led.
+async fn is_known(service: &Service, customer: &CustomerId) -> Result<bool, ApiError> {
+    if service.twins().twin(customer).is_some() {
+        return Ok(true);
+    }
+    match service.forwarder() {
+        Some(forwarder) => forwarder.is_known(customer).await.map_err(refused),
+        None => Ok(false),
+    }
 }
 
 /// Events by customer, each with its line.

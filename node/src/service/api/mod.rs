@@ -7,6 +7,8 @@ mod customers;
 mod documents;
 mod error;
 mod events;
+mod forward;
+mod here;
 mod lines;
 mod node;
 mod refusal;
@@ -23,6 +25,7 @@ pub use customers::{CustomersPage, ObservationsPage};
 pub use documents::Change;
 pub use error::{ApiError, ErrorBody, ErrorCode, ErrorReply};
 pub use events::{EventLine, EventsReply};
+pub(crate) use here::Here;
 pub use lines::{Line, LineSplitter};
 pub use node::{
     ActorView, CustomerCounts, HealthReply, IngestCounts, NodeReply, NotReady, ReadyReply,
@@ -30,6 +33,7 @@ pub use node::{
 };
 pub(crate) use node::{actors, readiness, threads, twin_mailboxes};
 pub use refusal::{RefusalCode, Refusals, RefusedLine};
+pub(crate) use router::with_leaders;
 pub use router::{openapi_json, router};
 pub use sample_line::{Moment, MomentForms, RefusedText, SampleLine, parse};
 pub use steps::{RangeView, StepView, StepsPage, StepsReply, TierStepsView, TierView};

@@ -1,11 +1,14 @@
 //! All paths in one place: the router and the OpenAPI document are made of the same list.
 
 use super::error::{ApiError, ErrorCode};
+use super::forward::{Way, to_leader};
 use super::{configure, customers, events, node, steps, telemetry};
+use crate::cluster::forward::HereAnswers;
 use crate::service::state::Service;
 use axum::Router;
 use axum::extract::State;
 use axum::http::header;
+use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use std::sync::Arc;
@@ -58,11 +61,30 @@ async fn metrics(State(service): State<Arc<Service>>) -> Result<impl IntoRespons
     Ok(([(header::CONTENT_TYPE, METRICS_TYPE)], text))
 }
 
-/// The API over a service.
+/// The API over a service that answers for itself.
 pub fn router(service: Arc<Service>) -> Router {
+    plain(service, |router| router)
+}
+
+/// The API over a service that has what concerns one customer answered by the node that leads its shard.
+pub(crate) fn with_leaders(service: Arc<Service>, here: Arc<dyn HereAnswers>) -> Router {
+    let way = Way {
+        service: Arc::clone(&service),
+        here,
+    };
+    plain(service, move |router| {
+        router.route_layer(from_fn_with_state(way, to_leader))
+    })
+}
+
+/// The API over a service, with a layer around its routes.
+fn plain(
+    service: Arc<Service>,
+    layered: impl FnOnce(Router<Arc<Service>>) -> Router<Arc<Service>>,
+) -> Router {
     let (router, _openapi) = described().split_for_parts();
     let document = openapi_json();
-    router
+    layered(router)
         .route(
             "/v1/openapi.json",
             get(move || async move { ([(header::CONTENT_TYPE, "application/json")], document) }),

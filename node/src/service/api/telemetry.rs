@@ -1,24 +1,28 @@
 //! `POST /v1/telemetry`: samples in, durable when answered.
 
-use super::batch::{Batch, CustomerBatch};
+use super::batch::{Batch, CustomerBatch, Places};
 use super::body::BodyReader;
 use super::error::{ApiError, ErrorCode, ErrorReply};
+use super::forward::refused;
 use super::lines::LineSplitter;
 use super::refusal::{RefusalCode, Refusals};
 use super::sample_line::SampleLine;
+use crate::cluster::messages::{IngestCall, Taken};
 use crate::observe::catalogue::INGEST_SECONDS;
 use crate::service::limits::{ANSWER_LIMIT, CUSTOMERS_AT_ONCE, LINES_MAX};
 use crate::service::state::Service;
 use axum::Json;
 use axum::extract::{Request, State};
-use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _};
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 use twinscale_protocol::twin::{IngestReply, IngestRequest};
-use twinscale_protocol::{CustomerId, DomainTime};
+use twinscale_protocol::{CustomerId, DomainTime, SeriesKey, ShardId, WireError};
 use twinscale_twin::HostError;
 use utoipa::ToSchema;
 
@@ -72,7 +76,10 @@ pub(crate) async fn telemetry(
     reply.map(Json)
 }
 
-async fn take_samples(service: &Service, request: Request) -> Result<TelemetryReply, ApiError> {
+async fn take_samples(
+    service: &Arc<Service>,
+    request: Request,
+) -> Result<TelemetryReply, ApiError> {
     let counters = service.counters();
     let _permit = service.begin_ingest()?;
     let now = service.now();
@@ -134,8 +141,11 @@ fn too_many_lines() -> ApiError {
     .closing()
 }
 
+/// Samples of one customer on their way, with the lines that they came from.
+type OnTheirWay = (IngestRequest, Places);
+
 async fn store(
-    service: &Service,
+    service: &Arc<Service>,
     now: DomainTime,
     batch: Batch,
 ) -> Result<TelemetryReply, ApiError> {
@@ -145,25 +155,23 @@ async fn store(
         ..
     } = batch;
     let mut total = IngestReply::default();
-    // All wait for the same few fsyncs; what is refused at once does not wait.
-    let mut under_way = futures::stream::FuturesUnordered::new();
-    let mut failure = None;
-    for (customer, one) in customers {
-        let Some(one) = admitted(service, &customer, one, &mut refusals) else {
-            continue;
-        };
-        under_way.push(ingest(service, now, customer, one));
-        while under_way.len() >= CUSTOMERS_AT_ONCE
-            && let Some(ingested) = under_way.next().await
-        {
-            failure = join(&mut total, &mut refusals, ingested).err().or(failure);
-        }
-        if failure.is_some() {
-            break;
-        }
+    let (here, elsewhere) = split(service, now, customers);
+    // All wait for the same few fsyncs.
+    let mut waiting: Vec<BoxFuture<'static, Vec<Ingested>>> = Vec::new();
+    for (request, places) in here {
+        let service = Arc::clone(service);
+        let taken = async move { vec![noted(take(&service, request).await, places)] };
+        waiting.push(taken.boxed());
     }
+    for (shard, requests) in elsewhere {
+        waiting.push(send_on(Arc::clone(service), shard, requests).boxed());
+    }
+    let mut under_way = futures::stream::iter(waiting).buffer_unordered(CUSTOMERS_AT_ONCE);
+    let mut failure = None;
     while let Some(ingested) = under_way.next().await {
-        failure = join(&mut total, &mut refusals, ingested).err().or(failure);
+        for one in ingested {
+            failure = join(&mut total, &mut refusals, one).err().or(failure);
+        }
     }
     service.counters().count(&total, &refusals);
     match failure {
@@ -178,48 +186,75 @@ async fn store(
     }
 }
 
-/// What the node's bounds leave of a customer's samples.
-fn admitted(
+/// What this node takes itself, and what it sends on, by shard.
+fn split(
     service: &Service,
-    customer: &CustomerId,
-    mut one: CustomerBatch,
-    refusals: &mut Refusals,
-) -> Option<CustomerBatch> {
-    let (twins, admission) = (service.twins(), service.admission());
-    if let Err((code, message)) = admission.admit_customer(twins, customer) {
-        one.refuse_all(refusals, code, &message);
-        return None;
+    now: DomainTime,
+    customers: BTreeMap<CustomerId, CustomerBatch>,
+) -> (Vec<OnTheirWay>, BTreeMap<ShardId, Vec<OnTheirWay>>) {
+    let mut here = Vec::new();
+    let mut elsewhere: BTreeMap<ShardId, Vec<OnTheirWay>> = BTreeMap::new();
+    for (customer, one) in customers {
+        let (samples, places) = one.into_parts();
+        let others = service.forwarder().filter(|one| !one.leads(&customer));
+        let shard = others.map(|forwarder| forwarder.twins().shard_of(&customer));
+        let request = IngestRequest {
+            customer,
+            now,
+            samples,
+        };
+        match shard {
+            Some(shard) => elsewhere.entry(shard).or_default().push((request, places)),
+            None => here.push((request, places)),
+        }
     }
-    let refused: Vec<_> = one
-        .series()
-        .into_iter()
-        .filter_map(|series| {
-            let refusal = admission.admit_series(twins, customer, series).err()?;
-            Some((series.clone(), refusal))
-        })
-        .collect();
-    for (series, (code, message)) in refused {
-        one.refuse_series(&series, refusals, (code, &message));
-    }
-    (!one.samples.is_empty()).then_some(one)
+    (here, elsewhere)
 }
 
 /// What became of a customer's samples.
 type Ingested = Result<(IngestReply, Refusals), ApiError>;
 
-async fn ingest(
-    service: &Service,
-    now: DomainTime,
-    customer: CustomerId,
-    one: CustomerBatch,
-) -> Ingested {
-    let (samples, mut places) = one.into_parts();
-    let request = IngestRequest {
-        customer,
-        now,
-        samples,
+async fn send_on(
+    service: Arc<Service>,
+    shard: ShardId,
+    requests: Vec<OnTheirWay>,
+) -> Vec<Ingested> {
+    let Some(forwarder) = service.forwarder() else {
+        return Vec::new();
     };
-    let mut refusals = Refusals::default();
+    let (requests, places): (Vec<_>, Vec<_>) = requests.into_iter().unzip();
+    let here = |call: IngestCall| take_all(Arc::clone(&service), call).boxed();
+    match forwarder
+        .ingest(IngestCall { shard, requests }, &here)
+        .await
+    {
+        Ok(taken) => taken
+            .into_iter()
+            .zip(places)
+            .map(|(taken, places)| noted(taken, places))
+            .collect(),
+        Err(error) => vec![Err(refused(error))],
+    }
+}
+
+/// Takes samples of several customers on this node; returns what became of them, in order.
+pub(super) async fn take_all(service: Arc<Service>, call: IngestCall) -> Vec<Taken> {
+    let mut waiting: Vec<BoxFuture<'static, Taken>> = Vec::new();
+    for request in call.requests {
+        let service = Arc::clone(&service);
+        waiting.push(async move { take(&service, request).await }.boxed());
+    }
+    let taken = futures::stream::iter(waiting).buffered(CUSTOMERS_AT_ONCE);
+    taken.collect().await
+}
+
+/// Takes samples of one customer on this node: what its bounds let in is durable and applied then.
+async fn take(service: &Service, mut request: IngestRequest) -> Taken {
+    let mut refused = keep_out(service, &mut request);
+    if request.samples.is_empty() {
+        let outcome = Ok(IngestReply::default());
+        return Taken { outcome, refused };
+    }
     let span = tracing::info_span!(
         "samples",
         customer = %request.customer,
@@ -239,21 +274,52 @@ async fn ingest(
             "failed"
         },
     );
-    match ingested {
-        Ok(reply) => {
-            places.note(&reply, &mut refusals);
-            Ok((reply, refusals))
-        }
+    let outcome = match ingested {
         Err(error @ HostError::TooManyTwins { .. }) => {
-            places.refuse_all(
-                &mut refusals,
-                RefusalCode::NodeCustomersFull,
-                &error.to_string(),
-            );
-            Ok((IngestReply::default(), refusals))
+            refused.push((None, RefusalCode::NodeCustomersFull, error.to_string()));
+            Ok(IngestReply::default())
         }
-        Err(error) => Err(error.into()),
+        other => other.map_err(WireError::from),
+    };
+    Taken { outcome, refused }
+}
+
+/// Takes out the samples that the node's bounds keep out, and says why.
+fn keep_out(
+    service: &Service,
+    request: &mut IngestRequest,
+) -> Vec<(Option<SeriesKey>, RefusalCode, String)> {
+    let (twins, admission) = (service.twins(), service.admission());
+    let customer = &request.customer;
+    if let Err((code, message)) = admission.admit_customer(twins, customer) {
+        request.samples.clear();
+        return vec![(None, code, message)];
     }
+    let series: BTreeSet<&SeriesKey> = request.samples.iter().map(|one| &one.series).collect();
+    let refused = series.into_iter().filter_map(|series| {
+        let (code, message) = admission.admit_series(twins, customer, series).err()?;
+        Some((Some(series.clone()), code, message))
+    });
+    let refused: Vec<_> = refused.collect();
+    if !refused.is_empty() {
+        let is_out = |series: &SeriesKey| refused.iter().any(|one| one.0.as_ref() == Some(series));
+        request.samples.retain(|sample| !is_out(&sample.series));
+    }
+    refused
+}
+
+/// Finds the lines of what was refused.
+fn noted(taken: Taken, mut places: Places) -> Ingested {
+    let mut refusals = Refusals::default();
+    for (series, code, message) in taken.refused {
+        match series {
+            Some(series) => places.refuse_series(&series, &mut refusals, (code, &message)),
+            None => places.refuse_all(&mut refusals, code, &message),
+        }
+    }
+    let reply = taken.outcome?;
+    places.note(&reply, &mut refusals);
+    Ok((reply, refusals))
 }
 
 fn join(

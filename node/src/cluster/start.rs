@@ -1,0 +1,357 @@
+//! Starts a node among others for the daemon, and ends it.
+
+use super::answers::{ApiAnswers, IngestAnswers};
+use super::commands::CommandSlots;
+use super::forward::{Forwarder, HereAnswers};
+use super::gossip_keys;
+use super::messages::{API_REQUEST, INGEST_REQUEST};
+use super::owner::Owner;
+use super::twins::ShardedTwins;
+use crate::error::ExpectedError;
+use crate::recorded_cloud::RecordedCloud;
+use crate::service::keeper::Keeper;
+use crate::service::state::Service;
+use crate::sim_cloud::RemoteCloud;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use twinscale_cluster::network::{Callers, LateAnswer};
+use twinscale_cluster::node::{ClusterNode, NodeFile, NodeSetup};
+use twinscale_cluster_config::{ClusterSettings, NodeSettings};
+use twinscale_consensus::{GroupLogOptions, GroupsOptions, LogCondition};
+use twinscale_membership::{
+    GossipState, KeyRing, Load, MembershipView, SessionSalt, Standing, SystemWallClock,
+};
+use twinscale_meta::Creation;
+use twinscale_meta::limits::SHARDS_DEFAULT;
+use twinscale_meta::stored::v1::By;
+use twinscale_protocol::AccountName;
+use twinscale_provisioner::{ProviderDriver, SimCloudConfig};
+use twinscale_shards::RequestIds;
+use twinscale_twin::HostStatus;
+use twinscale_wire::{
+    CredentialFiles, Credentials, DefaultTimeProvider, Identity, Task, WireSettings,
+};
+
+/// How long a node may ask the others to take it in.
+const JOIN_LIMIT: Duration = Duration::from_mins(2);
+
+/// How often certificate and key are looked at.
+const CREDENTIALS_PERIOD: Duration = Duration::from_secs(5);
+
+/// How often the others are told what this node leads and how busy it is.
+const TELL_PERIOD: Duration = Duration::from_secs(1);
+
+/// A node among others, with its twins.
+#[derive(Debug)]
+pub struct Together {
+    node: ClusterNode,
+    twins: Arc<ShardedTwins>,
+    forwarder: Arc<Forwarder>,
+    api: Arc<LateAnswer>,
+    ingest: Arc<LateAnswer>,
+    slots: CommandSlots,
+    tasks: JoinSet<()>,
+    /// The number of shards that the settings say.
+    shards: Option<u32>,
+    _credentials: Task,
+}
+
+impl Together {
+    /// Starts the node of a directory again, or founds a cluster with it, or has it join one.
+    ///
+    /// # Errors
+    /// When a file cannot be used, the directory belongs to another node, or the others do not take it.
+    pub async fn start(
+        settings: &NodeSettings,
+        cluster: &ClusterSettings,
+        api: SocketAddr,
+        founds: bool,
+    ) -> anyhow::Result<Self> {
+        let files = CredentialFiles::in_dir(&cluster.certificates);
+        let credentials =
+            Credentials::load(files, Arc::new(DefaultTimeProvider)).map_err(|error| {
+                ExpectedError::input("the certificate of this node cannot be used", error)
+            })?;
+        check_name(settings, credentials.identity())?;
+        let keys = gossip_keys::read(&cluster.gossip_keys)?;
+        let (late_api, late_ingest) = (
+            Arc::new(LateAnswer::default()),
+            Arc::new(LateAnswer::default()),
+        );
+        let slots = CommandSlots::default();
+        let mut late = slots.late();
+        late.extend([
+            (API_REQUEST, Callers::Nodes, Arc::clone(&late_api)),
+            (INGEST_REQUEST, Callers::Nodes, Arc::clone(&late_ingest)),
+        ]);
+        let setup = NodeSetup {
+            directory: settings.data_dir.clone(),
+            credentials: credentials.clone(),
+            listen: cluster.listen,
+            api_address: cluster.api.clone().unwrap_or_else(|| api.to_string()),
+            zone: cluster.zone.clone(),
+            seeds: cluster.seeds.clone().into_iter().collect(),
+            wire: WireSettings::default(),
+            groups: GroupsOptions::default(),
+            log: GroupLogOptions::default(),
+            clock: Arc::new(SystemWallClock),
+            late,
+        };
+        let node = begin(setup, keys, cluster, founds).await?;
+        let credentials = credentials.watch(CREDENTIALS_PERIOD);
+        let twins = Arc::new(ShardedTwins::new(
+            Arc::clone(node.host()),
+            Arc::clone(node.router()),
+            Arc::clone(node.places()),
+            RequestIds::new(seed()?),
+        ));
+        let forwarder = Forwarder::new(
+            node.number(),
+            (Arc::clone(&twins), Arc::clone(node.router())),
+            node.calls().clone(),
+            node.membership().watch(),
+        );
+        let mut tasks = JoinSet::new();
+        let condition = node.keeper().groups().log().condition();
+        tasks.spawn(follow_log(condition, Arc::clone(&twins)));
+        let keys = node.membership().keys().clone();
+        tasks.spawn(gossip_keys::follow(cluster.gossip_keys.clone(), keys));
+        Ok(Self {
+            forwarder: Arc::new(forwarder),
+            api: late_api,
+            ingest: late_ingest,
+            slots,
+            node,
+            twins,
+            tasks,
+            shards: cluster.shards,
+            _credentials: credentials,
+        })
+    }
+
+    /// Its part in the cluster.
+    pub fn node(&self) -> &ClusterNode {
+        &self.node
+    }
+
+    /// Its twins.
+    pub fn twins(&self) -> &Arc<ShardedTwins> {
+        &self.twins
+    }
+
+    /// Its way to the leaders.
+    pub fn forwarder(&self) -> &Arc<Forwarder> {
+        &self.forwarder
+    }
+
+    /// Drives the twins of the shards that it leads, from now on.
+    pub fn drive(&mut self, keeper: Arc<Keeper>) {
+        let owner = Owner::new(Arc::clone(&self.twins), keeper);
+        self.tasks.spawn(owner.run(Arc::clone(self.node.host())));
+    }
+
+    /// Answers other nodes, operators and viewers, from now on.
+    pub fn answer(&self, service: &Arc<Service>, here: &Arc<dyn HereAnswers>) {
+        self.slots.fill(&self.node, service);
+        self.api.set(Arc::new(ApiAnswers {
+            forwarder: Arc::clone(&self.forwarder),
+            here: Arc::clone(here),
+        }));
+        self.ingest.set(Arc::new(IngestAnswers {
+            forwarder: Arc::clone(&self.forwarder),
+            here: Arc::clone(here),
+        }));
+    }
+
+    /// Tells the others what this node leads and how busy it is, and waits until it cannot go on among them;
+    /// returns why.
+    pub async fn failed(&self, twins: impl Fn() -> usize + Send + Sync) -> String {
+        let mut views = self.node.membership().watch();
+        let mut tick = tokio::time::interval(TELL_PERIOD);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                failure = cut_off(&mut views) => return failure,
+                _now = tick.tick() => {}
+            }
+            self.tell(twins()).await;
+            if let Err(error) = check_shards(&self.node, self.shards) {
+                return format!("{error}");
+            }
+        }
+    }
+
+    async fn tell(&self, twins: usize) {
+        let led = self.twins.led();
+        let leads: BTreeMap<u32, u64> = led
+            .iter()
+            .map(|(shard, generation)| (shard.0, generation.0))
+            .collect();
+        let load = Load {
+            twins: u32::try_from(twins).unwrap_or(u32::MAX),
+            ..Load::default()
+        };
+        let membership = self.node.membership();
+        let told = match membership.set_leads(&leads).await {
+            Ok(()) => membership.set_load(load).await,
+            refused => refused,
+        };
+        if let Err(error) = told {
+            tracing::warn!(%error, "the others are not told what this node leads");
+        }
+    }
+
+    /// Drives no twins any more.
+    pub async fn rest(&mut self) {
+        self.tasks.shutdown().await;
+    }
+
+    /// Leaves the cluster's sight in order and ends all replicas.
+    pub async fn stop(mut self, drain: Duration) {
+        self.rest().await;
+        self.node.stop(drain).await;
+    }
+}
+
+/// The provider of a node among others.
+///
+/// # Errors
+/// When its address is none, or the log of a cloud of this node's own does not open.
+pub async fn provider(
+    settings: &NodeSettings,
+    cluster: &ClusterSettings,
+) -> anyhow::Result<Arc<dyn ProviderDriver>> {
+    if let Some(address) = &cluster.cloud {
+        return Ok(Arc::new(RemoteCloud::connect(address)?));
+    }
+    let place = settings.data_dir.join("cloud");
+    let config = SimCloudConfig::with_seed(settings.seed);
+    Ok(Arc::new(RecordedCloud::open(&place, config).await?))
+}
+
+fn check_name(settings: &NodeSettings, identity: &Identity) -> Result<(), ExpectedError> {
+    match identity {
+        Identity::Node(name) if *name == settings.name => Ok(()),
+        other => Err(ExpectedError::input_hint(
+            format!(
+                "the certificate is of {other}, and this node's name is `{}`",
+                settings.name
+            ),
+            format!(
+                "give the node its own certificate (twinscale ca issue CA node/{0} --out DIR), or write its \
+                 name: [node] name = \"…\"",
+                settings.name
+            ),
+        )),
+    }
+}
+
+async fn begin(
+    setup: NodeSetup,
+    keys: KeyRing,
+    cluster: &ClusterSettings,
+    founds: bool,
+) -> anyhow::Result<ClusterNode> {
+    let file = NodeFile::read(&setup.directory);
+    let file =
+        file.map_err(|error| ExpectedError::input("the data directory cannot be used", error))?;
+    let is_known = file.and_then(|file| file.number).is_some();
+    let started = if is_known {
+        ClusterNode::restart(setup, keys).await
+    } else if founds {
+        let name = AccountName::new(format!("node-{}", cluster_name(&setup)))?;
+        let creation = |id, facts| Creation {
+            shard_count: cluster.shards.unwrap_or(SHARDS_DEFAULT),
+            replication: cluster.replication,
+            ..Creation::new(id, facts, cluster.nodes_expected)
+        };
+        ClusterNode::found(setup, keys, By::Operator(name), creation).await
+    } else if cluster.seeds.is_empty() {
+        return Err(ExpectedError::input_hint(
+            format!("{} is empty, and no seed is given", setup.directory.display()),
+            "name a node that runs under [cluster.seeds] to join its cluster, or start the first node of a new \
+             cluster once with --found",
+        )
+        .into());
+    } else {
+        ClusterNode::join(setup, keys, JOIN_LIMIT).await
+    };
+    let node = started.map_err(|error| ExpectedError::input("this node does not start", error))?;
+    check_shards(&node, cluster.shards)?;
+    Ok(node)
+}
+
+fn cluster_name(setup: &NodeSetup) -> String {
+    match setup.credentials.identity() {
+        Identity::Node(name) => name.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// The number of shards is fixed with the cluster: settings that say another one are a mistake.
+fn check_shards(node: &ClusterNode, shards: Option<u32>) -> Result<(), ExpectedError> {
+    let made = node.keeper().shown().state().shard_count();
+    match (shards, made) {
+        (Some(wanted), Some(made)) if wanted != made.get() => Err(ExpectedError::input_hint(
+            format!(
+                "cluster.shards is {wanted}, and the cluster was made with {}",
+                made.get()
+            ),
+            format!(
+                "write shards = {} or leave it out: the number is fixed when a cluster is made",
+                made.get()
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn seed() -> anyhow::Result<[u8; 32]> {
+    let mut seed = [0; 32];
+    let (first, second) = (SessionSalt::from_system()?, SessionSalt::from_system()?);
+    let bytes = first.into_bytes().into_iter().chain(second.into_bytes());
+    seed.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+    Ok(seed)
+}
+
+/// Waits until gossip ends or another process has this node's number; returns which.
+async fn cut_off(views: &mut watch::Receiver<Arc<MembershipView>>) -> String {
+    match views.wait_for(|view| failure(view).is_some()).await {
+        Ok(view) => failure(&view).unwrap_or_default(),
+        Err(_ended) => "gossip has ended".to_owned(),
+    }
+}
+
+fn failure(view: &MembershipView) -> Option<String> {
+    match (&view.gossip, &view.standing) {
+        (GossipState::Stopped { why }, _) => Some(format!("gossip has ended: {why}")),
+        (_, Standing::Refused(duplicate)) => Some(duplicate.to_string()),
+        _ => None,
+    }
+}
+
+/// Shows whether the log takes writes as the status of the twins.
+async fn follow_log(mut condition: watch::Receiver<LogCondition>, twins: Arc<ShardedTwins>) {
+    loop {
+        let status = match &*condition.borrow_and_update() {
+            LogCondition::Working => HostStatus::ReadWrite,
+            LogCondition::Refusing { reason } => HostStatus::ReadOnly {
+                reason: reason.clone(),
+                lasting: Duration::ZERO,
+                free_bytes: None,
+                needed_bytes: GroupLogOptions::default().resume_free_bytes,
+            },
+            LogCondition::Poisoned { reason } => HostStatus::Failed {
+                reason: reason.clone(),
+            },
+        };
+        twins.set_status(status);
+        if condition.changed().await.is_err() {
+            return;
+        }
+    }
+}
