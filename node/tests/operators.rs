@@ -10,6 +10,8 @@ use harness::{Nodes, customer};
 use serde_json::Value;
 use std::process::{Command, Output};
 use tempfile::TempDir;
+use twinscale::cluster::commands::message::{ActorDone, ActorName, ActorOperation, ActorOrder};
+use twinscale_protocol::RequestId;
 
 fn twinscale(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_twinscale"));
@@ -221,6 +223,27 @@ async fn check_actors(nodes: &Nodes) {
     refuses(&nobody, 3, &["twin/nobody"]);
 }
 
+/// An order that is sent again, through another node, is done once.
+async fn check_sent_twice(nodes: &Nodes) {
+    let order = |request| ActorOrder {
+        request: RequestId(request),
+        actor: ActorName::Optimizer,
+        node: Some("node-2".to_owned()),
+        operation: ActorOperation::Restart,
+    };
+    let first = nodes.order(1, &order(1)).await;
+    let again = nodes.order(3, &order(1)).await;
+    assert_eq!(first, again);
+    let other = nodes.order(2, &order(2)).await;
+    let (ActorDone::Done { actor, .. }, ActorDone::Done { before, .. }) = (first, other) else {
+        panic!("both are done");
+    };
+    assert_eq!(
+        actor.incarnation, before,
+        "nothing began between the first and the other"
+    );
+}
+
 async fn check_commands(nodes: &Nodes) {
     let taken = table(nodes, &["snapshot", "all"]).await;
     assert_eq!(taken.matches("3 of 3 replicas").count(), 3, "{taken}");
@@ -267,6 +290,7 @@ async fn a_person_looks_at_a_cluster_and_commands_it() {
     check_looks(&nodes).await;
     check_twins(&nodes).await;
     check_actors(&nodes).await;
+    check_sent_twice(&nodes).await;
     check_commands(&nodes).await;
     nodes.stop().await;
 }

@@ -12,12 +12,16 @@ use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 use twinscale::assembly::{ForecastWeights, Node, NodeOptions, WatchLimits};
 use twinscale::cluster::commands::CommandSlots;
+use twinscale::cluster::commands::message::{
+    ACTORS_WRITE, ACTORS_WRITE_REPLY, ActorDone, ActorOrder,
+};
 use twinscale::cluster::owner::Owner;
 use twinscale::cluster::twins::ShardedTwins;
 use twinscale::observe::Instruments;
 use twinscale::service::keeper::Keeper;
 use twinscale::service::state::Service;
 use twinscale::service::wall_clock::{SystemWallClock, WallClock};
+use twinscale_cluster::admin::{Asked, ClusterClient};
 use twinscale_cluster::node::{ClusterNode, NodeSetup};
 use twinscale_cluster_config::NodeSettings;
 use twinscale_consensus::{GroupLogOptions, GroupsOptions};
@@ -29,7 +33,7 @@ use twinscale_provisioner::{SimCloudConfig, SimCloudDriver};
 use twinscale_shards::RequestIds;
 use twinscale_twin::{Authorities, Twins};
 use twinscale_wire::ca::{AUTHORITY_VALIDITY, CERTIFICATE_VALIDITY, CertificateAuthority};
-use twinscale_wire::{Credentials, DefaultTimeProvider, WireSettings};
+use twinscale_wire::{CredentialFiles, Credentials, DefaultTimeProvider, WireSettings};
 
 const DEADLINE: Duration = Duration::from_mins(2);
 
@@ -116,7 +120,7 @@ impl Nodes {
 
     fn setup(&self, number: u64, slots: &CommandSlots) -> NodeSetup {
         let folder = self.issue(&format!("node/{}", name_of(number)));
-        let files = twinscale_wire::CredentialFiles::in_dir(&folder);
+        let files = CredentialFiles::in_dir(&folder);
         let time = Arc::new(DefaultTimeProvider);
         let others = self.addresses.iter().filter(|(other, _)| **other != number);
         NodeSetup {
@@ -249,6 +253,19 @@ impl Nodes {
             .expect("the built binary starts")
     }
 
+    /// Sends an order to an actor through one node, as an operator; the same order may be sent again.
+    pub(crate) async fn order(&self, through: u64, order: &ActorOrder) -> ActorDone {
+        let files = CredentialFiles::in_dir(&self.issue("operator/ada"));
+        let credentials = Credentials::load(files, Arc::new(DefaultTimeProvider)).expect("valid");
+        let name = NodeId::new(name_of(through)).expect("an id");
+        let nodes = vec![(name, self.addresses[&through].to_string())];
+        let client = ClusterClient::connect(credentials, nodes, WireSettings::default());
+        let asked = Asked::by_certificate(order.clone());
+        let kinds = (ACTORS_WRITE, ACTORS_WRITE_REPLY);
+        let done = client.ask(kinds, &asked, DEADLINE).await;
+        done.expect("it is done")
+    }
+
     /// Runs the check-up of the cluster.
     pub(crate) async fn doctor(&self) -> Output {
         self.run("viewer/vic", &["doctor", "--cluster-only"]).await
@@ -258,6 +275,13 @@ impl Nodes {
         for (_, member) in self.members {
             drop(member.owner);
             member.keeper.stop().await;
+            // The owner's tasks end at their next await; the service has the keeper as well.
+            let released = async {
+                while Arc::strong_count(&member.keeper) > 2 {
+                    sleep(Duration::from_millis(5)).await;
+                }
+            };
+            timeout(DEADLINE, released).await.expect("they end");
             drop(member.keeper);
             let service = Arc::into_inner(member.service).expect("nobody keeps it");
             let node = service.into_node().expect("nobody keeps it");
