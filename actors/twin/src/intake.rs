@@ -46,13 +46,15 @@ pub async fn ingest(
     }
 }
 
-/// Sets a customer's policy and stack; returns the version of the configuration.
+/// Sets a customer's policy and stack, if the configuration is of a version (0 = there is none yet) where one
+/// is given; returns the new version.
 ///
 /// # Errors
 /// [`HostError::Refused`] with the key that breaks a rule; others as [`TwinWriter::commit`].
 pub async fn configure(
     writer: &dyn TwinWriter,
     request: ConfigureRequest,
+    if_version: Option<u64>,
 ) -> Result<u64, HostError> {
     let ConfigureRequest {
         customer,
@@ -67,10 +69,14 @@ pub async fn configure(
         interval,
         horizon_steps,
     };
-    match writer
-        .commit(&customer, TwinCommand::Configure(config))
-        .await?
-    {
+    let command = match if_version {
+        Some(config_version) => TwinCommand::ConfigureIf {
+            config_version,
+            config,
+        },
+        None => TwinCommand::Configure(config),
+    };
+    match writer.commit(&customer, command).await? {
         ApplyResult::Configured { config_version } => Ok(config_version),
         other => Err(unexpected(customer, other)),
     }

@@ -110,7 +110,7 @@ impl Actor for Twin {
                 answer(reply_to, runtime.observations(&request));
             }
             TwinMessage::Configure(request, reply_to) => runtime.propose(reply_to, |host| {
-                Box::pin(async move { intake::configure(&*host, *request).await })
+                Box::pin(async move { intake::configure(&*host, *request, None).await })
             }),
             TwinMessage::Announce(request, reply_to) => runtime.propose(reply_to, |host| {
                 Box::pin(async move { intake::announce(&*host, request).await })

@@ -49,7 +49,19 @@ impl dyn Twins + '_ {
     /// # Errors
     /// [`HostError::Refused`] with the key that breaks a rule; others as [`TwinWriter::commit`].
     pub async fn configure(&self, request: ConfigureRequest) -> Result<u64, HostError> {
-        intake::configure(self, request).await
+        intake::configure(self, request, None).await
+    }
+
+    /// As [`Self::configure`], if the configuration is of a version; 0 = there is none yet.
+    ///
+    /// # Errors
+    /// As [`Self::configure`], and [`HostError::Refused`] when it is of another version.
+    pub async fn configure_if(
+        &self,
+        request: ConfigureRequest,
+        version: u64,
+    ) -> Result<u64, HostError> {
+        intake::configure(self, request, Some(version)).await
     }
 
     /// Announces events: [`intake::announce`].

@@ -8,6 +8,7 @@ use super::messages::{
     IngestAnswer, IngestCall, Taken,
 };
 use super::twins::ShardedTwins;
+use axum::http::header::IF_MATCH;
 use futures::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -131,9 +132,14 @@ impl Forwarder {
                 reply
             })
         };
-        // Each request of the API may come again: it says what is to be, not by how much to change it.
+        // A request of the API may come again, since it says what is to be; one that depends on what was there
+        // would be told that it came too late, by itself.
+        let may_repeat = !call
+            .headers
+            .iter()
+            .any(|(name, _)| name == IF_MATCH.as_str());
         self.router
-            .with_leader(shard, deadline, true, attempt)
+            .with_leader(shard, deadline, may_repeat, attempt)
             .await
     }
 

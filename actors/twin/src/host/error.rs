@@ -162,7 +162,7 @@ impl HostError {
             }
             Self::Shard(error) => error.code,
             Self::Refused {
-                refusal: Refusal::PlanConflict { .. },
+                refusal: Refusal::PlanConflict { .. } | Refusal::ConfigChanged { .. },
                 ..
             } => WireErrorCode::Conflict,
             Self::Log(_)

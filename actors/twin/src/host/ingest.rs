@@ -19,7 +19,7 @@ impl TwinHost {
     /// # Errors
     /// [`HostError::Refused`] with the key that breaks a rule; others as [`TwinHost::propose`].
     pub async fn configure(&self, request: ConfigureRequest) -> Result<u64, HostError> {
-        intake::configure(self, request).await
+        intake::configure(self, request, None).await
     }
 
     /// Announces events: [`intake::announce`].

@@ -109,6 +109,16 @@ pub enum Refusal {
     /// A retry of an intent that is not open.
     #[error("intent {0} is not open: read the state again")]
     IntentNotOpen(IntentId),
+    /// The configuration was changed since it was read.
+    #[error(
+        "configuration {expected} is no longer the current one, which is {current}: read it again and decide again"
+    )]
+    ConfigChanged {
+        /// The version that it was to be of.
+        expected: u64,
+        /// The version that it is of.
+        current: u64,
+    },
 }
 
 /// Why a command quarantines the twin: state and command disagree about what was committed before.
@@ -192,6 +202,25 @@ impl TwinState {
         ApplyResult::Quarantined { reason }
     }
 
+    fn apply_infeasible_turn(&mut self, at: twinscale_protocol::DomainTime) -> ApplyResult {
+        self.note_infeasible(at);
+        let counter = &mut self.meta.counters.infeasible_turns;
+        *counter = counter.saturating_add(1);
+        self.mark(PartKey::Meta);
+        ApplyResult::TurnNoted
+    }
+
+    fn check_version(&self, expected: u64) -> Result<(), NotApplied> {
+        let current = self.meta.config_version;
+        if current == expected {
+            return Ok(());
+        }
+        Err(NotApplied::Refused(Refusal::ConfigChanged {
+            expected,
+            current,
+        }))
+    }
+
     fn apply_sound(&mut self, command: TwinCommand) -> Result<ApplyResult, NotApplied> {
         match command {
             TwinCommand::Configure(config) => self.apply_configure(config),
@@ -232,13 +261,7 @@ impl TwinState {
                 config_version,
                 plan,
             } => self.apply_plan(at, config_version, plan),
-            TwinCommand::NoteInfeasibleTurn { at } => {
-                self.note_infeasible(at);
-                let counter = &mut self.meta.counters.infeasible_turns;
-                *counter = counter.saturating_add(1);
-                self.mark(PartKey::Meta);
-                Ok(ApplyResult::TurnNoted)
-            }
+            TwinCommand::NoteInfeasibleTurn { at } => Ok(self.apply_infeasible_turn(at)),
             TwinCommand::CommitIntents {
                 at,
                 operations,
@@ -255,6 +278,13 @@ impl TwinState {
                 start_up,
             } => self.apply_observed(at, allocation, start_up),
             TwinCommand::LiftQuarantine => Ok(ApplyResult::QuarantineLifted),
+            TwinCommand::ConfigureIf {
+                config_version,
+                config,
+            } => {
+                self.check_version(config_version)?;
+                self.apply_configure(config)
+            }
         }
     }
 }

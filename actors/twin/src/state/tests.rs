@@ -411,3 +411,34 @@ proptest! {
             one.interval_means(&series("typeA", "vm_count"), START, HOUR, 50));
     }
 }
+
+#[test]
+fn a_configuration_is_set_only_on_the_version_that_was_read() {
+    let mut state = TwinState::new(customer("acme"));
+    let on = |config_version| TwinCommand::ConfigureIf {
+        config_version,
+        config: config(),
+    };
+    assert_eq!(
+        state.apply(on(0)),
+        ApplyResult::Configured { config_version: 1 }
+    );
+    let late = Refusal::ConfigChanged {
+        expected: 0,
+        current: 1,
+    };
+    assert_eq!(state.apply(on(0)), ApplyResult::Refused(late));
+    let same = ApplyResult::Configured { config_version: 1 };
+    assert_eq!(state.apply(on(1)), same, "nothing changes");
+    let changed = TwinCommand::ConfigureIf {
+        config_version: 1,
+        config: TwinConfig {
+            horizon_steps: config().horizon_steps + 1,
+            ..config()
+        },
+    };
+    assert_eq!(
+        state.apply(changed),
+        ApplyResult::Configured { config_version: 2 }
+    );
+}

@@ -142,6 +142,13 @@ pub enum TwinCommand {
     },
     /// Lets a quarantined twin work again; an operator's decision.
     LiftQuarantine,
+    /// Sets policy and stack, if the configuration is still of a version.
+    ConfigureIf {
+        /// The version that it must be of; 0 = there is none yet.
+        config_version: u64,
+        /// Policy and stack.
+        config: TwinConfig,
+    },
 }
 
 /// What a twin is told about its customer.

@@ -7,14 +7,14 @@
 
 use super::body::BodyReader;
 use super::documents::{self, Change};
-use super::error::{ApiError, ErrorReply};
+use super::error::{ApiError, ErrorCode, ErrorReply, echo};
 use super::views::{PlanCostView, cost_view};
 use crate::clients::OptimizerClient;
 use crate::service::limits::{ANSWER_LIMIT, DOCUMENT_BYTES_MAX};
 use crate::service::state::Service;
 use axum::Json;
 use axum::extract::{Path, Query, Request, State};
-use axum::http::header;
+use axum::http::{HeaderMap, HeaderName, header};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use toml::Table;
@@ -23,7 +23,9 @@ use twinscale_protocol::CustomerId;
 use twinscale_protocol::optimizer::{Plan, PlanTrigger};
 use twinscale_protocol::twin::ConfigureRequest;
 use twinscale_twin::demand::{PlanBasis, plan_request};
-use twinscale_twin::{ApplyResult, PlanClient as _, TwinCommand, TwinConfig, TwinState};
+use twinscale_twin::{
+    ApplyResult, HostError, PlanClient as _, Refusal, TwinCommand, TwinConfig, TwinState,
+};
 use utoipa::{IntoParams, ToSchema};
 
 /// Whether to do it or only to say what would be.
@@ -68,10 +70,10 @@ pub struct CostChange {
 pub(crate) async fn get_policy(
     State(service): State<Arc<Service>>,
     Path(customer): Path<String>,
-) -> Result<Json<Table>, ApiError> {
+) -> Result<(Tag, Json<Table>), ApiError> {
     let _permit = service.begin_read()?;
-    let config = config_of(&service, &customer_id(&customer)?)?;
-    Ok(Json(policy_table(&config.policy)))
+    let (config, tag) = config_of(&service, &customer_id(&customer)?)?;
+    Ok((tag, Json(policy_table(&config.policy))))
 }
 
 /// Shows a customer's stack, in the words of the stack file, with `interval_s` and `horizon_steps`.
@@ -84,21 +86,23 @@ pub(crate) async fn get_policy(
 pub(crate) async fn get_stack(
     State(service): State<Arc<Service>>,
     Path(customer): Path<String>,
-) -> Result<Json<Table>, ApiError> {
+) -> Result<(Tag, Json<Table>), ApiError> {
     let _permit = service.begin_read()?;
-    let config = config_of(&service, &customer_id(&customer)?)?;
-    Ok(Json(documents::stack_document(&config)))
+    let (config, tag) = config_of(&service, &customer_id(&customer)?)?;
+    Ok((tag, Json(documents::stack_document(&config))))
 }
 
 /// Sets a customer's policy (TOML or JSON, keys of the policy file). Without a stack one is derived from
 /// what the customer has sent. The twin plans by it at once.
 #[utoipa::path(put, path = "/v1/customers/{customer}/policy", tag = "customers",
-    params(("customer" = String, Path), DryRun),
+    params(("customer" = String, Path), DryRun,
+        ("if-match" = Option<String>, Header, description = "only if the configuration is of this version, as etag says; \"0\" = none yet")),
     request_body(content = Object, description = "keys of docs/reference/config.md, as JSON or TOML"),
     responses(
         (status = 200, description = "durable, or what would change", body = ConfigureReply),
         (status = 400, description = "rules are broken: all are listed", body = ErrorReply),
         (status = 409, description = "there is no stack and none can be derived", body = ErrorReply),
+        (status = 412, description = "if-match names another version than the current one", body = ErrorReply),
         (status = 413, description = "the body is too large", body = ErrorReply),
         (status = 503, description = "not now", body = ErrorReply),
     ))]
@@ -110,6 +114,7 @@ pub(crate) async fn put_policy(
 ) -> Result<Json<ConfigureReply>, ApiError> {
     let _permit = service.begin_ingest()?;
     let customer = customer_id(&customer)?;
+    let wish = Wish::of(dry_run, request.headers())?;
     let policy = documents::policy_of(&customer, body_table(request).await?)?;
     let known = known(&service, &customer);
     let config = match known.config {
@@ -121,17 +126,19 @@ pub(crate) async fn put_policy(
             horizon_steps: service.settings().horizon_steps,
         },
     };
-    configure(&service, customer, config, dry_run).await
+    configure(&service, customer, config, wish).await
 }
 
 /// Sets a customer's stack (TOML or JSON, keys of the stack file, and `interval_s`, `horizon_steps`).
 /// Without a policy the documented defaults hold. The twin plans by it at once.
 #[utoipa::path(put, path = "/v1/customers/{customer}/stack", tag = "customers",
-    params(("customer" = String, Path), DryRun),
+    params(("customer" = String, Path), DryRun,
+        ("if-match" = Option<String>, Header, description = "only if the configuration is of this version, as etag says; \"0\" = none yet")),
     request_body(content = Object, description = "keys of docs/reference/config.md, as JSON or TOML"),
     responses(
         (status = 200, description = "durable, or what would change", body = ConfigureReply),
         (status = 400, description = "rules are broken: all are listed", body = ErrorReply),
+        (status = 412, description = "if-match names another version than the current one", body = ErrorReply),
         (status = 413, description = "the body is too large", body = ErrorReply),
         (status = 503, description = "not now", body = ErrorReply),
     ))]
@@ -143,6 +150,7 @@ pub(crate) async fn put_stack(
 ) -> Result<Json<ConfigureReply>, ApiError> {
     let _permit = service.begin_ingest()?;
     let customer = customer_id(&customer)?;
+    let wish = Wish::of(dry_run, request.headers())?;
     let document = documents::stack_of(&customer, body_table(request).await?)?;
     let before = known(&service, &customer).config;
     let settings = service.settings();
@@ -162,7 +170,7 @@ pub(crate) async fn put_stack(
         interval: document.interval.unwrap_or(interval),
         horizon_steps: document.horizon_steps.unwrap_or(steps),
     };
-    configure(&service, customer, config, dry_run).await
+    configure(&service, customer, config, wish).await
 }
 
 /// Policy and stack of a customer together.
@@ -179,11 +187,13 @@ pub struct Wishes {
 
 /// Sets policy and stack of a customer together, so that neither has to fit the other's older form.
 #[utoipa::path(put, path = "/v1/customers/{customer}", tag = "customers",
-    params(("customer" = String, Path), DryRun),
+    params(("customer" = String, Path), DryRun,
+        ("if-match" = Option<String>, Header, description = "only if the configuration is of this version, as etag says; \"0\" = none yet")),
     request_body(content = Wishes, description = "keys of docs/reference/config.md, as JSON or TOML"),
     responses(
         (status = 200, description = "durable, or what would change", body = ConfigureReply),
         (status = 400, description = "rules are broken: all are listed", body = ErrorReply),
+        (status = 412, description = "if-match names another version than the current one", body = ErrorReply),
         (status = 413, description = "the body is too large", body = ErrorReply),
         (status = 503, description = "not now", body = ErrorReply),
     ))]
@@ -195,6 +205,7 @@ pub(crate) async fn put_customer(
 ) -> Result<Json<ConfigureReply>, ApiError> {
     let _permit = service.begin_ingest()?;
     let customer = customer_id(&customer)?;
+    let wish = Wish::of(dry_run, request.headers())?;
     let Wishes { policy, stack } = body_table(request).await?.try_into().map_err(|error| {
         ApiError::invalid(
             format!("the body does not fit: {error}"),
@@ -209,7 +220,52 @@ pub(crate) async fn put_customer(
         interval: document.interval.unwrap_or(settings.interval),
         horizon_steps: document.horizon_steps.unwrap_or(settings.horizon_steps),
     };
-    configure(&service, customer, config, dry_run).await
+    configure(&service, customer, config, wish).await
+}
+
+/// How a change is wished for.
+#[derive(Clone, Copy, Debug)]
+struct Wish {
+    /// Only say what would change.
+    is_dry: bool,
+    /// Only if the configuration is of this version.
+    if_version: Option<u64>,
+}
+
+impl Wish {
+    fn of(DryRun { dry_run }: DryRun, headers: &HeaderMap) -> Result<Self, ApiError> {
+        let stated = headers.get(header::IF_MATCH);
+        let if_version = stated
+            .map(|value| {
+                let text = value.to_str().unwrap_or_default();
+                text.trim_matches('"').parse::<u64>().map_err(|_error| {
+                    ApiError::invalid(
+                        format!("if-match `{}` is no version", echo(text)),
+                        "send the etag of GET policy or stack, such as \"3\"; \"0\" = there must be none yet",
+                    )
+                })
+            })
+            .transpose()?;
+        Ok(Self {
+            is_dry: dry_run,
+            if_version,
+        })
+    }
+}
+
+/// A change that came too late has a status of its own.
+fn changed(error: HostError) -> ApiError {
+    match error {
+        HostError::Refused {
+            refusal: refusal @ Refusal::ConfigChanged { .. },
+            ..
+        } => ApiError::new(
+            ErrorCode::PreconditionFailed,
+            refusal.to_string(),
+            "GET it again: its etag is the version",
+        ),
+        other => other.into(),
+    }
 }
 
 /// What is known of a customer before a change.
@@ -233,13 +289,13 @@ async fn configure(
     service: &Service,
     customer: CustomerId,
     config: TwinConfig,
-    DryRun { dry_run }: DryRun,
+    wish: Wish,
 ) -> Result<Json<ConfigureReply>, ApiError> {
     check_customer(&customer, &config.policy, &config.stack)
         .map_err(|error| documents::broken(&error))?;
     let before = known(service, &customer);
     let changes = documents::changes(before.config.as_ref(), &config);
-    if dry_run {
+    if wish.is_dry {
         let (cost, note) = cost_change(service, &customer, config).await?;
         return Ok(Json(ConfigureReply {
             applied: false,
@@ -262,7 +318,11 @@ async fn configure(
         interval,
         horizon_steps,
     };
-    let config_version = service.twins().configure(request).await?;
+    let set = match wish.if_version {
+        Some(version) => service.twins().configure_if(request, version).await,
+        None => service.twins().configure(request).await,
+    };
+    let config_version = set.map_err(changed)?;
     // Durable already: a twin that cannot be started now is started with the node.
     let note = service.keeper().ensure(&customer).await.err().map(|error| {
         tracing::error!(%customer, %error, "twin could not be started");
@@ -333,10 +393,16 @@ async fn body_table(request: Request) -> Result<Table, ApiError> {
     documents::table_of(&body.whole().await?, content_type)
 }
 
-fn config_of(service: &Service, customer: &CustomerId) -> Result<TwinConfig, ApiError> {
-    known(service, customer).config.ok_or_else(|| {
+/// The version of a configuration, as an entity tag.
+type Tag = [(HeaderName, String); 1];
+
+fn config_of(service: &Service, customer: &CustomerId) -> Result<(TwinConfig, Tag), ApiError> {
+    let known = known(service, customer);
+    let tag = [(header::ETAG, format!("\"{}\"", known.config_version))];
+    let config = known.config.map(|config| (config, tag));
+    config.ok_or_else(|| {
         ApiError::new(
-            super::error::ErrorCode::NotFound,
+            ErrorCode::NotFound,
             format!("customer `{customer}` has no policy and stack"),
             format!("PUT /v1/customers/{customer}/stack or /policy"),
         )

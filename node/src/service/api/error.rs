@@ -41,6 +41,8 @@ pub enum ErrorCode {
     Timeout,
     /// The state does not allow it now (409).
     Conflict,
+    /// What was read before is no longer so (412).
+    PreconditionFailed,
     /// The body is longer than the limit (413).
     TooLarge,
     /// The body is of a kind that is not taken (415).
@@ -124,6 +126,7 @@ impl ErrorCode {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict => StatusCode::CONFLICT,
+            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Overloaded => StatusCode::TOO_MANY_REQUESTS,

@@ -234,6 +234,13 @@ fn told() -> Vec<(&'static str, TwinCommand)> {
             TwinCommand::NoteInfeasibleTurn { at: START },
         ),
         ("lift_quarantine", TwinCommand::LiftQuarantine),
+        (
+            "configure_if",
+            TwinCommand::ConfigureIf {
+                config_version: 2,
+                config: full_config(),
+            },
+        ),
     ]
 }
 
