@@ -90,11 +90,29 @@ impl ApiClient {
         path: &str,
         body: Bytes,
     ) -> Result<ApiAnswer, ExpectedError> {
+        self.send_if(method, path, body, None).await
+    }
+
+    /// As [`Self::send`], to be done only while a configuration is of a version; 0 = there is none yet.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub async fn send_if(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        version: Option<u64>,
+    ) -> Result<ApiAnswer, ExpectedError> {
         let url = format!("{}{path}", self.base()?);
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(&url)
-            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::CONTENT_TYPE, "application/json");
+        if let Some(version) = version {
+            request = request.header(header::IF_MATCH, format!("\"{version}\""));
+        }
+        let request = request
             .body(Full::new(body))
             .map_err(|error| ExpectedError::input(format!("`{url}` is no URL"), error))?;
         let answered = tokio::time::timeout(self.request_limit, self.answer(request)).await;

@@ -1,0 +1,296 @@
+//! Daemons of a cluster as processes: configured, fed and read through any of them, while one is killed.
+#![expect(clippy::panic, reason = "a test that waited in vain ends here")]
+
+use axum::body::Bytes;
+use axum::http::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tempfile::TempDir;
+use tokio::time::Instant;
+use twinscale::dev::layout::{Layout, LayoutOptions};
+use twinscale::dev::processes::{OwnProcess, ready, start_cloud, start_node};
+use twinscale::service::client::{ApiAnswer, ApiClient, Target};
+use twinscale_protocol::ClusterId;
+
+const DEADLINE: Duration = Duration::from_mins(2);
+const PROGRAM: &str = env!("CARGO_BIN_EXE_twinscale");
+
+struct Daemons {
+    layout: Layout,
+    running: BTreeMap<usize, OwnProcess>,
+    _cloud: OwnProcess,
+    _folder: TempDir,
+}
+
+impl Daemons {
+    async fn start(nodes: u16) -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let options = LayoutOptions {
+            cluster: ClusterId::new("test").expect("an id"),
+            nodes,
+            replication: 3,
+            shards: Some(4),
+            addresses: Vec::new(),
+            node_keys: toml::Table::new(),
+        };
+        let layout = Layout::write(folder.path(), &options).expect("laid out");
+        let cloud = start_cloud(Path::new(PROGRAM), &layout).expect("starts");
+        let mut daemons = Self {
+            running: BTreeMap::new(),
+            _cloud: cloud,
+            _folder: folder,
+            layout,
+        };
+        for number in 0..daemons.layout.nodes.len() {
+            daemons.run(number);
+        }
+        for number in 0..daemons.layout.nodes.len() {
+            daemons.ready(number).await;
+        }
+        daemons
+    }
+
+    fn run(&mut self, number: usize) {
+        let node = &self.layout.nodes[number];
+        let process = start_node(Path::new(PROGRAM), node, number == 0).expect("starts");
+        self.running.insert(number, process);
+    }
+
+    async fn ready(&mut self, number: usize) {
+        let process = self.running.get_mut(&number).expect("it runs");
+        let ready = ready(process, &self.layout.nodes[number], DEADLINE).await;
+        ready.expect("it serves");
+    }
+
+    fn client(&self, number: usize) -> ApiClient {
+        ApiClient::new(Target::Url(format!(
+            "http://{}",
+            self.layout.nodes[number].api
+        )))
+    }
+
+    /// Sends until the cluster answers: after a kill a request may be told to come again.
+    async fn until_answered(
+        &self,
+        number: usize,
+        (method, path): (Method, &str),
+        body: &str,
+        version: Option<u64>,
+    ) -> ApiAnswer {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let body = Bytes::copy_from_slice(body.as_bytes());
+            let client = self.client(number);
+            let answered = client.send_if(method.clone(), path, body, version).await;
+            let told = match answered {
+                Ok(answer) if answer.status != StatusCode::SERVICE_UNAVAILABLE => return answer,
+                Ok(answer) => String::from_utf8_lossy(&answer.body).into_owned(),
+                Err(error) => error.to_string(),
+            };
+            assert!(Instant::now() < deadline, "{path}: {told}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn read(&self, number: usize, path: &str) -> Value {
+        let answer = self
+            .until_answered(number, (Method::GET, path), "", None)
+            .await;
+        let text = String::from_utf8_lossy(&answer.body);
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {text}");
+        serde_json::from_str(&text).expect("JSON")
+    }
+
+    fn operator(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(PROGRAM);
+        command
+            .args(arguments)
+            .arg("--certificates")
+            .arg(&self.layout.operator);
+        for (number, node) in self.layout.nodes.iter().enumerate() {
+            if self.running.contains_key(&number) {
+                command
+                    .arg("--node")
+                    .arg(format!("{}={}", node.name, node.peer));
+            }
+        }
+        command.output().expect("it starts")
+    }
+
+    /// The place of the node that leads a customer's shard.
+    async fn leader_of(&self, customer: &str) -> usize {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let output = self.operator(&["twins", "ls", "--json"]);
+            let text = String::from_utf8_lossy(&output.stdout);
+            let told: Value = serde_json::from_str(&text).unwrap_or_default();
+            let twins = told["twins"].as_array().cloned().unwrap_or_default();
+            let twin = twins.iter().find(|twin| twin["customer"] == customer);
+            let name = twin.and_then(|twin| twin["node_name"].as_str());
+            let place = self
+                .layout
+                .nodes
+                .iter()
+                .position(|node| Some(node.name.as_str()) == name);
+            if let Some(place) = place {
+                return place;
+            }
+            let words = String::from_utf8_lossy(&output.stderr);
+            assert!(
+                Instant::now() < deadline,
+                "nobody leads {customer}: {text} {words}"
+            );
+        }
+    }
+
+    async fn stop(self) {
+        let stops = self
+            .running
+            .into_values()
+            .map(|process| process.stop(DEADLINE));
+        futures::future::join_all(stops).await;
+    }
+}
+
+fn wishes() -> String {
+    let stack = json!({"tier": {"web": {"demand": "web/vm_count", "vm_type": [{"name": "web"}]}}});
+    json!({"policy": {}, "stack": stack}).to_string()
+}
+
+fn samples(customer: &str, steps: std::ops::Range<u64>) -> String {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("after 1970")
+        .as_secs();
+    let lines = steps.map(|step| {
+        let line = json!({"customer": customer, "vm_type": "web", "metric": "vm_count",
+            "timestamp": now / 300 * 300 - 300 * (step + 1), "value": step % 7});
+        format!("{line}\n")
+    });
+    lines.collect::<Vec<_>>().concat()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_node_takes_any_request_while_one_is_killed() {
+    let mut daemons = Daemons::start(3).await;
+    let customers = ["acme", "globex", "initech", "umbrella"];
+    for (number, customer) in customers.iter().enumerate() {
+        let path = format!("/v1/customers/{customer}");
+        let put = (Method::PUT, path.as_str());
+        let answer = daemons
+            .until_answered(number % 3, put, &wishes(), None)
+            .await;
+        assert_eq!(answer.status, StatusCode::OK);
+    }
+    let batch: Vec<String> = customers.iter().map(|one| samples(one, 0..50)).collect();
+    let telemetry = (Method::POST, "/v1/telemetry");
+    let answer = daemons
+        .until_answered(2, telemetry.clone(), &batch.concat(), None)
+        .await;
+    let reply: Value = serde_json::from_slice(&answer.body).expect("JSON");
+    assert_eq!(reply["accepted"], 200, "{reply}");
+    for number in 0..3 {
+        let listed = daemons.read(number, "/v1/customers").await;
+        let listed = listed["customers"].as_array().expect("a list");
+        assert_eq!(listed.len(), customers.len(), "{listed:?}");
+    }
+
+    let struck = daemons.leader_of("acme").await;
+    let killed = daemons.running.remove(&struck).expect("it runs");
+    drop(killed);
+    let other = (struck + 1) % 3;
+    let answer = daemons
+        .until_answered(other, telemetry, &samples("acme", 50..60), None)
+        .await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_ne!(daemons.leader_of("acme").await, struck);
+    let path = "/v1/customers/acme/observations?vm_type=web&metric=vm_count";
+    let seen = daemons.read(other, path).await;
+    assert_eq!(
+        seen["samples"].as_array().expect("a list").len(),
+        60,
+        "none is lost"
+    );
+
+    daemons.run(struck);
+    daemons.ready(struck).await;
+    let seen = daemons.read(struck, path).await;
+    assert_eq!(seen["samples"].as_array().expect("a list").len(), 60);
+    daemons.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_writers_through_different_nodes_do_not_overwrite_each_other() {
+    let daemons = Daemons::start(3).await;
+    let put = (Method::PUT, "/v1/customers/acme");
+    let first = daemons
+        .until_answered(0, put.clone(), &wishes(), Some(0))
+        .await;
+    assert_eq!(first.status, StatusCode::OK);
+    let again = daemons.until_answered(1, put, &wishes(), Some(0)).await;
+    assert_eq!(again.status, StatusCode::PRECONDITION_FAILED);
+    let policy = (Method::PUT, "/v1/customers/acme/policy");
+    let budget = |dollars: u32| json!({"budget_per_day_usd": dollars}).to_string();
+    let (one, other) = (budget(500), budget(700));
+    let writers = [
+        daemons.until_answered(1, policy.clone(), &one, Some(1)),
+        daemons.until_answered(2, policy.clone(), &other, Some(1)),
+    ];
+    let mut statuses: Vec<u16> = futures::future::join_all(writers)
+        .await
+        .iter()
+        .map(|answer| answer.status.as_u16())
+        .collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 412], "one of them came first");
+    let twin = daemons.read(0, "/v1/customers/acme").await;
+    assert_eq!(twin["config_version"], 2);
+    daemons.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_would_harm_a_cluster_is_refused_with_the_remedy() {
+    let daemons = Daemons::start(3).await;
+    let node = &daemons.layout.nodes[1];
+    let settings = std::fs::read_to_string(&node.settings).expect("settings");
+    let refused = |text: &str, words: &[&str]| {
+        let path = node.dir.join("other.toml");
+        std::fs::write(&path, text).expect("writes");
+        let output = Command::new(PROGRAM)
+            .arg("run")
+            .arg("--config")
+            .arg(&path)
+            .output();
+        let output = output.expect("it starts");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{told}");
+        for word in words {
+            assert!(told.contains(word), "`{word}` is not in: {told}");
+        }
+    };
+    let api = format!("{:?}", node.api.to_string());
+    let free = settings.replace(&api, "\"127.0.0.1:0\"");
+    let certificates = |name: &str| format!("{name}/certificates");
+    refused(
+        &free.replace(&certificates("node-2"), &certificates("node-3")),
+        &["the certificate is of node/node-3", "twinscale ca issue"],
+    );
+    let as_other = free.replace(&certificates("node-2"), &certificates("node-3"));
+    refused(
+        &as_other.replace("name = \"node-2\"", "name = \"node-3\""),
+        &["belongs to node `node-2`", "a directory of its own"],
+    );
+    refused(
+        &free.replace("replication = 3", "replication = 4"),
+        &["cluster.replication", "even"],
+    );
+    let elsewhere = free.replace("node-2/data", "node-2/fresh");
+    let mut alone: toml::Table = elsewhere.parse().expect("TOML");
+    let cluster = alone.get_mut("cluster").and_then(toml::Value::as_table_mut);
+    cluster.expect("stated").remove("seeds");
+    refused(&alone.to_string(), &["no seed is given", "--found"]);
+    daemons.stop().await;
+}
