@@ -1,5 +1,4 @@
 //! Daemons of a cluster as processes: configured, fed and read through any of them, while one is killed.
-#![expect(clippy::panic, reason = "a test that waited in vain ends here")]
 
 use axum::body::Bytes;
 use axum::http::{Method, StatusCode};
@@ -7,12 +6,13 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::Instant;
 use twinscale::dev::layout::{Layout, LayoutOptions};
 use twinscale::dev::processes::{OwnProcess, ready, start_cloud, start_node};
 use twinscale::service::client::{ApiAnswer, ApiClient, Target};
+use twinscale::service::wall_clock::{SystemWallClock, WallClock as _};
 use twinscale_protocol::ClusterId;
 
 const DEADLINE: Duration = Duration::from_mins(2);
@@ -143,6 +143,7 @@ impl Daemons {
                 Instant::now() < deadline,
                 "nobody leads {customer}: {text} {words}"
             );
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
@@ -161,10 +162,7 @@ fn wishes() -> String {
 }
 
 fn samples(customer: &str, steps: std::ops::Range<u64>) -> String {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("after 1970")
-        .as_secs();
+    let now = u64::try_from(SystemWallClock.now().0).expect("after 1970");
     let lines = steps.map(|step| {
         let line = json!({"customer": customer, "vm_type": "web", "metric": "vm_count",
             "timestamp": now / 300 * 300 - 300 * (step + 1), "value": step % 7});

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::task::{AbortHandle, JoinSet};
@@ -216,6 +216,7 @@ impl Groups {
 }
 
 async fn end(follower: Follower) {
+    follower.running.is_ending.store(true, Ordering::Release);
     if let Err(error) = follower.running.raft().shutdown().await {
         tracing::error!(group = %follower.running.id, %error, "a group did not end in order");
     }

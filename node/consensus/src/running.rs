@@ -1,6 +1,6 @@
 //! One group that runs: openraft over its storage, followed until it stops.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use openraft::{EmptyNode, Raft, RaftMetrics};
@@ -27,6 +27,8 @@ pub(crate) struct Running {
     pub(crate) receiving: tokio::sync::Mutex<Receiving>,
     /// Set while leadership is handed over: what is proposed now would not reach the next leader.
     pub(crate) is_handing_over: AtomicBool,
+    /// Set when the node ends the group: that it stops then is no fault.
+    pub(crate) is_ending: AtomicBool,
     pub(crate) standing: Standing,
     /// Held while the members are changed.
     pub(crate) members_change: tokio::sync::Mutex<()>,
@@ -61,6 +63,7 @@ impl Running {
             proposals: Semaphore::new(shared.options.proposals_max),
             receiving: tokio::sync::Mutex::default(),
             is_handing_over: AtomicBool::new(false),
+            is_ending: AtomicBool::new(false),
             standing,
             members_change: tokio::sync::Mutex::default(),
             members,
@@ -93,6 +96,9 @@ impl Running {
     async fn show_and_restart(&self, shared: &Shared) {
         loop {
             self.show_until_stopped(shared).await;
+            if self.is_ending.load(Ordering::Acquire) {
+                return;
+            }
             let stopped = self.status.borrow().stopped.clone();
             tracing::error!(group = %self.id, reason = ?stopped, "a group stopped on this node");
             if !self.has_room_again(shared).await {

@@ -21,14 +21,14 @@ use tokio::task::JoinSet;
 use twinscale_cluster::network::{Callers, LateAnswer};
 use twinscale_cluster::node::{ClusterNode, NodeFile, NodeSetup};
 use twinscale_cluster_config::{ClusterSettings, NodeSettings};
-use twinscale_consensus::{GroupLogOptions, GroupsOptions, LogCondition};
+use twinscale_consensus::{GroupLogOptions, GroupRole, GroupsOptions, LogCondition};
 use twinscale_membership::{
-    GossipState, KeyRing, Load, MembershipView, SessionSalt, Standing, SystemWallClock,
+    GossipState, KeyRing, Liveness, Load, MembershipView, SessionSalt, Standing, SystemWallClock,
 };
 use twinscale_meta::Creation;
 use twinscale_meta::limits::SHARDS_DEFAULT;
 use twinscale_meta::stored::v1::By;
-use twinscale_protocol::AccountName;
+use twinscale_protocol::{AccountName, NodeNumber};
 use twinscale_provisioner::{ProviderDriver, SimCloudConfig};
 use twinscale_shards::RequestIds;
 use twinscale_twin::HostStatus;
@@ -38,6 +38,9 @@ use twinscale_wire::{
 
 /// How long a node may ask the others to take it in.
 const JOIN_LIMIT: Duration = Duration::from_mins(2);
+
+/// How long one group may take to give its leadership away: an election.
+const HAND_OVER_LIMIT: Duration = Duration::from_secs(3);
 
 /// How often certificate and key are looked at.
 const CREDENTIALS_PERIOD: Duration = Duration::from_secs(5);
@@ -203,6 +206,34 @@ impl Together {
         if let Err(error) = told {
             tracing::warn!(%error, "the others are not told what this node leads");
         }
+    }
+
+    /// Gives the leadership of its groups to others that are alive, each within a time: what a group cannot
+    /// give away is elected anew a second after this node is gone.
+    pub async fn hand_over(&self) {
+        let own = self.node.number();
+        let view = self.node.membership().view();
+        let is_alive = |node: &NodeNumber| {
+            let member = view.members.get(node);
+            *node != own && member.is_some_and(|one| one.liveness == Liveness::Alive)
+        };
+        let groups = self.node.keeper().groups();
+        let led = groups.started().into_iter().filter_map(|id| {
+            let group = groups.group(id);
+            let status = group.status().ok()?;
+            let status = status.borrow();
+            let voters = status.voters.last()?;
+            let to = voters.iter().copied().find(is_alive)?;
+            (status.role == GroupRole::Leader).then_some((group, to))
+        });
+        let led: Vec<_> = led.collect();
+        let count = led.len();
+        let handed = led
+            .iter()
+            .map(|(group, to)| group.transfer_leadership(*to, HAND_OVER_LIMIT));
+        let handed = futures::future::join_all(handed).await;
+        let given = handed.iter().filter(|one| one.is_ok()).count();
+        tracing::info!(given, count, "leadership was handed over");
     }
 
     /// Drives no twins any more.

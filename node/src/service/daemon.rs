@@ -198,6 +198,7 @@ async fn recount(service: &Service) -> Infallible {
 async fn end(service: Arc<Service>, together: Option<Together>) {
     let mut together = together;
     if let Some(together) = &mut together {
+        together.hand_over().await;
         together.rest().await;
     }
     service.keeper().stop().await;
