@@ -12,7 +12,7 @@ mod receive;
 
 pub use calls::NodeCalls;
 pub use directory::{Directory, NodePlace};
-pub use dispatch::{Answer, Callers, Dispatch};
+pub use dispatch::{Answer, Callers, Dispatch, answered, opened};
 pub(crate) use dispatch::{invalid, sealed};
 pub use late::LateAnswer;
 pub use peers::WirePeers;

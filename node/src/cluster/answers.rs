@@ -6,8 +6,8 @@ use super::messages::{
 };
 use futures::future::BoxFuture;
 use std::sync::Arc;
-use twinscale_cluster::network::Answer;
-use twinscale_protocol::{NodeNumber, WireError, WireErrorCode};
+use twinscale_cluster::network::{Answer, opened};
+use twinscale_protocol::{NodeNumber, WireError};
 use twinscale_wire::{Call, Envelope};
 
 /// Answers requests of the API that other nodes send on.
@@ -29,10 +29,9 @@ impl Answer for ApiAnswers {
         call: Call,
     ) -> BoxFuture<'_, Result<Envelope, WireError>> {
         Box::pin(async move {
-            let asked = call.envelope.open(API_REQUEST);
-            let asked = asked.map_err(|error| invalid(&error))?;
-            let answered = self.forwarder.api_here(asked, &*self.here).await;
-            sealed(API_REPLY, &ApiReply(answered))
+            let asked = opened(&call, API_REQUEST)?;
+            let reply = self.forwarder.api_here(asked, &*self.here).await;
+            sealed(API_REPLY, &ApiReply(reply))
         })
     }
 }
@@ -44,14 +43,9 @@ impl Answer for IngestAnswers {
         call: Call,
     ) -> BoxFuture<'_, Result<Envelope, WireError>> {
         Box::pin(async move {
-            let asked = call.envelope.open(INGEST_REQUEST);
-            let asked = asked.map_err(|error| invalid(&error))?;
-            let answered = self.forwarder.ingest_here(asked, &*self.here).await;
-            sealed(INGEST_REPLY, &IngestAnswer(answered))
+            let asked = opened(&call, INGEST_REQUEST)?;
+            let reply = self.forwarder.ingest_here(asked, &*self.here).await;
+            sealed(INGEST_REPLY, &IngestAnswer(reply))
         })
     }
-}
-
-fn invalid(error: &impl ToString) -> WireError {
-    WireError::new(WireErrorCode::Invalid, error.to_string())
 }

@@ -14,13 +14,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use twinscale_cluster::network::NodeCalls;
 use twinscale_membership::{Liveness, MembershipView};
-use twinscale_protocol::envelope::EnvelopeKind;
+use twinscale_protocol::envelope::{self, EnvelopeKind};
 use twinscale_protocol::{CustomerId, NodeNumber, ShardId, WireError, WireErrorCode};
 use twinscale_shards::{Router, ShardsError, of_wire};
 use twinscale_twin::TwinWriter as _;
@@ -54,7 +53,6 @@ pub struct Forwarder {
     router: Arc<Router>,
     calls: NodeCalls,
     members: watch::Receiver<Arc<MembershipView>>,
-    forwarded: AtomicU64,
 }
 
 impl std::fmt::Debug for Forwarder {
@@ -79,18 +77,12 @@ impl Forwarder {
             router,
             calls,
             members,
-            forwarded: AtomicU64::new(0),
         }
     }
 
     /// The twins of this node.
     pub fn twins(&self) -> &Arc<ShardedTwins> {
         &self.twins
-    }
-
-    /// Requests that another node answered.
-    pub fn forwarded(&self) -> u64 {
-        self.forwarded.load(Ordering::Relaxed)
     }
 
     /// Makes sure that this node leads a shard now and holds all that was acknowledged in it.
@@ -122,13 +114,13 @@ impl Forwarder {
         };
         let deadline = Instant::now() + FORWARD_LIMIT;
         let attempt = |node, limit| -> BoxFuture<'_, _> {
-            let call = call.clone();
+            let call = &call;
             Box::pin(async move {
                 if NodeNumber(node) == self.own {
-                    return self.api_here(call, here).await;
+                    return self.api_here(call.clone(), here).await;
                 }
                 let kinds = (API_REQUEST, API_REPLY);
-                let ApiReply(reply) = self.ask(node, shard, kinds, &call, limit).await?;
+                let ApiReply(reply) = self.ask(node, shard, kinds, call, limit).await?;
                 reply
             })
         };
@@ -155,14 +147,14 @@ impl Forwarder {
         let shard = call.shard;
         let deadline = Instant::now() + FORWARD_LIMIT;
         let attempt = |node, limit| -> BoxFuture<'_, _> {
-            let call = call.clone();
+            let call = &call;
             Box::pin(async move {
                 if NodeNumber(node) == self.own {
                     self.led(shard)?;
-                    return Ok(here(call).await);
+                    return Ok(here(call.clone()).await);
                 }
                 let kinds = (INGEST_REQUEST, INGEST_REPLY);
-                let IngestAnswer(answer) = self.ask(node, shard, kinds, &call, limit).await?;
+                let IngestAnswer(answer) = self.ask(node, shard, kinds, call, limit).await?;
                 answer
             })
         };
@@ -283,20 +275,16 @@ impl Forwarder {
         body: &(impl Serialize + Sync),
         limit: Duration,
     ) -> Result<R, ShardsError> {
-        let sealed = Envelope::seal(request, body).map_err(|error| ShardsError::Invalid {
+        let sealed = envelope::seal(request, body).map_err(|error| ShardsError::Invalid {
             shard,
             reason: error.to_string(),
         })?;
-        self.forwarded.fetch_add(1, Ordering::Relaxed);
-        let asked = self
-            .calls
-            .call(NodeNumber(node), sealed.bytes().to_vec(), limit);
-        let answered = asked.await.map_err(|error| of_wire(shard, node, &error))?;
-        let unknown = |reason: String| ShardsError::OutcomeUnknown { shard, reason };
-        let opened = Envelope::checked(answered).map_err(|error| unknown(error.to_string()))?;
-        opened
-            .open(reply)
-            .map_err(|error| unknown(error.to_string()))
+        let asked = self.calls.call(NodeNumber(node), sealed, limit).await;
+        let answered = asked.map_err(|error| of_wire(shard, node, &error))?;
+        envelope::open(reply, &answered).map_err(|error| ShardsError::OutcomeUnknown {
+            shard,
+            reason: error.to_string(),
+        })
     }
 }
 

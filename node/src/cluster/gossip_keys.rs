@@ -13,7 +13,7 @@ const LOOK_PERIOD: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// When the file cannot be read, has no key, or a line is none; no key is ever shown.
-pub fn read(path: &Path) -> Result<KeyRing, ExpectedError> {
+pub(super) fn read(path: &Path) -> Result<KeyRing, ExpectedError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| ExpectedError::file("read", path, source))?;
     parse(path, &text)

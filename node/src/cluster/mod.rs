@@ -12,7 +12,6 @@ pub mod forward;
 mod gossip_keys;
 pub mod messages;
 pub mod owner;
+pub(crate) mod pages;
 pub mod start;
 pub mod twins;
-
-pub use gossip_keys::read as read_gossip_keys;

@@ -10,7 +10,7 @@ use super::probe::{ProbeReply, probe};
 use super::standing::standing;
 use super::words;
 use crate::meta::{Carrier, Heard, MetaShown, MetaWriter, Reports, with_silent};
-use crate::network::{Answer, NodeCalls, invalid};
+use crate::network::{Answer, NodeCalls, answered, invalid, opened};
 use futures::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -287,11 +287,6 @@ fn may_have_no_leader(code: WireErrorCode) -> bool {
     )
 }
 
-fn seal<T: Serialize>(kind: EnvelopeKind, reply: &T) -> Result<Envelope, WireError> {
-    Envelope::seal(kind, reply)
-        .map_err(|error| WireError::new(WireErrorCode::Internal, error.to_string()))
-}
-
 /// When an answer must be on its way.
 fn due(call: &Call) -> Instant {
     let now = Instant::now();
@@ -310,17 +305,14 @@ impl Answer for ReadAnswers {
         call: Call,
     ) -> BoxFuture<'_, Result<Envelope, WireError>> {
         Box::pin(async move {
-            let asked: Asked<ReadRequest> = call
-                .envelope
-                .open(CLUSTER_READ)
-                .map_err(|error| invalid(&error))?;
+            let asked: Asked<ReadRequest> = opened(&call, CLUSTER_READ)?;
             let (by, is_sent_on) = admit_person(&call.caller, asked.by)?;
             let reply: Routed<ReadReply> = if is_sent_on {
                 self.0.read_here(&asked.request).await?
             } else {
                 Routed::Done(self.0.read(by, asked.request, due(&call)).await?)
             };
-            seal(CLUSTER_READ_REPLY, &reply)
+            answered(CLUSTER_READ_REPLY, &reply)
         })
     }
 }
@@ -336,10 +328,7 @@ impl Answer for WriteAnswers {
         call: Call,
     ) -> BoxFuture<'_, Result<Envelope, WireError>> {
         Box::pin(async move {
-            let asked: Asked<WriteRequest> = call
-                .envelope
-                .open(CLUSTER_WRITE)
-                .map_err(|error| invalid(&error))?;
+            let asked: Asked<WriteRequest> = opened(&call, CLUSTER_WRITE)?;
             let (by, is_sent_on) = admit_person(&call.caller, asked.by)?;
             let request = asked.request;
             let here = || self.0.write_here(&by, &request);
@@ -353,7 +342,7 @@ impl Answer for WriteAnswers {
                 let kinds = (CLUSTER_WRITE, CLUSTER_WRITE_REPLY);
                 Routed::Done(self.0.route(kinds, &asked, due(&call), here).await?)
             };
-            seal(CLUSTER_WRITE_REPLY, &reply)
+            answered(CLUSTER_WRITE_REPLY, &reply)
         })
     }
 }
@@ -377,12 +366,9 @@ impl Answer for ProbeAnswers {
         call: Call,
     ) -> BoxFuture<'_, Result<Envelope, WireError>> {
         Box::pin(async move {
-            let () = call
-                .envelope
-                .open(NODE_PROBE)
-                .map_err(|error| invalid(&error))?;
+            let () = opened(&call, NODE_PROBE)?;
             let reply = ProbeReply::of(&*self.clock, &self.credentials);
-            seal(NODE_PROBE_REPLY, &reply)
+            answered(NODE_PROBE_REPLY, &reply)
         })
     }
 }

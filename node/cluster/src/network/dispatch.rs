@@ -3,6 +3,8 @@
 use super::directory::Directory;
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -124,6 +126,26 @@ impl Handler for Dispatch {
 /// Says that what was asked cannot be read.
 pub(crate) fn invalid(error: &EnvelopeError) -> WireError {
     WireError::new(WireErrorCode::Invalid, error.to_string())
+}
+
+/// Opens what a call asks.
+///
+/// # Errors
+/// [`WireErrorCode::Invalid`] when it cannot be read.
+pub fn opened<T: DeserializeOwned + 'static>(
+    call: &Call,
+    kind: EnvelopeKind,
+) -> Result<T, WireError> {
+    call.envelope.open(kind).map_err(|error| invalid(&error))
+}
+
+/// Seals an answer to a question that changed nothing, or that may be asked again.
+///
+/// # Errors
+/// [`WireErrorCode::Internal`] when it cannot be encoded.
+pub fn answered<T: Serialize>(kind: EnvelopeKind, answer: &T) -> Result<Envelope, WireError> {
+    Envelope::seal(kind, answer)
+        .map_err(|error| WireError::new(WireErrorCode::Internal, error.to_string()))
 }
 
 /// Wraps an answer that was encoded elsewhere.

@@ -1,7 +1,7 @@
 //! How a node gets its number: it asks any node, which sends it on to whoever leads group 0.
 
 use crate::meta::{MetaError, MetaShown, MetaWriter};
-use crate::network::{Answer, Directory, NodePlace, invalid};
+use crate::network::{Answer, Directory, NodePlace, answered, opened};
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use twinscale_meta::stored::v1::By;
 use twinscale_meta::{Applied, MetaCommand, MetaState, NodeFacts, Outcome};
 use twinscale_protocol::envelope::EnvelopeKind;
-use twinscale_protocol::{AccountName, ClusterId, NodeId, NodeNumber, WireError, WireErrorCode};
+use twinscale_protocol::{AccountName, ClusterId, NodeId, NodeNumber, WireError};
 use twinscale_wire::{Call, Envelope, Identity};
 
 /// A [`JoinRequest`].
@@ -128,11 +128,9 @@ impl Answer for JoinAnswers {
         call: Call,
     ) -> BoxFuture<'_, Result<Envelope, WireError>> {
         Box::pin(async move {
-            let request = call.envelope.open(JOIN_REQUEST);
-            let request = request.map_err(|error| invalid(&error))?;
+            let request = opened(&call, JOIN_REQUEST)?;
             let reply = self.take(&call.caller, request).await?;
-            Envelope::seal(JOIN_REPLY, &reply)
-                .map_err(|error| WireError::new(WireErrorCode::Internal, error.to_string()))
+            answered(JOIN_REPLY, &reply)
         })
     }
 }

@@ -8,14 +8,14 @@ use super::message::{
 };
 use super::operate::Operations;
 use super::show::Here;
+use crate::cluster::pages;
 use futures::future::BoxFuture;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use twinscale_cluster::admin::{Asked, admit_person};
-use twinscale_cluster::network::Answer;
+use twinscale_cluster::network::{Answer, answered, opened};
 use twinscale_protocol::envelope::EnvelopeKind;
 use twinscale_protocol::{AccountName, CustomerId, NodeNumber, WireError, WireErrorCode};
 use twinscale_wire::{Call, Envelope};
@@ -35,11 +35,11 @@ struct Opened<T> {
     limit: Duration,
 }
 
-fn open<T: DeserializeOwned>(kind: EnvelopeKind, call: &Call) -> Result<Opened<T>, WireError> {
-    let asked: Asked<T> = call
-        .envelope
-        .open(kind)
-        .map_err(|error| WireError::new(WireErrorCode::Invalid, error.to_string()))?;
+fn open<T: DeserializeOwned + 'static>(
+    kind: EnvelopeKind,
+    call: &Call,
+) -> Result<Opened<T>, WireError> {
+    let asked: Asked<T> = opened(call, kind)?;
     let (by, is_sent_on) = admit_person(&call.caller, asked.by)?;
     let left = call.deadline.saturating_duration_since(Instant::now());
     Ok(Opened {
@@ -48,11 +48,6 @@ fn open<T: DeserializeOwned>(kind: EnvelopeKind, call: &Call) -> Result<Opened<T
         request: asked.request,
         limit: left.saturating_sub(WAY_BACK),
     })
-}
-
-fn seal<T: Serialize>(kind: EnvelopeKind, reply: &T) -> Result<Envelope, WireError> {
-    Envelope::seal(kind, reply)
-        .map_err(|error| WireError::new(WireErrorCode::Internal, error.to_string()))
 }
 
 /// Tells of twins.
@@ -119,31 +114,14 @@ fn list(here: &Here<'_>, after: Option<&CustomerId>, at_most: usize) -> TwinsLis
     }
 }
 
-/// Puts the pages of nodes together: only as far as the page that ends first, since there may be more behind.
 fn merge(own: TwinsList, others: impl Iterator<Item = TwinsList>, at_most: usize) -> TwinsList {
-    let mut end: Option<CustomerId> = None;
-    let mut twins: Vec<TwinLine> = Vec::new();
-    for page in std::iter::once(own).chain(others) {
-        if let Some(next) = page.next_after {
-            end = Some(match end {
-                Some(end) => end.min(next),
-                None => next,
-            });
-        }
-        twins.extend(page.twins);
-    }
-    twins.sort_by(|one, other| one.customer.cmp(&other.customer));
-    // Two nodes may both think that they drive one, for a moment.
-    twins.dedup_by(|one, other| one.customer == other.customer);
-    if let Some(end) = &end {
-        twins.retain(|twin| twin.customer <= *end);
-    }
-    let is_cut = twins.len() > at_most || end.is_some();
-    twins.truncate(at_most);
-    let last = twins.last().map(|twin| twin.customer.clone());
+    let pages = std::iter::once(own).chain(others);
+    let pages = pages.map(|page| (page.twins, page.next_after));
+    let key = |twin: &TwinLine| twin.customer.clone();
+    let (twins, next_after) = pages::merge(pages, at_most, key);
     TwinsList {
-        next_after: if is_cut { last.or(end) } else { None },
         twins,
+        next_after,
         silent: Vec::new(),
     }
 }
@@ -156,7 +134,7 @@ impl Answer for TwinAnswers {
     ) -> BoxFuture<'_, Result<Envelope, WireError>> {
         Box::pin(async move {
             let reply = self.twins(open(TWINS_READ, &call)?).await?;
-            seal(TWINS_READ_REPLY, &reply)
+            answered(TWINS_READ_REPLY, &reply)
         })
     }
 }
@@ -220,7 +198,7 @@ impl Answer for ActorAnswers {
     ) -> BoxFuture<'_, Result<Envelope, WireError>> {
         Box::pin(async move {
             let reply = self.actors(open(ACTORS_READ, &call)?).await?;
-            seal(ACTORS_READ_REPLY, &reply)
+            answered(ACTORS_READ_REPLY, &reply)
         })
     }
 }
@@ -289,7 +267,7 @@ impl Answer for OperateAnswers {
     ) -> BoxFuture<'_, Result<Envelope, WireError>> {
         Box::pin(async move {
             let done = self.order(open(ACTORS_WRITE, &call)?).await?;
-            seal(ACTORS_WRITE_REPLY, &done)
+            answered(ACTORS_WRITE_REPLY, &done)
         })
     }
 }

@@ -4,9 +4,10 @@ use super::body::BodyReader;
 use super::customers::CustomersPage;
 use super::error::{ApiError, ErrorCode};
 use super::here::{call_of, response_of};
-use super::views::CustomersReply;
+use super::views::{CustomerItem, CustomersReply};
 use crate::cluster::forward::{Forwarder, HereAnswers};
 use crate::cluster::messages::ApiCall;
+use crate::cluster::pages;
 use crate::service::limits::DOCUMENT_BYTES_MAX;
 use crate::service::state::Service;
 use axum::body::Body;
@@ -82,8 +83,7 @@ pub(super) async fn everywhere(
         headers: Vec::new(),
         body: Vec::new(),
     };
-    let mut is_last = here.next_after.is_none();
-    let mut customers = here.customers;
+    let mut pages = vec![(here.customers, here.next_after)];
     let mut silent = Vec::new();
     for (node, answered) in forwarder.everywhere(&call).await {
         let answered = answered.map_err(|error| error.message);
@@ -92,10 +92,7 @@ pub(super) async fn everywhere(
                 .map_err(|error| error.to_string())
         });
         match reply {
-            Ok(reply) => {
-                is_last &= reply.next_after.is_none();
-                customers.extend(reply.customers);
-            }
+            Ok(reply) => pages.push((reply.customers, reply.next_after)),
             Err(error) => silent.push(format!("node {node}: {error}")),
         }
     }
@@ -109,13 +106,10 @@ pub(super) async fn everywhere(
             "ask again; ?led=true lists what this node leads",
         ));
     }
-    customers.sort_unstable_by(|one, other| one.customer.cmp(&other.customer));
-    customers.dedup_by(|one, other| one.customer == other.customer);
-    is_last &= customers.len() <= limit;
-    customers.truncate(limit);
-    let last = customers.last().filter(|_| !is_last);
+    let key = |item: &CustomerItem| item.customer.clone();
+    let (customers, next_after) = pages::merge(pages, limit, key);
     Ok(CustomersReply {
-        next_after: last.map(|item| item.customer.clone()),
         customers,
+        next_after,
     })
 }
