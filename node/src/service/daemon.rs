@@ -104,16 +104,7 @@ pub async fn run(
         Some(address) => Some(FaultPort::open(address).await?),
         None => None,
     };
-    let address_files = AddressFile::write_all(
-        &settings.data_dir,
-        &[
-            (
-                FAULT_ADDRESS_FILE,
-                fault_port.as_ref().map(FaultPort::address),
-            ),
-            (ADDRESS_FILE, Some(address)),
-        ],
-    )?;
+    let data_dir = settings.data_dir.clone();
     let (connections_max, drain) = (settings.connections_max, settings.drain);
     let farewell = Duration::from_secs(u64::from(settings.watch.farewell.0));
     let report = Started {
@@ -125,6 +116,14 @@ pub async fn run(
     };
     let (service, together) = booted.service(wall, settings, address);
     let router = serving(&service, together.as_ref());
+    // All is ready before anybody learns where the node is.
+    let address_files = AddressFile::write_all(
+        &data_dir,
+        &[
+            (FAULT_ADDRESS_FILE, report.fault_port),
+            (ADDRESS_FILE, Some(address)),
+        ],
+    )?;
     started(&report);
     let mut failure = None;
     let stop = async {
@@ -155,9 +154,9 @@ fn serving(service: &Arc<Service>, together: Option<&Together>) -> axum::Router 
     let Some(together) = together else {
         return alone;
     };
-    let here: Arc<dyn HereAnswers> = Arc::new(Here::new(Arc::clone(service), alone));
+    let here: Arc<dyn HereAnswers> = Arc::new(Here::new(Arc::clone(service), alone.clone()));
     together.answer(service, &here);
-    with_leaders(Arc::clone(service), here)
+    with_leaders(Arc::clone(service), alone, here)
 }
 
 /// Waits until a node among others cannot go on among them; a node alone waits for ever.

@@ -61,30 +61,21 @@ async fn metrics(State(service): State<Arc<Service>>) -> Result<impl IntoRespons
     Ok(([(header::CONTENT_TYPE, METRICS_TYPE)], text))
 }
 
+/// The API over a service that has what concerns one customer answered by the node that leads its shard:
+/// `alone`, its API that answers for itself, with a layer around its routes.
+pub(crate) fn with_leaders(
+    service: Arc<Service>,
+    alone: Router,
+    here: Arc<dyn HereAnswers>,
+) -> Router {
+    alone.route_layer(from_fn_with_state(Way { service, here }, to_leader))
+}
+
 /// The API over a service that answers for itself.
 pub fn router(service: Arc<Service>) -> Router {
-    plain(service, |router| router)
-}
-
-/// The API over a service that has what concerns one customer answered by the node that leads its shard.
-pub(crate) fn with_leaders(service: Arc<Service>, here: Arc<dyn HereAnswers>) -> Router {
-    let way = Way {
-        service: Arc::clone(&service),
-        here,
-    };
-    plain(service, move |router| {
-        router.route_layer(from_fn_with_state(way, to_leader))
-    })
-}
-
-/// The API over a service, with a layer around its routes.
-fn plain(
-    service: Arc<Service>,
-    layered: impl FnOnce(Router<Arc<Service>>) -> Router<Arc<Service>>,
-) -> Router {
     let (router, _openapi) = described().split_for_parts();
     let document = openapi_json();
-    layered(router)
+    router
         .route(
             "/v1/openapi.json",
             get(move || async move { ([(header::CONTENT_TYPE, "application/json")], document) }),
