@@ -35,6 +35,9 @@ pub enum ChaosError {
         #[source]
         source: crate::cluster::history::HistoryError,
     },
+    /// What clients do cannot be noted: a run without its history proves nothing.
+    #[error("the history of the run cannot be written")]
+    NotRecorded(#[from] crate::cluster::history::HistoryError),
     /// A program of the system failed.
     #[error("command {command:?} failed: {reason}; run it by hand to see why")]
     Command {

@@ -1,5 +1,7 @@
 //! The command line of the chaos scenarios.
 
+mod cluster_arguments;
+
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -8,10 +10,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use cluster_arguments::ClusterArguments;
 use twinscale::service::fault_port::{StrikeBlow, StrikeVictim};
 use twinscale_chaos::cluster::check::{HistoryFiles, check_history};
 use twinscale_chaos::cluster::disk::NodeDisk;
 use twinscale_chaos::cluster::fabric::Fabric;
+use twinscale_chaos::cluster::run::run_cluster;
 use twinscale_chaos::{
     ActorKind, ActorsOptions, ChaosError, ScenarioOptions, ServiceFault, ServiceOptions,
     StrikeOptions, Verdict, WorkloadKind, run_actors, run_kill9, run_power_cut, run_service,
@@ -50,6 +54,8 @@ enum ChaosCommand {
     Actors(ActorsArguments),
     /// Break the daemon, its actors or its disk while clients send samples (faults of the disk need root).
     Service(ServiceArguments),
+    /// Break a cluster of processes while clients read, write and send (partitions and power cuts need root).
+    Cluster(ClusterArguments),
     /// Check what clients of a cluster were told: registers, samples, times of recovery.
     CheckHistory(HistoryArguments),
     /// Build a network of namespaces as the cluster scenarios have it, and keep it until standard input ends
@@ -168,6 +174,7 @@ fn main() -> ExitCode {
                 .and_then(|verdict| print_verdict(&verdict, verdict.passed))
         }
         ChaosCommand::Service(arguments) => run_service_scenario(&arguments),
+        ChaosCommand::Cluster(arguments) => run_cluster_scenario(&arguments),
         ChaosCommand::CheckHistory(arguments) => check_files(arguments),
         ChaosCommand::Network { hosts, disks } => hold_network(hosts, disks),
         ChaosCommand::Node { arguments } => {
@@ -214,6 +221,15 @@ fn run_service_scenario(arguments: &ServiceArguments) -> Result<ExitCode, ChaosE
             limit_s: arguments.limit,
         },
         program: this_program()?,
+    })?;
+    print_verdict(&verdict, verdict.passed)
+}
+
+fn run_cluster_scenario(arguments: &ClusterArguments) -> Result<ExitCode, ChaosError> {
+    let options = arguments.options(this_program()?)?;
+    let verdict = run_cluster(&options, &mut |text| {
+        // Nobody is left to tell when standard error is closed.
+        drop(writeln!(io::stderr(), "{text}"));
     })?;
     print_verdict(&verdict, verdict.passed)
 }

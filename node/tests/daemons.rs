@@ -4,6 +4,7 @@ use axum::body::Bytes;
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -34,6 +35,7 @@ impl Daemons {
             replication: 3,
             shards: Some(4),
             addresses: Vec::new(),
+            cloud: Ipv4Addr::LOCALHOST.into(),
             node_keys: toml::Table::new(),
         };
         let layout = Layout::write(folder.path(), &options).expect("laid out");

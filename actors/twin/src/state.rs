@@ -157,6 +157,11 @@ impl TwinState {
         self.plans.values()
     }
 
+    /// The identity that the next VM gets.
+    pub fn next_vm(&self) -> VmId {
+        self.meta.next_vm
+    }
+
     /// What was last observed to run, with the outcomes since.
     pub fn observed(&self) -> &ObservedAllocation {
         &self.allocation.observed

@@ -68,7 +68,7 @@ pub fn check_history(
     let is_complete = telemetry.as_ref().is_none_or(TelemetryVerdict::passed);
     Ok(HistoryVerdict {
         passed: registers.passed() && is_complete,
-        recovery: recoveries(&history, &faults.unwrap_or_default()),
+        recovery: recoveries(&history, &faults.unwrap_or_default(), &|_, _| true),
         registers,
         telemetry,
     })

@@ -129,14 +129,12 @@ impl Fabric {
 
     /// A command whose process runs in a host's network; its process id is that of the program.
     pub fn command(&self, host: usize, program: &OsStr) -> Command {
-        if !self.has_name_spaces() {
-            return Command::new(program);
-        }
-        let mut name_space = std::ffi::OsString::from("--net=");
-        name_space.push(self.names.file(host));
-        let mut command = Command::new("nsenter");
-        command.arg(name_space).arg("--").arg(program);
-        command
+        self.entrance(host).command(program)
+    }
+
+    /// The way into a host's network, for who starts processes in it.
+    pub fn entrance(&self, host: usize) -> Entrance {
+        Entrance(self.name_space(host))
     }
 
     /// Runs something on a thread in a host's network; sockets that it opens stay in it.
@@ -308,6 +306,24 @@ impl Fabric {
         )?;
         self.cuts = cuts;
         Ok(())
+    }
+}
+
+/// The way into a host's network.
+#[derive(Clone, Debug)]
+pub struct Entrance(Option<PathBuf>);
+
+impl Entrance {
+    /// A command whose process runs in the network; its process id is that of the program.
+    pub fn command(&self, program: &OsStr) -> Command {
+        let Some(file) = &self.0 else {
+            return Command::new(program);
+        };
+        let mut name_space = std::ffi::OsString::from("--net=");
+        name_space.push(file);
+        let mut command = Command::new("nsenter");
+        command.arg(name_space).arg("--").arg(program);
+        command
     }
 }
 

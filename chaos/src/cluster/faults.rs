@@ -104,6 +104,46 @@ impl Fault {
         }
     }
 
+    /// The nodes at its heart, among so many: the struck ones, the smaller side of a cut, both ends of a pair.
+    pub fn struck(&self, nodes: usize) -> BTreeSet<usize> {
+        match self {
+            Self::Kill { node } | Self::Pause { node } | Self::DiskFull { node } => [*node].into(),
+            Self::PowerCut { nodes } => nodes.clone(),
+            Self::Partition {
+                cut: Cut::Half { side },
+            } if side.len() * 2 <= nodes => side.clone(),
+            Self::Partition {
+                cut: Cut::Half { side },
+            } => (0..nodes).filter(|node| !side.contains(node)).collect(),
+            Self::Partition { cut } => {
+                let drops = cut.drops(nodes);
+                let in_each =
+                    |node: &usize| drops.iter().all(|(from, to)| from == node || to == node);
+                (0..nodes).filter(in_each).collect()
+            }
+        }
+    }
+
+    /// Says whether a majority of some replicas is connected while it lasts: each of them to each other.
+    pub fn leaves_majority(&self, replicas: &BTreeSet<usize>, nodes: usize) -> bool {
+        let is_majority = |left: usize| left * 2 > replicas.len();
+        let (gone, drops) = match self {
+            Self::Partition { cut } => (BTreeSet::new(), cut.drops(nodes)),
+            _ => (self.struck(nodes), BTreeSet::new()),
+        };
+        // A handful of replicas: every subset is looked at.
+        let left: Vec<usize> = replicas.difference(&gone).copied().collect();
+        let subsets = 0_u32..1 << left.len().min(16);
+        subsets.into_iter().any(|subset| {
+            let chosen: Vec<usize> = (0..left.len())
+                .filter(|place| subset & (1 << place) != 0)
+                .filter_map(|place| left.get(place).copied())
+                .collect();
+            let is_cut = |from: &usize| chosen.iter().any(|to| drops.contains(&(*from, *to)));
+            is_majority(chosen.len()) && !chosen.iter().any(is_cut)
+        })
+    }
+
     /// Says whether a fabric of this kind, with disks that can fail or not, can bring it about.
     pub const fn can_befall(&self, fabric: FabricKind, disks_can_fail: bool) -> bool {
         match self {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::deployment::Deployment;
-use super::faults::Faults;
+use super::faults::{Fault, Faults};
 use super::schedule::{FaultKind, Round, Victim};
 use crate::error::ChaosError;
 
@@ -18,15 +18,25 @@ use crate::error::ChaosError;
 pub struct Stage<'a, D> {
     /// Waits so long, while the clients go on; false = the run is to end.
     pub wait: &'a mut dyn FnMut(Duration) -> bool,
-    /// The node that leads a twin now, as far as the cluster tells.
-    pub leader_of: &'a mut dyn FnMut(&mut D, usize) -> Option<usize>,
+    /// The nodes that lead the twins now, as far as the cluster tells.
+    pub leaders: &'a mut dyn FnMut(&mut D) -> Leaders,
+    /// The twins, by their numbers.
+    pub twins: &'a [String],
+    /// Told of each round that begins: its place, from 0, and what befalls whom.
+    pub tell: &'a mut dyn FnMut(usize, &Fault),
 }
+
+/// The node that leads a twin, from 0, by the twin's name.
+pub type Leaders = BTreeMap<String, usize>;
 
 /// What came of the schedule.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Played {
     /// Blows that fell, by kind.
     pub struck: BTreeMap<FaultKind, u64>,
+    /// Who led which twin just before each blow, by the number of the fault.
+    #[serde(skip)]
+    pub led: BTreeMap<u64, Leaders>,
     /// Blows on the node that led a twin at that moment.
     pub leaders: u64,
     /// Blows meant for a leader that nobody knew, and that fell on some node.
@@ -64,11 +74,14 @@ pub fn play<D: Deployment>(
             break;
         }
         restart_ended(faults, place, &mut played)?;
-        let victim = find(faults, round.victim, stage, &mut played);
+        let leaders = (stage.leaders)(faults.deployment());
         let nodes = faults.deployment().nodes();
+        let victim = find(nodes, round.victim, (&leaders, stage.twins), &mut played);
         let fault = round.fault(victim, nodes);
+        (stage.tell)(place, &fault);
         match faults.begin(fault) {
             Ok(number) => {
+                played.led.insert(number, leaders);
                 *played.struck.entry(round.kind).or_default() += 1;
                 played.was_cut_short = !(stage.wait)(round.hold);
                 faults.end(number)?;
@@ -103,17 +116,17 @@ fn restart_ended<D: Deployment>(
     Ok(())
 }
 
-fn find<D: Deployment>(
-    faults: &mut Faults<D>,
+fn find(
+    nodes: usize,
     victim: Victim,
-    stage: &mut Stage<'_, D>,
+    (leaders, twins): (&Leaders, &[String]),
     played: &mut Played,
 ) -> usize {
-    let nodes = faults.deployment().nodes().max(1);
+    let nodes = nodes.max(1);
     match victim {
         Victim::Node { node } => node % nodes,
-        Victim::LeaderOf { twin } => match (stage.leader_of)(faults.deployment(), twin) {
-            Some(node) if node < nodes => {
+        Victim::LeaderOf { twin } => match twins.get(twin).and_then(|name| leaders.get(name)) {
+            Some(&node) if node < nodes => {
                 played.leaders += 1;
                 node
             }
@@ -146,7 +159,7 @@ mod tests {
     use super::super::faults::Faults;
     use super::super::schedule::{FaultKind, Pace, Round, schedule};
     use super::super::sleepers::{Sleepers, clock};
-    use super::{Played, Stage, play};
+    use super::{Leaders, Played, Stage, play};
     use std::collections::BTreeMap;
     use std::time::Duration;
 
@@ -165,6 +178,7 @@ mod tests {
         let pace = Pace {
             rest: Duration::from_secs(2),
             hold: Duration::from_secs(10),
+            pause: Duration::from_secs(10),
         };
         schedule(&counts, (2, 8), pace, 1)
     }
@@ -175,10 +189,17 @@ mod tests {
         wait: &mut dyn FnMut(Duration) -> bool,
     ) -> Played {
         // Nobody knows who leads the odd twins.
-        let mut leader_of = |_: &mut Sleepers, twin: usize| twin.is_multiple_of(2).then_some(1);
+        let twins: Vec<String> = (0..8).map(|twin| format!("twin-{twin}")).collect();
+        let known: Leaders = twins
+            .iter()
+            .step_by(2)
+            .map(|twin| (twin.clone(), 1))
+            .collect();
         let mut stage = Stage {
             wait,
-            leader_of: &mut leader_of,
+            leaders: &mut |_: &mut Sleepers| known.clone(),
+            twins: &twins,
+            tell: &mut |_, _| {},
         };
         play(faults, rounds, &mut stage).expect("played")
     }
@@ -210,6 +231,7 @@ mod tests {
         assert!(waited >= Duration::from_secs(16 * 2 + 11 * 10));
         let records = faults.records();
         assert_eq!(records.len(), 11);
+        assert_eq!(found.led.len(), 11);
         assert!(records.iter().all(|record| record.ended_us.is_some()));
         let runs = |node| faults.deployment().pid(node).is_some();
         assert!([0, 1].map(runs) == [true, true]);

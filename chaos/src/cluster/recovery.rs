@@ -28,15 +28,22 @@ pub struct Recovery {
     pub max_us: u64,
 }
 
-/// Measures, by kind of fault.
-pub fn recoveries(history: &History, faults: &[FaultRecord]) -> BTreeMap<&'static str, Recovery> {
+/// Measures, by kind of fault; `counts` says which keys are asked about for a fault.
+pub fn recoveries(
+    history: &History,
+    faults: &[FaultRecord],
+    counts: &dyn Fn(&FaultRecord, &str) -> bool,
+) -> BTreeMap<&'static str, Recovery> {
     let mut times: BTreeMap<&'static str, (Recovery, Vec<u64>)> = BTreeMap::new();
     let keys = history.by_key();
     for (place, fault) in faults.iter().enumerate() {
         let until_us = faults.get(place + 1).map_or(u64::MAX, |next| next.begun_us);
         let (recovery, took) = times.entry(fault.fault.kind()).or_default();
         recovery.faults += 1;
-        for operations in keys.values() {
+        for (key, operations) in &keys {
+            if !counts(fault, key) {
+                continue;
+            }
             let within = fault.begun_us..until_us;
             let mut asked = operations
                 .iter()
@@ -133,7 +140,7 @@ mod tests {
             fault(0, 100, Fault::Kill { node: 0 }),
             fault(1, 200, Fault::Pause { node: 0 }),
         ];
-        let found = recoveries(&history, &faults);
+        let found = recoveries(&history, &faults, &|_, _| true);
         assert_eq!(
             found["kill"],
             Recovery {
@@ -146,6 +153,12 @@ mod tests {
             }
         );
         assert_eq!((found["pause"].answered, found["pause"].max_us), (1, 15));
+        let of_globex = recoveries(&history, &faults, &|_, key| key == "globex");
+        assert_eq!(
+            (of_globex["kill"].answered, of_globex["kill"].max_us),
+            (1, 6)
+        );
+        assert_eq!(of_globex["pause"].answered, 0);
     }
 
     #[test]

@@ -63,6 +63,8 @@ pub struct Pace {
     pub rest: Duration,
     /// From a blow to its end, at least; up to half as long again.
     pub hold: Duration,
+    /// The same for pauses.
+    pub pause: Duration,
 }
 
 /// One fault to come.
@@ -104,11 +106,16 @@ pub fn schedule(
                 node: random.random_range(0..nodes.max(1)),
             }
         };
+        let hold = if kind == FaultKind::Pause {
+            pace.pause
+        } else {
+            pace.hold
+        };
         rounds.push(Round {
             kind,
             victim,
             rest: pace.rest.mul_f64(random.random_range(1.0..2.0)),
-            hold: pace.hold.mul_f64(random.random_range(1.0..1.5)),
+            hold: hold.mul_f64(random.random_range(1.0..1.5)),
             seed: random.random(),
         });
     }
@@ -175,6 +182,7 @@ mod tests {
     const PACE: Pace = Pace {
         rest: Duration::from_secs(2),
         hold: Duration::from_secs(10),
+        pause: Duration::from_secs(10),
     };
 
     fn rounds(seed: u64) -> Vec<Round> {

@@ -8,6 +8,7 @@ use crate::error::ExpectedError;
 use crate::progress::Progress;
 use clap::Args;
 use std::fmt::Write as _;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 use twinscale_protocol::ClusterId;
@@ -166,6 +167,7 @@ fn options(arguments: &DevArguments) -> anyhow::Result<LayoutOptions> {
         replication,
         shards: arguments.shards,
         addresses: Vec::new(),
+        cloud: Ipv4Addr::LOCALHOST.into(),
         node_keys: toml::Table::new(),
     })
 }

@@ -30,6 +30,8 @@ pub struct LayoutOptions {
     pub shards: Option<u32>,
     /// The address of each node, the first first; loopback where it is empty.
     pub addresses: Vec<IpAddr>,
+    /// The address of the simulated cloud.
+    pub cloud: IpAddr,
     /// More keys of the section `[node]` of every node.
     pub node_keys: Table,
 }
@@ -100,7 +102,7 @@ impl Layout {
                 .map_err(|error| ExpectedError::input("no authority was made", error))?;
         let keys = dir.join("gossip.keys");
         write_secret(&keys, &format!("{}\n", *ClusterKey::draw_hex()?))?;
-        let cloud = free_address(Ipv4Addr::LOCALHOST.into())?;
+        let cloud = free_address(options.cloud)?;
         let mut layout = Self {
             cluster: options.cluster.clone(),
             replication: options.replication,

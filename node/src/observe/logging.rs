@@ -58,9 +58,10 @@ pub fn start(arguments: &LogArguments, quiet: bool, verbose: u8) -> Result<(), E
 fn filter(given: Option<&str>, quiet: bool, verbose: u8) -> Result<EnvFilter, ExpectedError> {
     let Some(given) = given else {
         return Ok(EnvFilter::new(match (quiet, verbose) {
-            (true, _) => "error",
-            (false, 0) => "warn",
-            (false, 1) => "info",
+            // A peer that is away is told by membership once, and by consensus at every try.
+            (true, _) => "error,openraft::replication=off",
+            (false, 0) => "warn,openraft::replication=off",
+            (false, 1) => "info,openraft::replication=off",
             (false, _) => "debug",
         }));
     };
@@ -82,8 +83,11 @@ mod tests {
                 .map(|filter| filter.to_string())
                 .map_err(|error| error.to_string())
         };
-        assert_eq!(text(None, false, 0), Ok("warn".to_owned()));
-        assert_eq!(text(None, true, 2), Ok("error".to_owned()));
+        for (quiet, verbose, level) in [(false, 0, "warn"), (true, 2, "error")] {
+            let usual = text(None, quiet, verbose).expect("a filter");
+            assert!(usual.split(',').any(|part| part == level), "{usual}");
+            assert!(usual.contains("openraft::replication=off"), "{usual}");
+        }
         assert_eq!(text(Some("debug"), true, 0), Ok("debug".to_owned()));
         let refused = text(Some("twinscale=loud"), false, 0).expect_err("no level");
         assert!(refused.contains("twinscale=loud"), "{refused}");

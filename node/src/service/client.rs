@@ -47,6 +47,8 @@ pub struct ApiAnswer {
     pub status: StatusCode,
     /// Seconds after which to come back, where it says so.
     pub retry_after: Option<Duration>,
+    /// The version of the configuration, where it says so.
+    pub version: Option<u64>,
     /// Its body.
     pub body: Vec<u8>,
 }
@@ -156,13 +158,14 @@ impl ApiClient {
             .collect()
             .await?
             .to_bytes();
-        let retry_after = head
-            .headers
-            .get(header::RETRY_AFTER)
-            .and_then(|value| value.to_str().ok()?.parse().ok());
+        let told = |name| head.headers.get(name)?.to_str().ok();
+        let retry_after = told(header::RETRY_AFTER).and_then(|value: &str| value.parse().ok());
+        let version =
+            told(header::ETAG).and_then(|tag: &str| tag.trim_matches('"').parse::<u64>().ok());
         Ok(ApiAnswer {
             status: head.status,
             retry_after: retry_after.map(Duration::from_secs),
+            version,
             body: body.to_vec(),
         })
     }

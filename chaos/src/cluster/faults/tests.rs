@@ -180,3 +180,44 @@ fn all_faults_end_and_their_records_are_kept_as_lines() {
         "{text}"
     );
 }
+
+#[test]
+fn the_heart_of_a_fault_and_the_majority_that_it_leaves() {
+    let cut = |cut| Fault::Partition { cut };
+    let half = cut(Cut::Half {
+        side: [0, 1].into(),
+    });
+    let other_half = cut(Cut::Half {
+        side: [2, 3, 4].into(),
+    });
+    let deaf = cut(Cut::OneWay {
+        from: [0, 1, 2, 4].into(),
+        to: [3].into(),
+    });
+    let pair = cut(Cut::Pair { one: 1, other: 4 });
+    let power = Fault::PowerCut {
+        nodes: [0, 1].into(),
+    };
+    for (fault, struck) in [
+        (&half, vec![0, 1]),
+        (&other_half, vec![0, 1]),
+        (&deaf, vec![3]),
+        (&pair, vec![1, 4]),
+        (&power, vec![0, 1]),
+    ] {
+        assert_eq!(fault.struck(5), struck.into_iter().collect(), "{fault:?}");
+    }
+    for (fault, replicas, leaves) in [
+        // Either side of a cut may hold the majority.
+        (&half, vec![0, 1, 2], true),
+        (&half, vec![0, 2, 3], true),
+        (&power, vec![0, 1, 2], false),
+        (&power, vec![0, 2, 3], true),
+        (&deaf, vec![1, 2, 3], true),
+        (&pair, vec![1, 2, 4], true),
+        (&pair, vec![1, 4], false),
+    ] {
+        let found = fault.leaves_majority(&replicas.iter().copied().collect(), 5);
+        assert_eq!(found, leaves, "{fault:?} {replicas:?}");
+    }
+}

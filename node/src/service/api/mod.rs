@@ -17,6 +17,7 @@ mod sample_line;
 mod steps;
 mod telemetry;
 mod views;
+mod vms;
 
 pub use batch::{Batch, CustomerBatch, Places};
 pub(crate) use body::BodyReader;
@@ -45,3 +46,4 @@ pub use views::{
     VmGroupView,
 };
 pub(crate) use views::{customer_item, state_word, twin_reply, word};
+pub use vms::{VmView, VmsReply};

@@ -1,0 +1,207 @@
+//! The nodes of a cluster under test: processes of this program, each in its own network and on its own disk.
+
+use std::fs::{self, File, OpenOptions};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::Pid;
+use twinscale::dev::layout::{Layout, LayoutOptions, NodeLayout};
+use twinscale::service::client::{ApiClient, Target};
+
+use super::super::deployment::Deployment;
+use super::super::disk::NodeDisk;
+use super::super::fabric::{Entrance, Fabric};
+use super::of_product;
+use crate::error::ChaosError;
+
+/// Processes of a laid out cluster; dropping them kills them.
+#[derive(Debug)]
+pub(super) struct Processes {
+    program: PathBuf,
+    layout: Layout,
+    nodes: Vec<Node>,
+    cloud: Child,
+}
+
+#[derive(Debug)]
+struct Node {
+    entrance: Entrance,
+    disk: NodeDisk,
+    child: Option<Child>,
+}
+
+impl Processes {
+    /// Lays a cluster out in a folder and starts its cloud, beside the runner: the network between nodes
+    /// and cloud is never cut. No node runs yet.
+    pub(super) fn lay_out(
+        program: &Path,
+        folder: &Path,
+        options: LayoutOptions,
+        fabric: &mut Fabric,
+    ) -> Result<Self, ChaosError> {
+        let options = LayoutOptions {
+            addresses: (0..fabric.hosts())
+                .map(|host| fabric.address(host))
+                .collect(),
+            cloud: fabric.runner_address(),
+            ..options
+        };
+        let layout = Layout::write(folder, &options).map_err(|error| ChaosError::Product {
+            reason: format!("the cluster cannot be laid out: {error:#}"),
+        })?;
+        let mut nodes = Vec::new();
+        for (host, node) in layout.nodes.iter().enumerate() {
+            let disk = NodeDisk::make(fabric)?;
+            on_own_disk(node, &disk)?;
+            nodes.push(Node {
+                entrance: fabric.entrance(host),
+                disk,
+                child: None,
+            });
+        }
+        let cloud = start_cloud(program, &layout)?;
+        fabric.adopt(&cloud)?;
+        Ok(Self {
+            program: program.to_owned(),
+            layout,
+            nodes,
+            cloud,
+        })
+    }
+
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Clients of the nodes' APIs, in the order of the nodes.
+    pub(super) fn clients(&self) -> Vec<ApiClient> {
+        let nodes = self.layout.nodes.iter();
+        let url = |node: &NodeLayout| Target::Url(format!("http://{}", node.api));
+        nodes.map(|node| ApiClient::new(url(node))).collect()
+    }
+
+    /// The last words of a node.
+    pub(super) fn last_words(&self, node: usize) -> String {
+        let file = self.layout.nodes.get(node).map(log_of);
+        let text = file.and_then(|file| fs::read_to_string(file).ok());
+        let text = text.unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let from = lines.len().saturating_sub(8);
+        lines.get(from..).unwrap_or_default().join("\n")
+    }
+
+    fn node(&mut self, node: usize) -> Result<&mut Node, ChaosError> {
+        let count = self.nodes.len();
+        self.nodes.get_mut(node).ok_or_else(|| ChaosError::NotHere {
+            what: format!("node {node}"),
+            because: format!("there are {count} nodes, from 0"),
+        })
+    }
+}
+
+impl Deployment for Processes {
+    fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
+    fn start(&mut self, node: usize) -> Result<(), ChaosError> {
+        let Some(layout) = self.layout.nodes.get(node).cloned() else {
+            return self.node(node).map(drop);
+        };
+        let log = log_of(&layout);
+        let opened = OpenOptions::new().create(true).append(true).open(&log);
+        let log = opened.map_err(|error| ChaosError::io("open", log, error))?;
+        let program = self.program.clone();
+        let one = self.node(node)?;
+        let mut command = one.entrance.command(program.as_os_str());
+        command
+            .args(["node", "run", "--config"])
+            .arg(&layout.settings);
+        if node == 0 {
+            // Founds the cluster once; on a disk that has one it only says that it may.
+            command.arg("--found");
+        }
+        one.child = Some(quiet(&mut command, log, &program)?);
+        Ok(())
+    }
+
+    fn kill(&mut self, node: usize) -> Result<(), ChaosError> {
+        if let Some(mut child) = self.node(node)?.child.take() {
+            // Fails only when it has ended already.
+            drop(child.kill());
+            let ended = child.wait();
+            ended.map_err(|error| ChaosError::io("wait for", "a node", error))?;
+        }
+        Ok(())
+    }
+
+    fn pid(&mut self, node: usize) -> Option<Pid> {
+        let child = self.nodes.get_mut(node)?.child.as_mut()?;
+        let runs = matches!(child.try_wait(), Ok(None));
+        runs.then(|| Pid::from_child(child))
+    }
+
+    fn api(&self, node: usize) -> SocketAddr {
+        let node = self.layout.nodes.get(node).or(self.layout.nodes.first());
+        node.map_or(self.layout.cloud, |node| node.api)
+    }
+
+    fn disk(&mut self, node: usize) -> &mut NodeDisk {
+        let place = node.min(self.nodes.len().saturating_sub(1));
+        &mut self.nodes[place].disk
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        for node in &mut self.nodes {
+            if let Some(child) = &mut node.child {
+                drop(child.kill());
+                drop(child.wait());
+            }
+        }
+        drop(self.cloud.kill());
+        drop(self.cloud.wait());
+    }
+}
+
+/// The layout names a folder for the data: it becomes the way to the node's own disk.
+fn on_own_disk(node: &NodeLayout, disk: &NodeDisk) -> Result<(), ChaosError> {
+    let data_dir = disk.data_dir();
+    fs::create_dir_all(&data_dir).map_err(|error| ChaosError::io("create", &data_dir, error))?;
+    std::os::unix::fs::symlink(&data_dir, &node.data_dir)
+        .map_err(|error| ChaosError::io("link", &node.data_dir, error))
+}
+
+fn log_of(node: &NodeLayout) -> PathBuf {
+    node.dir.join("node.log")
+}
+
+fn start_cloud(program: &Path, layout: &Layout) -> Result<Child, ChaosError> {
+    let dir = &layout.cloud_dir;
+    fs::create_dir_all(dir).map_err(|error| ChaosError::io("create", dir, error))?;
+    let log = dir.join("cloud.log");
+    let log = File::create(&log).map_err(|error| ChaosError::io("create", log, error))?;
+    let mut command = Command::new(program);
+    command
+        .args(["node", "sim-cloud", "--data-dir"])
+        .arg(dir)
+        .args(["--listen", &layout.cloud.to_string()]);
+    quiet(&mut command, log, program)
+}
+
+fn quiet(command: &mut Command, log: File, program: &Path) -> Result<Child, ChaosError> {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .map_err(|error| ChaosError::io("start", program, error))
+}
+
+/// A client of the cloud of a layout.
+pub(super) fn cloud_of(layout: &Layout) -> Result<twinscale::sim_cloud::RemoteCloud, ChaosError> {
+    let address = layout.cloud.to_string();
+    twinscale::sim_cloud::RemoteCloud::connect(&address).map_err(of_product)
+}
