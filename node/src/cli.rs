@@ -11,6 +11,7 @@ mod load;
 mod man;
 mod output;
 mod plan;
+mod ready;
 mod run;
 mod sim_cloud;
 mod stops;
@@ -65,6 +66,8 @@ enum Command {
     /// quorums, certificates, versions. Ends with 4 when a check fails: a node would not start or not keep its
     /// promises, or a shard serves nobody.
     Doctor(doctor::DoctorArguments),
+    /// Ask a node whether it serves: ends with 0 when it does, with 4 and the reason when it does not.
+    Ready(ready::ReadyArguments),
     /// Watch a running node: twins, forecasts, plans, money, actors.
     Top(top::TopArguments),
     /// Send many customers' samples to a running node and prove that none is lost.
@@ -123,6 +126,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::SimCloud(arguments) => sim_cloud::run(&arguments, quiet)?,
         Command::Doctor(arguments) => doctor::run(&arguments, quiet)?,
         Command::Man(arguments) => man::run(&arguments, Arguments::command())?,
+        Command::Ready(arguments) => ready::run(&arguments, quiet)?,
         Command::Top(arguments) => top::run(&arguments)?,
         Command::Openapi => console::print(&openapi_json())?,
         Command::Load(arguments) => load::run(&arguments, quiet)?,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -23,7 +23,7 @@ struct Daemons {
     layout: Layout,
     running: BTreeMap<usize, OwnProcess>,
     _cloud: OwnProcess,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Daemons {
@@ -43,7 +43,7 @@ impl Daemons {
         let mut daemons = Self {
             running: BTreeMap::new(),
             _cloud: cloud,
-            _folder: folder,
+            folder,
             layout,
         };
         for number in 0..daemons.layout.nodes.len() {
@@ -219,6 +219,90 @@ async fn any_node_takes_any_request_while_one_is_killed() {
     daemons.ready(struck).await;
     let seen = daemons.read(struck, path).await;
     assert_eq!(seen["samples"].as_array().expect("a list").len(), 60);
+    daemons.stop().await;
+}
+
+fn lines(path: &Path) -> usize {
+    std::fs::read_to_string(path).map_or(0, |text| text.lines().count())
+}
+
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what} in vain");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Asks with `twinscale ready`: its code, and what it says.
+fn asked_ready(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(PROGRAM).arg("ready").args(arguments).output();
+    let output = output.expect("it starts");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), told)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_load_goes_on_at_other_nodes_and_ends_with_its_report_when_told_to() {
+    let mut daemons = Daemons::start(3).await;
+    let nodes = daemons.layout.nodes.iter();
+    let urls: Vec<String> = nodes.map(|node| format!("http://{}", node.api)).collect();
+    let list = daemons.folder.path().join("acknowledged.csv");
+    let load = Command::new(PROGRAM)
+        .args(["--quiet", "load", "--configure", "--verify", "--json"])
+        .args([
+            "--customers",
+            "6",
+            "--rate",
+            "40",
+            "--batch",
+            "20",
+            "--duration",
+            "3600",
+        ])
+        .args(["--url", &urls.join(",")])
+        .arg("--acknowledged")
+        .arg(&list)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let load = load.expect("it starts");
+    until("samples are waited for", || lines(&list) >= 100).await;
+
+    assert_eq!(asked_ready(&["--url", &urls[0]]).0, Some(0));
+    let killed = daemons.running.remove(&0).expect("it runs");
+    drop(killed);
+    let (code, told) = asked_ready(&["--url", &urls[0]]);
+    assert_eq!(code, Some(4));
+    assert!(
+        told.contains("no answer") && told.contains(&urls[0]),
+        "{told}"
+    );
+    let before = lines(&list);
+    until("more samples are waited for", || {
+        lines(&list) >= before + 200
+    })
+    .await;
+
+    let id = i32::try_from(load.id()).expect("small");
+    let pid = rustix::process::Pid::from_raw(id).expect("above 0");
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+    let output = load.wait_with_output().expect("it ends");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let verified = &report["verified"];
+    assert_eq!(report["acknowledged"], lines(&list), "{report}");
+    assert_eq!(verified["stored"], report["acknowledged"], "{report}");
+    for bad in ["lost", "altered", "doubled"] {
+        assert_eq!(verified[bad], 0, "{report}");
+    }
+
+    let cloud = format!("http://{}", daemons.layout.cloud);
+    assert_eq!(asked_ready(&["--live", "--url", &cloud]).0, Some(0));
+    let (code, told) = asked_ready(&["--url", &cloud]);
+    assert_eq!(code, Some(4), "a cloud does not serve: {told}");
+    assert!(told.contains("404"), "{told}");
     daemons.stop().await;
 }
 

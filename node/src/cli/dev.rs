@@ -55,7 +55,7 @@ pub(super) fn run(arguments: &DevArguments, quiet: bool) -> anyhow::Result<()> {
         let up = start_all(&program, &layout, &mut processes, quiet);
         let is_up = tokio::select! {
             up = up => up.map(|()| true)?,
-            () = signals.next() => false,
+            _signal = signals.next() => false,
         };
         if is_up {
             tell(&layout, arguments)?;
@@ -132,7 +132,7 @@ async fn watch(processes: &mut [OwnProcess], signals: &mut Signals) {
     let mut told = vec![false; processes.len()];
     loop {
         tokio::select! {
-            () = signals.next() => return,
+            _signal = signals.next() => return,
             () = tokio::time::sleep(LOOK_PERIOD) => {}
         }
         for (process, told) in processes.iter_mut().zip(&mut told) {

@@ -1,5 +1,6 @@
 //! `twinscale load`: many customers' samples on a running node, and the proof that none is lost.
 
+use super::run::Signals;
 use crate::console;
 use crate::error::ExpectedError;
 use crate::load::acknowledged::AcknowledgedList;
@@ -23,13 +24,16 @@ use twinscale_protocol::{CustomerId, FixedValue, Seconds, SeriesKey};
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(super) struct LoadArguments {
-    /// Address of the node.
+    /// Address of the node; of a cluster give several, also separated by commas: one is asked for as long as
+    /// it answers, then the next.
     #[arg(
         long,
+        value_name = "URL",
         default_value = "http://127.0.0.1:7878",
+        value_delimiter = ',',
         conflicts_with = "data_dir"
     )]
-    url: String,
+    url: Vec<String>,
     /// Data directory of the node: it is found there, also after a restart on another port.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -48,7 +52,7 @@ pub(super) struct LoadArguments {
     /// Samples a second, all customers together.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rate: u32,
-    /// Seconds that it lasts.
+    /// Seconds that it lasts; SIGINT or SIGTERM ends it before, with its report.
     #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=604_800))]
     duration: u32,
     /// Batches under way at once.
@@ -86,7 +90,7 @@ const WORKERS: usize = 1;
 pub(super) fn run(arguments: &LoadArguments, quiet: bool) -> anyhow::Result<()> {
     let target = match &arguments.data_dir {
         Some(directory) => Target::DataDir(directory.clone()),
-        None => Target::Url(arguments.url.clone()),
+        None => Target::AnyOf(arguments.url.clone()),
     };
     let runtime = super::runtime(WORKERS)?;
     let report = runtime.block_on(async {
@@ -97,7 +101,11 @@ pub(super) fn run(arguments: &LoadArguments, quiet: bool) -> anyhow::Result<()> 
             load(arguments, &client, quiet).await?
         };
         if arguments.verify || arguments.verify_only {
-            report.verified = Some(verify(&client, &arguments.acknowledged).await?);
+            let mut signals = Signals::listen()?;
+            report.verified = tokio::select! {
+                verified = verify(&client, &arguments.acknowledged) => Some(verified?),
+                signal = signals.next() => return Err(ExpectedError::Interrupted { signal }.into()),
+            };
         }
         anyhow::Ok(report)
     })?;
@@ -150,7 +158,17 @@ async fn load(
         connections: usize::from(arguments.connections),
         batch: u64::from(arguments.batch),
     };
-    let mut report = send(client, &fleet, &mut list, options, &progress).await?;
+    let (mut first, second) = (Signals::listen()?, Signals::listen()?);
+    let stop = async {
+        first.next().await;
+        if !quiet {
+            console::say("sending no more; a second signal ends at once");
+        }
+    };
+    let mut report = tokio::select! {
+        report = send(client, &fleet, &mut list, options, &progress, stop) => report?,
+        signal = second.second() => return Err(ExpectedError::Interrupted { signal: signal? }.into()),
+    };
     report.customers = fleet.members().len() as u64;
     report.series = fleet.series_count() as u64;
     report.rate = arguments.rate;

@@ -64,7 +64,7 @@ pub(super) fn run(arguments: &RunArguments, quiet: bool) -> anyhow::Result<()> {
     let directory = options.settings.data_dir.display().to_string();
     let runtime = super::runtime(WORKERS)?;
     let ended = runtime.block_on(async {
-        let (mut first, mut second) = (Signals::listen()?, Signals::listen()?);
+        let (mut first, second) = (Signals::listen()?, Signals::listen()?);
         let started = |started: &Started| say_started(started, &directory);
         let stop = async {
             first.next().await;
@@ -72,17 +72,9 @@ pub(super) fn run(arguments: &RunArguments, quiet: bool) -> anyhow::Result<()> {
                 console::say("stopping; a second signal ends at once");
             }
         };
-        let at_once = async {
-            second.next().await;
-            // Who sends a signal to a process and to its group sends two at once, and means one.
-            tokio::time::sleep(SAME_SIGNAL).await;
-            let mut second = Signals::listen()?;
-            second.next().await;
-            anyhow::Ok(())
-        };
         tokio::select! {
             ended = run_daemon(options, started, stop) => ended,
-            second = at_once => Err(second.err().unwrap_or_else(|| ended_at_once().into())),
+            second = second.second() => Err(second.map_or_else(Into::into, |_signal| ended_at_once().into())),
         }
     });
     // Work that does not end must not keep the process.
@@ -179,10 +171,20 @@ impl Signals {
         })
     }
 
-    pub(super) async fn next(&mut self) {
+    /// Waits for the next one and returns its number.
+    pub(super) async fn next(&mut self) -> u8 {
         tokio::select! {
-            _terminate = self.terminate.recv() => {}
-            _interrupt = self.interrupt.recv() => {}
+            _terminate = self.terminate.recv() => 15,
+            _interrupt = self.interrupt.recv() => 2,
         }
+    }
+
+    /// Waits for a second signal: whoever sends one to a process and to its group sends two at once, and means
+    /// one.
+    pub(super) async fn second(mut self) -> std::io::Result<u8> {
+        self.next().await;
+        tokio::time::sleep(SAME_SIGNAL).await;
+        let mut second = Self::listen()?;
+        Ok(second.next().await)
     }
 }

@@ -9,13 +9,15 @@ use crate::service::api::{NodeReply, TelemetryReply};
 use crate::service::client::{ApiAnswer, ApiClient};
 use axum::body::Bytes;
 use axum::http::{Method, StatusCode};
-use futures::future::{join, join_all};
+use futures::future::{join_all, join3};
 use hdrhistogram::Histogram;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// Pause before a batch that got no answer is sent again.
@@ -46,6 +48,8 @@ struct Sender<'a> {
     begun: Instant,
     /// Number of the next batch.
     next: AtomicU64,
+    /// Whether no more is to be sent.
+    stopping: watch::Sender<bool>,
     tally: Mutex<Tally<'a>>,
 }
 
@@ -55,7 +59,8 @@ struct Tally<'a> {
     latencies: Histogram<u64>,
 }
 
-/// Sends a fleet's samples; what is acknowledged is on the list before it is counted.
+/// Sends a fleet's samples until all are sent or `stop` resolves; what is acknowledged is on the list before it
+/// is counted. At a stop requests under way get their answer, and none is sent again.
 ///
 /// # Errors
 /// When the list cannot be written. A node that does not answer is asked again until the end.
@@ -65,6 +70,7 @@ pub async fn send(
     list: &mut AcknowledgedList,
     options: SendOptions,
     progress: &Progress,
+    stop: impl Future<Output = ()>,
 ) -> Result<LoadReport, ExpectedError> {
     let latencies = Histogram::new_with_max(LATENCY_US_MAX, 3)
         .map_err(|error| ExpectedError::input("latencies cannot be counted", error))?;
@@ -74,6 +80,7 @@ pub async fn send(
         options,
         begun: Instant::now(),
         next: AtomicU64::new(0),
+        stopping: watch::Sender::new(false),
         tally: Mutex::new(Tally {
             list,
             report: LoadReport::default(),
@@ -81,9 +88,13 @@ pub async fn send(
         }),
     };
     let workers = (0..options.connections.max(1)).map(|_| sender.work());
+    let stopped = async {
+        stop.await;
+        sender.stopping.send_replace(true);
+    };
     let worked = tokio::select! {
         worked = join_all(workers) => worked,
-        (never, _) = join(sender.look_at_memory(), sender.show(progress)) => match never {},
+        (never, _, ()) = join3(sender.look_at_memory(), sender.show(progress), stopped) => match never {},
     };
     worked.into_iter().collect::<Result<Vec<()>, _>>()?;
     let took = sender.begun.elapsed();
@@ -114,7 +125,12 @@ impl<'a> Sender<'a> {
             // A batch is due with its last sample.
             let due = samples.end as f64 / f64::from(schedule.rate);
             let due = self.begun + Duration::from_secs_f64(due);
-            tokio::time::sleep_until(due).await;
+            let mut stopping = self.stopping.subscribe();
+            tokio::select! {
+                biased;
+                _stopped = stopping.wait_for(|stopping| *stopping) => return Ok(()),
+                () = tokio::time::sleep_until(due) => {}
+            }
             self.deliver(samples, due).await?;
         }
     }
@@ -150,7 +166,7 @@ impl<'a> Sender<'a> {
                     RETRY_PAUSE
                 }
             };
-            if Instant::now() + pause > over {
+            if *self.stopping.borrow() || Instant::now() + pause > over {
                 let count = samples.end.saturating_sub(samples.start);
                 self.count(|report| report.unanswered += count);
                 return Ok(());
