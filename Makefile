@@ -2,10 +2,10 @@
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo test verify fix lint doc deny fuzz
+.PHONY: help setup demo test verify fix lint doc deny fuzz dist
 
 help: ## List the targets
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 14
 
 setup: ## Bring Debian packages and LibTorch (kept when already there)
 	@bash scripts/setup.sh
@@ -34,3 +34,6 @@ doc: ## API documentation, warnings as errors
 
 deny: ## Bans, licences and sources of dependencies
 	cargo deny --log-level error check bans licenses sources
+
+dist: setup ## Pack a release into dist/: program, LibTorch, manual, completions, notices
+	@bash scripts/dist.sh

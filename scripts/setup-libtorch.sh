@@ -105,6 +105,10 @@ def target(member):
         return f"{out}/lib/{base}"
     if member.startswith("torch/include/") and not member.endswith("/"):
         return f"{out}/{member[len('torch/'):]}"
+    # Who passes the libraries on, as `make dist` does, passes their licences on.
+    notice = re.fullmatch(r"([^/]+)-[^-/]+\.dist-info/(?:licenses/)?(.*(?:LICENSE|NOTICE|License)[^/]*)", member)
+    if notice:
+        return f"{out}/licenses/{notice[1]}/{notice[2]}"
     return None
 
 
