@@ -26,7 +26,12 @@ fn a_cluster_keeps_its_promises_through_a_few_faults() {
     assert_eq!(count("registers", "linearizable"), 4, "{told}");
     assert!(count("fencing", "calls") > 0, "{told}");
     assert!(count("vms", "running") >= 12, "{told}");
-    for name in ["history.jsonl", "faults.json", "stored.json", "verdict.json"] {
+    for name in [
+        "history.jsonl",
+        "faults.json",
+        "stored.json",
+        "verdict.json",
+    ] {
         assert!(folder.path().join("run").join(name).exists(), "{name}");
     }
 }

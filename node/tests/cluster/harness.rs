@@ -1,6 +1,7 @@
 //! Nodes of a cluster in one process: replicas, routers, shared actors and drivers of twins.
 
 use crate::acting::{key, request_of};
+use crate::held::{Gate, driver};
 use futures::future::BoxFuture;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
@@ -126,6 +127,7 @@ pub(crate) struct Cluster {
     requests: Requests,
     wall: SetClock,
     pub(crate) cloud: SimCloudDriver,
+    pub(crate) gate: Gate,
     members: BTreeMap<u64, Member>,
 }
 
@@ -139,6 +141,7 @@ impl Cluster {
             requests: Requests::default(),
             wall: SetClock::default(),
             cloud: SimCloudDriver::new(SimCloudConfig::with_seed(7)),
+            gate: Gate::default(),
             members: BTreeMap::new(),
             folder,
         };
@@ -231,7 +234,7 @@ impl Cluster {
             watch: WatchLimits::default(),
             instruments: Instruments::default(),
         };
-        let node = Node::start_for(options, served, Arc::new(self.cloud.clone())).await;
+        let node = Node::start_for(options, served, driver(number, &self.cloud, &self.gate)).await;
         let node = Arc::new(node.expect("its actors start"));
         let wall: Arc<dyn WallClock> = Arc::new(self.wall.clone());
         let keeper = Arc::new(Keeper::new(Arc::clone(&node), wall, 8));
