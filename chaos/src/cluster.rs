@@ -10,6 +10,7 @@
 //! - [`run`]: all of it on nodes that are processes of this program;
 //! - [`fabric`]: a network of its own for each node, which can be cut;
 //! - [`disk`]: a disk of its own for each node, which can lose its power and fill up;
+//! - [`damage`]: what becomes of a store on it;
 //! - [`faults`]: what befalls nodes, disks and network, with a record of when;
 //! - [`schedule`]: which faults a seed picks;
 //! - [`play`]: carries them out, one after another;
@@ -18,6 +19,7 @@
 pub mod availability;
 pub mod check;
 pub mod cloud;
+pub mod damage;
 pub mod deployment;
 pub mod disk;
 pub mod fabric;

@@ -49,6 +49,12 @@ pub(super) struct ClusterArguments {
     /// Disks that fill up (needs root).
     #[arg(long, default_value_t = 0)]
     full_disks: u32,
+    /// Nodes whose store is deleted.
+    #[arg(long, default_value_t = 0)]
+    stores_lost: u32,
+    /// Nodes whose store is corrupted.
+    #[arg(long, default_value_t = 0)]
+    stores_corrupted: u32,
     /// Seconds without a fault before each, at least.
     #[arg(long, default_value_t = 2)]
     rest: u64,
@@ -102,6 +108,8 @@ impl ClusterArguments {
                 (FaultKind::PowerCut, self.power_cuts),
                 (FaultKind::PowerCutAll, self.power_cuts_of_all),
                 (FaultKind::DiskFull, self.full_disks),
+                (FaultKind::StoreLost, self.stores_lost),
+                (FaultKind::StoreCorrupted, self.stores_corrupted),
             ]
             .into(),
             pace: Pace {

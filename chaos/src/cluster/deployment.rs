@@ -3,9 +3,20 @@
 use std::net::SocketAddr;
 
 use rustix::process::Pid;
+use serde::{Deserialize, Serialize};
 
 use super::disk::NodeDisk;
 use crate::error::ChaosError;
+
+/// What becomes of a node's store, which can be made anew from its log and its peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StoreDamage {
+    /// It is deleted.
+    Lost,
+    /// Bytes in its midst are others.
+    Corrupted,
+}
 
 /// The nodes of a cluster, numbered from 0, as processes of this machine.
 ///
@@ -31,6 +42,12 @@ pub trait Deployment {
 
     /// Where it serves its API.
     fn api(&self, node: usize) -> SocketAddr;
+
+    /// Damages the store of one that does not run.
+    ///
+    /// # Errors
+    /// [`ChaosError`] when there is nothing to damage, or it cannot be.
+    fn damage(&mut self, node: usize, damage: StoreDamage) -> Result<(), ChaosError>;
 
     /// The disk with its data.
     fn disk(&mut self, node: usize) -> &mut NodeDisk;

@@ -11,7 +11,7 @@ use std::fmt;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
-use super::deployment::Deployment;
+use super::deployment::{Deployment, StoreDamage};
 use super::fabric::cut::Cut;
 use super::fabric::{CutId, Fabric, FabricKind};
 use crate::error::ChaosError;
@@ -40,6 +40,13 @@ pub enum Fault {
     PowerCut {
         /// Which.
         nodes: BTreeSet<usize>,
+    },
+    /// SIGKILL, and its store is damaged; at the end it is started again and has to make it anew.
+    Store {
+        /// Which.
+        node: usize,
+        /// How.
+        damage: StoreDamage,
     },
     /// The disk of a node fills up; at the end it has room again.
     DiskFull {
@@ -100,6 +107,14 @@ impl Fault {
                 cut: Cut::Pair { .. },
             } => "partition-pair",
             Self::PowerCut { .. } => "power-cut",
+            Self::Store {
+                damage: StoreDamage::Lost,
+                ..
+            } => "store-lost",
+            Self::Store {
+                damage: StoreDamage::Corrupted,
+                ..
+            } => "store-corrupted",
             Self::DiskFull { .. } => "disk-full",
         }
     }
@@ -107,7 +122,10 @@ impl Fault {
     /// The nodes at its heart, among so many: the struck ones, the smaller side of a cut, both ends of a pair.
     pub fn struck(&self, nodes: usize) -> BTreeSet<usize> {
         match self {
-            Self::Kill { node } | Self::Pause { node } | Self::DiskFull { node } => [*node].into(),
+            Self::Kill { node }
+            | Self::Pause { node }
+            | Self::Store { node, .. }
+            | Self::DiskFull { node } => [*node].into(),
             Self::PowerCut { nodes } => nodes.clone(),
             Self::Partition {
                 cut: Cut::Half { side },
@@ -147,7 +165,7 @@ impl Fault {
     /// Says whether a fabric of this kind, with disks that can fail or not, can bring it about.
     pub const fn can_befall(&self, fabric: FabricKind, disks_can_fail: bool) -> bool {
         match self {
-            Self::Kill { .. } | Self::Pause { .. } => true,
+            Self::Kill { .. } | Self::Pause { .. } | Self::Store { .. } => true,
             Self::Partition { .. } => matches!(fabric, FabricKind::Namespaces),
             Self::PowerCut { .. } | Self::DiskFull { .. } => disks_can_fail,
         }
@@ -241,7 +259,7 @@ impl<D: Deployment> Faults<D> {
 
     fn check(&mut self, fault: &Fault) -> Result<(), ChaosError> {
         match fault {
-            Fault::Kill { node } => self.running(*node).map(drop),
+            Fault::Kill { node } | Fault::Store { node, .. } => self.running(*node).map(drop),
             Fault::Pause { node } => {
                 let pid = self.running(*node)?;
                 let is_paused =
@@ -306,6 +324,11 @@ impl<D: Deployment> Faults<D> {
         match fault {
             Fault::Kill { node } => {
                 self.deployment.kill(node)?;
+                Ok(Undo::Start([node].into()))
+            }
+            Fault::Store { node, damage } => {
+                self.deployment.kill(node)?;
+                self.deployment.damage(node, damage)?;
                 Ok(Undo::Start([node].into()))
             }
             Fault::Pause { node } => {

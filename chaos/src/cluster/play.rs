@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::deployment::Deployment;
+use super::deployment::{Deployment, StoreDamage};
 use super::faults::{Fault, Faults};
 use super::schedule::{FaultKind, Round, Victim};
 use crate::error::ChaosError;
@@ -22,15 +22,30 @@ pub struct Stage<'a, D> {
     pub leaders: &'a mut dyn FnMut(&mut D) -> Leaders,
     /// The twins, by their numbers.
     pub twins: &'a [String],
+    /// Measures how a node makes its store anew, once it is started again.
+    pub repaired: &'a mut dyn FnMut(&mut D, usize) -> Result<Repair, ChaosError>,
     /// Told of each round that begins: its place, from 0, and what befalls whom.
     pub tell: &'a mut dyn FnMut(usize, &Fault),
+}
+
+/// How a node made its store anew.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Repair {
+    /// The number of the fault.
+    pub fault: u64,
+    /// How the store was damaged.
+    pub damage: StoreDamage,
+    /// From the start of its process until it served and lagged no more, in milliseconds.
+    pub took_ms: u64,
+    /// Bytes of the store that was made.
+    pub bytes: u64,
 }
 
 /// The node that leads a twin, from 0, by the twin's name.
 pub type Leaders = BTreeMap<String, usize>;
 
 /// What came of the schedule.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Played {
     /// Blows that fell, by kind.
     pub struck: BTreeMap<FaultKind, u64>,
@@ -41,6 +56,8 @@ pub struct Played {
     pub leaders: u64,
     /// Blows meant for a leader that nobody knew, and that fell on some node.
     pub leaders_unknown: u64,
+    /// Stores that were made anew.
+    pub repairs: Vec<Repair>,
     /// Rounds that cannot be had here, by kind, with the reason.
     pub left_out: BTreeMap<FaultKind, LeftOut>,
     /// Nodes that were found to have ended by themselves: the round, from 0, and the node.
@@ -79,12 +96,20 @@ pub fn play<D: Deployment>(
         let victim = find(nodes, round.victim, (&leaders, stage.twins), &mut played);
         let fault = round.fault(victim, nodes);
         (stage.tell)(place, &fault);
-        match faults.begin(fault) {
+        match faults.begin(fault.clone()) {
             Ok(number) => {
                 played.led.insert(number, leaders);
                 *played.struck.entry(round.kind).or_default() += 1;
                 played.was_cut_short = !(stage.wait)(round.hold);
                 faults.end(number)?;
+                if let Fault::Store { node, damage } = fault {
+                    let repair = (stage.repaired)(faults.deployment(), node)?;
+                    played.repairs.push(Repair {
+                        fault: number,
+                        damage,
+                        ..repair
+                    });
+                }
             }
             Err(ChaosError::NotHere { because, .. }) => {
                 let left_out = played.left_out.entry(round.kind);
@@ -160,6 +185,7 @@ mod tests {
     use super::super::schedule::{FaultKind, Pace, Round, schedule};
     use super::super::sleepers::{Sleepers, clock};
     use super::{Leaders, Played, Stage, play};
+    use crate::error::ChaosError;
     use std::collections::BTreeMap;
     use std::time::Duration;
 
@@ -199,6 +225,12 @@ mod tests {
             wait,
             leaders: &mut |_: &mut Sleepers| known.clone(),
             twins: &twins,
+            repaired: &mut |_, node| {
+                Err(ChaosError::NotHere {
+                    what: format!("the repair of node {node}"),
+                    because: "no store is damaged here".to_owned(),
+                })
+            },
             tell: &mut |_, _| {},
         };
         play(faults, rounds, &mut stage).expect("played")

@@ -33,11 +33,12 @@ use twinscale_protocol::ClusterId;
 
 use super::availability::availability;
 use super::cloud::{CloudRecord, TwinVms};
-use super::deployment::Deployment as _;
+use super::damage::store_bytes;
+use super::deployment::{Deployment as _, StoreDamage};
 use super::fabric::Fabric;
 use super::faults::{FaultRecord, Faults, RunClock};
 use super::history::History;
-use super::play::{Leaders, Played, Stage, play};
+use super::play::{Leaders, Played, Repair, Stage, play};
 use super::recorder::Recorder;
 use super::recovery::recoveries;
 use super::register::{Effort, check_registers};
@@ -66,6 +67,9 @@ const GAP_US: u64 = 1_500_000;
 
 /// Length of the twins' steps: short, so that VMs come and go all the time.
 const INTERVAL_S: u32 = 30;
+
+/// Entries that the slowest voter may be behind while clients write.
+const LAG_MAX: u64 = 20;
 
 /// Steps that a search of one register may take.
 const STEPS_MAX: u64 = 200_000_000;
@@ -283,12 +287,40 @@ impl Run<'_> {
             wait: &mut wait,
             leaders: &mut |_: &mut Processes| operator.leaders(),
             twins: &self.twins,
+            repaired: &mut |processes, node| self.repaired(processes, node, operator),
             tell: &mut |place, fault| {
                 say(&format!("round {} of {count}: {fault:?}", place + 1));
             },
         };
         let played = play(faults, &rounds, &mut stage)?;
         failed.map_or(Ok(played), Err)
+    }
+
+    /// Waits until a node that was started a moment ago serves and lags no more.
+    fn repaired(
+        &self,
+        processes: &mut Processes,
+        node: usize,
+        operator: &Operator,
+    ) -> Result<Repair, ChaosError> {
+        let begun = self.clock.elapsed();
+        let nodes = processes.clients();
+        let one = nodes.get(node..=node).unwrap_or_default();
+        self.runtime
+            .block_on(ready(one))
+            .map_err(|(_, said)| not_ready(processes, (node, said)))?;
+        while !operator.is_whole(LAG_MAX) {
+            if self.clock.elapsed().saturating_sub(begun) > PATIENCE {
+                return Err(not_ready(processes, (node, "a replica lags".to_owned())));
+            }
+        }
+        let took = self.clock.elapsed().saturating_sub(begun);
+        Ok(Repair {
+            fault: 0,
+            damage: StoreDamage::Lost,
+            took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            bytes: store_bytes(&processes.store(node)?)?,
+        })
     }
 
     fn judge(

@@ -13,6 +13,7 @@ use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use super::deployment::StoreDamage;
 use super::fabric::cut::Cut;
 use super::faults::Fault;
 
@@ -38,6 +39,10 @@ pub enum FaultKind {
     PowerCutAll,
     /// The disk of one node fills up.
     DiskFull,
+    /// SIGKILL of one node, whose store is then deleted.
+    StoreLost,
+    /// SIGKILL of one node, whose store is then damaged.
+    StoreCorrupted,
 }
 
 /// Whom a blow hits.
@@ -132,6 +137,14 @@ impl Round {
             FaultKind::Kill => Fault::Kill { node: victim },
             FaultKind::Pause => Fault::Pause { node: victim },
             FaultKind::DiskFull => Fault::DiskFull { node: victim },
+            FaultKind::StoreLost => Fault::Store {
+                node: victim,
+                damage: StoreDamage::Lost,
+            },
+            FaultKind::StoreCorrupted => Fault::Store {
+                node: victim,
+                damage: StoreDamage::Corrupted,
+            },
             FaultKind::PartitionHalf => {
                 let side = minority(&mut random, victim, &others);
                 let cut = Cut::Half { side };
@@ -220,7 +233,10 @@ mod tests {
             let fault = round.fault(victim, nodes);
             assert_eq!(fault, round.fault(victim, nodes), "picked once");
             match &fault {
-                Fault::Kill { node } | Fault::Pause { node } | Fault::DiskFull { node } => {
+                Fault::Kill { node }
+                | Fault::Pause { node }
+                | Fault::Store { node, .. }
+                | Fault::DiskFull { node } => {
                     assert_eq!(*node, victim);
                 }
                 Fault::PowerCut { nodes: cut } if round.kind == FaultKind::PowerCutAll => {

@@ -1,6 +1,7 @@
 //! A deployment for tests.
 
-use super::deployment::Deployment;
+use super::damage::damage_store;
+use super::deployment::{Deployment, StoreDamage};
 use super::disk::NodeDisk;
 use super::fabric::Fabric;
 use super::faults::RunClock;
@@ -66,6 +67,10 @@ impl Deployment for Sleepers {
 
     fn api(&self, node: usize) -> SocketAddr {
         self.addresses[node]
+    }
+
+    fn damage(&mut self, node: usize, damage: StoreDamage) -> Result<(), ChaosError> {
+        damage_store(&self.disk(node).data_dir().join("store"), damage)
     }
 
     fn disk(&mut self, node: usize) -> &mut NodeDisk {

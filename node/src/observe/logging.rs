@@ -58,10 +58,11 @@ pub fn start(arguments: &LogArguments, quiet: bool, verbose: u8) -> Result<(), E
 fn filter(given: Option<&str>, quiet: bool, verbose: u8) -> Result<EnvFilter, ExpectedError> {
     let Some(given) = given else {
         return Ok(EnvFilter::new(match (quiet, verbose) {
-            // A peer that is away is told by membership once, and by consensus at every try.
-            (true, _) => "error,openraft::replication=off",
-            (false, 0) => "warn,openraft::replication=off",
-            (false, 1) => "info,openraft::replication=off",
+            // A peer that is away is told by membership once, and by consensus at every try; what stops a
+            // group is told by the node itself.
+            (true, _) => "error,openraft=off",
+            (false, 0) => "warn,openraft=off",
+            (false, 1) => "info,openraft=off",
             (false, _) => "debug",
         }));
     };
@@ -86,7 +87,7 @@ mod tests {
         for (quiet, verbose, level) in [(false, 0, "warn"), (true, 2, "error")] {
             let usual = text(None, quiet, verbose).expect("a filter");
             assert!(usual.split(',').any(|part| part == level), "{usual}");
-            assert!(usual.contains("openraft::replication=off"), "{usual}");
+            assert!(usual.contains("openraft=off"), "{usual}");
         }
         assert_eq!(text(Some("debug"), true, 0), Ok("debug".to_owned()));
         let refused = text(Some("twinscale=loud"), false, 0).expect_err("no level");

@@ -42,6 +42,8 @@ struct ShardsAnswer {
 struct ShardLine {
     shard: Option<u32>,
     voters: Vec<u64>,
+    health: String,
+    lag: Option<u64>,
 }
 
 /// Where the replicas of each twin's shard are, by its customer: places among the nodes.
@@ -74,6 +76,14 @@ impl Operator {
             .collect();
         let of_twin = |twin: TwinLine| Some((twin.customer, voters.get(&twin.shard)?.clone()));
         Some(twins.twins.into_iter().filter_map(of_twin).collect())
+    }
+
+    /// Whether every group says that all its voters answer and none lags by more than so many entries.
+    pub(super) fn is_whole(&self, lag_max: u64) -> bool {
+        let answer: Option<ShardsAnswer> = self.ask(&["shards"]);
+        let is_whole =
+            |line: &ShardLine| line.health == "sound" && line.lag.is_some_and(|lag| lag <= lag_max);
+        answer.is_some_and(|answer| answer.shards.iter().all(is_whole))
     }
 
     fn place(&self, name: &str) -> Option<usize> {

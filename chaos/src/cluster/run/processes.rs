@@ -9,7 +9,8 @@ use rustix::process::Pid;
 use twinscale::dev::layout::{Layout, LayoutOptions, NodeLayout};
 use twinscale::service::client::{ApiClient, Target};
 
-use super::super::deployment::Deployment;
+use super::super::damage::damage_store;
+use super::super::deployment::{Deployment, StoreDamage};
 use super::super::disk::NodeDisk;
 use super::super::fabric::{Entrance, Fabric};
 use super::of_product;
@@ -81,6 +82,11 @@ impl Processes {
         nodes.map(|node| ApiClient::new(url(node))).collect()
     }
 
+    /// The folder of a node's store.
+    pub(super) fn store(&mut self, node: usize) -> Result<PathBuf, ChaosError> {
+        Ok(self.node(node)?.disk.data_dir().join("store"))
+    }
+
     /// The last words of a node.
     pub(super) fn last_words(&self, node: usize) -> String {
         let file = self.layout.nodes.get(node).map(log_of);
@@ -145,6 +151,10 @@ impl Deployment for Processes {
     fn api(&self, node: usize) -> SocketAddr {
         let node = self.layout.nodes.get(node).or(self.layout.nodes.first());
         node.map_or(self.layout.cloud, |node| node.api)
+    }
+
+    fn damage(&mut self, node: usize, damage: StoreDamage) -> Result<(), ChaosError> {
+        damage_store(&self.store(node)?, damage)
     }
 
     fn disk(&mut self, node: usize) -> &mut NodeDisk {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::super::availability::Availability;
 use super::super::cloud::{FencingVerdict, VmVerdict};
 use super::super::fabric::FabricKind;
-use super::super::play::Played;
+use super::super::play::{Played, Repair};
 use super::super::recovery::Recovery;
 use super::super::register::RegisterVerdict;
 use super::super::telemetry::TelemetryVerdict;
@@ -86,6 +86,18 @@ impl fmt::Display for ClusterVerdict {
             self.seed, self.played_s
         )?;
         self.table(f)?;
+        for repair in &self.played.repairs {
+            let Repair {
+                fault,
+                damage,
+                took_ms,
+                bytes,
+            } = repair;
+            writeln!(
+                f,
+                "fault {fault}, store {damage:?}: made anew in {took_ms} ms, {bytes} bytes"
+            )?;
+        }
         for (kind, left) in &self.played.left_out {
             let kind = serde_json::to_string(kind).map_err(|_no_text| fmt::Error)?;
             writeln!(f, "left out: {} of {kind}: {}", left.count, left.because)?;
