@@ -31,6 +31,12 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(5);
 /// register can be read, and not how long one client sticks to a node that is cut off.
 const READER_LIMIT: Duration = Duration::from_millis(700);
 
+/// Before a reader asks another node after one that did not answer.
+const READER_RETRY: Duration = Duration::from_millis(50);
+
+/// How long a reader leaves a node alone that did not answer, as a balancer does.
+const AWAY: Duration = Duration::from_secs(3);
+
 /// Writers of one register, who compete.
 pub(super) const WRITERS: u32 = 2;
 
@@ -136,10 +142,19 @@ pub(super) async fn read_register(
     let mut random = ChaCha8Rng::seed_from_u64(mix(shared.seed, u64::from(process)));
     let nodes = u32::try_from(shared.readers.len()).unwrap_or(1);
     let mut next = random.random_range(0..nodes);
+    let mut away_until = vec![Instant::now(); shared.readers.len()];
     while !shared.registers_stop.load(Ordering::Relaxed) {
-        next = (next + 1) % nodes;
+        // The next one that is not left alone; when all are, the one that is back first.
+        let order = (1..=nodes).map(|step| (next + step) % nodes);
+        let now = Instant::now();
+        let back = |node: &u32| away_until[*node as usize].max(now);
+        next = order.min_by_key(back).unwrap_or(next);
         let asked = (next, &shared.readers[next as usize]);
-        look(&shared, (&customer, process), asked).await?;
+        if look(&shared, (&customer, process), asked).await?.is_none() {
+            away_until[next as usize] = Instant::now() + AWAY;
+            tokio::time::sleep(READER_RETRY).await;
+            continue;
+        }
         tokio::time::sleep(shared.pause.mul_f64(random.random_range(0.5..1.5))).await;
     }
     Ok(())
