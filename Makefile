@@ -2,7 +2,7 @@
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo test verify fix lint doc deny fuzz dist
+.PHONY: help setup demo test verify fix lint doc deny fuzz dist image
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 14
@@ -37,3 +37,6 @@ deny: ## Bans, licences and sources of dependencies
 
 dist: setup ## Pack a release into dist/: program, LibTorch, manual, completions, notices
 	@bash scripts/dist.sh
+
+image: ## Make the container image of what dist/ holds (packed first when it holds nothing)
+	@bash scripts/image.sh
