@@ -40,6 +40,13 @@ impl Directory {
         });
     }
 
+    /// Takes the nodes that another one told of, unless some are known already: what group 0 says is newer.
+    pub fn begin_with(&self, nodes: BTreeMap<NodeNumber, NodePlace>) {
+        if self.nodes.borrow().is_empty() {
+            self.set(nodes);
+        }
+    }
+
     /// The name of a node; `None` for a number that is not in use any more.
     #[must_use]
     pub fn name_of(&self, node: NodeNumber) -> Option<NodeId> {
@@ -94,6 +101,21 @@ mod tests {
         let addresses = directory.addresses();
         let address = addresses.borrow().get(&name).cloned();
         assert_eq!(address.as_deref(), Some("new:1"));
+    }
+
+    #[test]
+    fn what_is_known_already_is_not_replaced_by_what_another_one_told() {
+        let directory = Directory::default();
+        let told = |address| BTreeMap::from([(NodeNumber(1), place("a", address))]);
+        let address = |directory: &Directory| {
+            let addresses = directory.addresses();
+            let addresses = addresses.borrow();
+            addresses.values().next().cloned()
+        };
+        directory.begin_with(told("first:1"));
+        assert_eq!(address(&directory).as_deref(), Some("first:1"));
+        directory.begin_with(told("second:1"));
+        assert_eq!(address(&directory).as_deref(), Some("first:1"));
     }
 
     #[test]

@@ -157,11 +157,14 @@ impl ClusterNode {
         before.begin()?;
         let request = before.join_request();
         let (seeds, asking) = (before.seeds.clone(), before.asking.clone());
+        let directory = Arc::clone(&before.directory);
         let mut node = before.start(keys, number, BTreeMap::new()).await?;
         node.tasks.spawn(async move {
             loop {
                 match ask(&asking, &seeds, &request, START_LIMIT).await {
-                    Ok(_) => return,
+                    // A node that holds no replica of group 0, such as a drained one, learns of the others in no
+                    // other way, and answers only those that it knows.
+                    Ok((_, nodes)) => return directory.begin_with(nodes),
                     Err(error) => tracing::warn!(%error, "this start is not known to group 0 yet"),
                 }
                 sleep(JOIN_PAUSE).await;

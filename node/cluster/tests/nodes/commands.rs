@@ -1,6 +1,6 @@
 //! People command a cluster over mutual TLS.
 
-use crate::harness::{Nodes, name_of};
+use crate::harness::{Nodes, keys, name_of};
 use crate::people::{
     LIMIT, audit, client, connect, members, refusal, shards, to_its_end, until, write,
 };
@@ -13,6 +13,7 @@ use twinscale_cluster::admin::{
     ClusterClient, GroupHealth, Heard, MemberLine, MemberState, MembersReply, MetaPart, Outcome,
     Routed, ShardLine, ShardsReply, WriteReply, WriteRequest,
 };
+use twinscale_cluster::node::ClusterNode;
 use twinscale_protocol::{AccountName, ClusterId, CustomerId, NodeNumber, ShardId, WireErrorCode};
 use twinscale_wire::DefaultTimeProvider;
 use twinscale_wire::ca::{AUTHORITY_VALIDITY, CertificateAuthority};
@@ -269,8 +270,8 @@ fn first(seen: &MembersReply) -> MemberLine {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_is_drained_under_load_fills_again_and_leaves_for_good() {
-    let nodes = Nodes::start_with(4, 4).await;
+async fn a_node_is_drained_under_load_restarted_fills_again_and_leaves_for_good() {
+    let mut nodes = Nodes::start_with(4, 4).await;
     nodes.placed(3).await;
     // The first node founded group 0, so that group 0 has to move as well.
     let ada = client(&nodes, "operator/ada", &[3]);
@@ -296,6 +297,12 @@ async fn a_node_is_drained_under_load_fills_again_and_leaves_for_good() {
     )
     .await;
     assert_eq!(repeated.outcome, Outcome::Unchanged);
+
+    // What a drain is for. The node comes back without any replica, and has to get to know the others.
+    let drained = nodes.running.remove(&1).expect("it runs");
+    drained.stop(Duration::ZERO).await;
+    let again = ClusterNode::restart(nodes.setup(1, 1), keys()).await;
+    nodes.running.insert(1, again.expect("it restarts"));
 
     let filled = write(
         &ada,
