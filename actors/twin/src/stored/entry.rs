@@ -3,7 +3,7 @@
 //! The customer stands outside the envelope, so that a command that cannot be read quarantines one twin
 //! and not the node. Layout: length of the customer id (one byte), the id, the envelope.
 
-use super::v1::{COMMAND, TwinCommand};
+use super::v1::{COMMAND, KINDS, TwinCommand};
 use twinscale_protocol::CustomerId;
 use twinscale_protocol::envelope::{self, EnvelopeError};
 
@@ -60,9 +60,16 @@ pub fn decode(payload: &[u8]) -> Result<(CustomerId, TwinCommand), EntryError> {
     let (customer, sealed) = split(payload).ok_or(EntryError::Customer)?;
     match envelope::open(COMMAND, sealed) {
         Ok(command) => Ok((customer, command)),
-        Err(source @ EnvelopeError::Newer { .. }) => Err(EntryError::Newer { customer, source }),
+        Err(source) if is_of_newer(sealed, &source) => Err(EntryError::Newer { customer, source }),
         Err(source) => Err(EntryError::Command { customer, source }),
     }
+}
+
+/// Whether a newer program wrote it: bytes that are whole and that this program does not know. A replica
+/// that passed over them would differ from those that know them.
+fn is_of_newer(sealed: &[u8], error: &EnvelopeError) -> bool {
+    matches!(error, EnvelopeError::Newer { .. })
+        || envelope::check(sealed).is_ok_and(|kind| KINDS.contains(&kind.0))
 }
 
 fn split(payload: &[u8]) -> Option<(CustomerId, &[u8])> {
@@ -93,6 +100,18 @@ mod tests {
         let mut newer = good;
         newer[9] = 9;
         assert!(matches!(decode(&newer), Err(EntryError::Newer { .. })));
+        for sealed in [
+            envelope::seal(envelope::EnvelopeKind(*KINDS.end()), &1_u8),
+            // A command behind the last one that is known.
+            envelope::seal(COMMAND, &250_u8),
+        ] {
+            let sealed = sealed.expect("sealed");
+            let whole = [&[4][..], b"acme", &sealed].concat();
+            assert!(matches!(decode(&whole), Err(EntryError::Newer { .. })));
+            let mut damaged = whole;
+            *damaged.last_mut().expect("not empty") ^= 1;
+            assert!(matches!(decode(&damaged), Err(EntryError::Command { .. })));
+        }
         assert!(matches!(decode(&[200, 1]), Err(EntryError::Customer)));
     }
 }
