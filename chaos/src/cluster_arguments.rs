@@ -34,6 +34,9 @@ pub(super) struct ClusterArguments {
     /// SIGKILLs.
     #[arg(long, default_value_t = 4)]
     kills: u32,
+    /// Restarts in order, by SIGTERM.
+    #[arg(long, default_value_t = 2)]
+    restarts: u32,
     /// Pauses.
     #[arg(long, default_value_t = 2)]
     pauses: u32,
@@ -101,6 +104,7 @@ impl ClusterArguments {
             registers: self.registers,
             faults: [
                 (FaultKind::Kill, self.kills),
+                (FaultKind::Restart, self.restarts),
                 (FaultKind::Pause, self.pauses),
                 (FaultKind::PartitionHalf, self.partitions),
                 (FaultKind::PartitionOneWay, self.partitions),

@@ -37,6 +37,12 @@ pub trait Deployment {
     /// [`ChaosError`] when it cannot be ended.
     fn kill(&mut self, node: usize) -> Result<(), ChaosError>;
 
+    /// Waits until one ends by itself; one that does not in time is killed, and that is an error.
+    ///
+    /// # Errors
+    /// [`ChaosError::Product`] when it did not end in order.
+    fn wait_for_end(&mut self, node: usize) -> Result<(), ChaosError>;
+
     /// The process of one that runs.
     fn pid(&mut self, node: usize) -> Option<Pid>;
 

@@ -25,6 +25,11 @@ pub enum Fault {
         /// Which.
         node: usize,
     },
+    /// SIGTERM, and wait until it has ended in order; at the end it is started again.
+    Restart {
+        /// Which.
+        node: usize,
+    },
     /// SIGSTOP; at the end SIGCONT.
     Pause {
         /// Which.
@@ -96,6 +101,7 @@ impl Fault {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Kill { .. } => "kill",
+            Self::Restart { .. } => "restart",
             Self::Pause { .. } => "pause",
             Self::Partition {
                 cut: Cut::Half { .. },
@@ -123,6 +129,7 @@ impl Fault {
     pub fn struck(&self, nodes: usize) -> BTreeSet<usize> {
         match self {
             Self::Kill { node }
+            | Self::Restart { node }
             | Self::Pause { node }
             | Self::Store { node, .. }
             | Self::DiskFull { node } => [*node].into(),
@@ -165,7 +172,9 @@ impl Fault {
     /// Says whether a fabric of this kind, with disks that can fail or not, can bring it about.
     pub const fn can_befall(&self, fabric: FabricKind, disks_can_fail: bool) -> bool {
         match self {
-            Self::Kill { .. } | Self::Pause { .. } | Self::Store { .. } => true,
+            Self::Kill { .. } | Self::Restart { .. } | Self::Pause { .. } | Self::Store { .. } => {
+                true
+            }
             Self::Partition { .. } => matches!(fabric, FabricKind::Namespaces),
             Self::PowerCut { .. } | Self::DiskFull { .. } => disks_can_fail,
         }
@@ -259,7 +268,9 @@ impl<D: Deployment> Faults<D> {
 
     fn check(&mut self, fault: &Fault) -> Result<(), ChaosError> {
         match fault {
-            Fault::Kill { node } | Fault::Store { node, .. } => self.running(*node).map(drop),
+            Fault::Kill { node } | Fault::Restart { node } | Fault::Store { node, .. } => {
+                self.running(*node).map(drop)
+            }
             Fault::Pause { node } => {
                 let pid = self.running(*node)?;
                 let is_paused =
@@ -324,6 +335,11 @@ impl<D: Deployment> Faults<D> {
         match fault {
             Fault::Kill { node } => {
                 self.deployment.kill(node)?;
+                Ok(Undo::Start([node].into()))
+            }
+            Fault::Restart { node } => {
+                send(self.running(node)?, Signal::TERM)?;
+                self.deployment.wait_for_end(node)?;
                 Ok(Undo::Start([node].into()))
             }
             Fault::Store { node, damage } => {

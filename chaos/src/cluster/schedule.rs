@@ -25,6 +25,8 @@ use super::faults::Fault;
 pub enum FaultKind {
     /// SIGKILL of one node.
     Kill,
+    /// SIGTERM of one node, which hands its leaderships over and ends.
+    Restart,
     /// SIGSTOP of one node, and SIGCONT.
     Pause,
     /// A minority with the victim in it, cut from the others.
@@ -135,6 +137,7 @@ impl Round {
         others.shuffle(&mut random);
         match self.kind {
             FaultKind::Kill => Fault::Kill { node: victim },
+            FaultKind::Restart => Fault::Restart { node: victim },
             FaultKind::Pause => Fault::Pause { node: victim },
             FaultKind::DiskFull => Fault::DiskFull { node: victim },
             FaultKind::StoreLost => Fault::Store {
@@ -234,6 +237,7 @@ mod tests {
             assert_eq!(fault, round.fault(victim, nodes), "picked once");
             match &fault {
                 Fault::Kill { node }
+                | Fault::Restart { node }
                 | Fault::Pause { node }
                 | Fault::Store { node, .. }
                 | Fault::DiskFull { node } => {

@@ -61,6 +61,13 @@ impl Deployment for Sleepers {
         Ok(())
     }
 
+    fn wait_for_end(&mut self, node: usize) -> Result<(), ChaosError> {
+        if let Some(mut child) = self.children[node].take() {
+            child.wait().expect("gone");
+        }
+        Ok(())
+    }
+
     fn pid(&mut self, node: usize) -> Option<Pid> {
         self.children[node].as_ref().map(Pid::from_child)
     }

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use rustix::process::Pid;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use twinscale::dev::layout::{Layout, LayoutOptions, NodeLayout};
 use twinscale::service::client::{ApiClient, Target};
 
@@ -15,6 +16,9 @@ use super::super::disk::NodeDisk;
 use super::super::fabric::{Entrance, Fabric};
 use super::of_product;
 use crate::error::ChaosError;
+
+/// How long a node may take to end in order, in seconds.
+const END_LIMIT_S: i64 = 60;
 
 /// Processes of a laid out cluster; dropping them kills them.
 #[derive(Debug)]
@@ -140,6 +144,29 @@ impl Deployment for Processes {
             ended.map_err(|error| ChaosError::io("wait for", "a node", error))?;
         }
         Ok(())
+    }
+
+    fn wait_for_end(&mut self, node: usize) -> Result<(), ChaosError> {
+        let Some(pid) = self.pid(node) else {
+            return self.kill(node);
+        };
+        let failed = |error: rustix::io::Errno| ChaosError::io("wait for", "a node", error.into());
+        let process = pidfd_open(pid, PidfdFlags::empty()).map_err(failed)?;
+        // Readable once it has ended.
+        let mut ended = [PollFd::new(&process, PollFlags::IN)];
+        let limit = Timespec {
+            tv_sec: END_LIMIT_S,
+            tv_nsec: 0,
+        };
+        let count = poll(&mut ended, Some(&limit)).map_err(failed)?;
+        // Takes what has ended, or kills what has not.
+        self.kill(node)?;
+        if count > 0 {
+            return Ok(());
+        }
+        Err(ChaosError::Product {
+            reason: format!("node {node} did not end within {END_LIMIT_S} s of SIGTERM"),
+        })
     }
 
     fn pid(&mut self, node: usize) -> Option<Pid> {
