@@ -50,6 +50,7 @@ impl Api {
             weights: ForecastWeights::load(None)?,
             wall: Arc::new(StoppedClock),
             fault_port: None,
+            founds: false,
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let (tell, told) = std::sync::mpsc::sync_channel(1);

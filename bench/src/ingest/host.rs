@@ -9,7 +9,7 @@ use std::path::Path;
 use twinscale::assembly::open_host;
 use twinscale_protocol::DomainTime;
 use twinscale_protocol::twin::IngestRequest;
-use twinscale_twin::TwinHost;
+use twinscale_twin::{TwinHost, Twins as _};
 
 /// Requests under way while the history is written.
 const HISTORY_AT_ONCE: usize = 64;
