@@ -2,7 +2,7 @@
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo test verify fix lint doc deny fuzz dist image
+.PHONY: help setup demo test verify fix lint doc deny fuzz dist image test-compose
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 14
@@ -40,3 +40,6 @@ dist: setup ## Pack a release into dist/: program, LibTorch, manual, completions
 
 image: ## Make the container image of what dist/ holds (packed first when it holds nothing)
 	@bash scripts/image.sh
+
+test-compose: image ## Run the cluster of deploy/compose.yaml on a container engine through faults, under load
+	@bash deploy/test.sh
