@@ -52,10 +52,10 @@ impl dyn Twins + '_ {
         intake::configure(self, request, None).await
     }
 
-    /// As [`Self::configure`], if the configuration is of a version; 0 = there is none yet.
+    /// As `configure`, if the configuration is of a version; 0 = there is none yet.
     ///
     /// # Errors
-    /// As [`Self::configure`], and [`HostError::Refused`] when it is of another version.
+    /// As `configure`, and [`HostError::Refused`] when it is of another version.
     pub async fn configure_if(
         &self,
         request: ConfigureRequest,
