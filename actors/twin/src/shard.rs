@@ -45,6 +45,11 @@ pub fn shard_command(
     })
 }
 
+/// Reads whose twin a command is for; `None` when it names nobody.
+pub fn command_customer(command: &ShardCommand) -> Option<CustomerId> {
+    entry::customer(&command.payload)
+}
+
 /// Encodes commands as one entry.
 ///
 /// # Errors

@@ -51,6 +51,32 @@ async fn a_cluster_grows_serves_and_takes_a_node_back() {
     nodes.stop().await;
 }
 
+/// A node that starts again has its replicas before it hears of group 0: a guess where a customer belongs would
+/// put what it is sent where nobody looks for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_starts_alone_knows_where_customers_belong() {
+    let mut nodes = Nodes::start(3).await;
+    nodes.placed(3).await;
+    let customers: Vec<CustomerId> = (0..16)
+        .map(|number| CustomerId::new(format!("customer-{number}")).expect("an id"))
+        .collect();
+    let places = |node: &ClusterNode| -> Vec<_> {
+        let places = node.places();
+        customers.iter().map(|one| places.shard_of(one)).collect()
+    };
+    let before = places(&nodes.running[&1]);
+    assert!(before.iter().all(Option::is_some), "{before:?}");
+    for (_, node) in std::mem::take(&mut nodes.running) {
+        node.stop(Duration::ZERO).await;
+    }
+
+    let again = ClusterNode::restart(nodes.setup(2, 2), keys()).await;
+    let again = again.expect("it restarts");
+    let shown = again.keeper().shown();
+    assert_eq!(places(&again), before, "group 0 says {:?}", shown.index());
+    again.stop(Duration::ZERO).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_directory_serves_its_own_node_alone() {
     let nodes = Nodes::start(1).await;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use twinscale_consensus::GroupError;
-use twinscale_protocol::{ShardId, WireError, WireErrorCode};
+use twinscale_protocol::{CustomerId, ShardId, WireError, WireErrorCode};
 
 /// Why a shard did not take a command. It goes over the wire: a new kind goes to the end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
@@ -58,6 +58,25 @@ pub enum ShardsError {
         /// Why.
         reason: String,
     },
+    /// This node does not know yet into how many shards the customers are spread; nothing was done.
+    #[error(
+        "this node has just started and does not know yet which shard a customer belongs to; try again, or ask \
+         another node"
+    )]
+    Unplaced,
+    /// The command is of a customer of another shard; nothing was done.
+    #[error(
+        "customer `{customer}` belongs to shard {belongs_to} and not to shard {shard}: the node that sent the \
+         command is mistaken; look at `twinscale doctor` there"
+    )]
+    Misplaced {
+        /// The shard that was asked.
+        shard: ShardId,
+        /// The customer.
+        customer: CustomerId,
+        /// The shard that the customer belongs to.
+        belongs_to: ShardId,
+    },
 }
 
 impl ShardsError {
@@ -94,11 +113,12 @@ impl ShardsError {
     pub fn code(&self) -> WireErrorCode {
         match self {
             Self::Overloaded { .. } => WireErrorCode::Overloaded,
-            Self::Invalid { .. } => WireErrorCode::Invalid,
+            Self::Invalid { .. } | Self::Misplaced { .. } => WireErrorCode::Invalid,
             Self::OutcomeUnknown { .. } => WireErrorCode::OutcomeUnknown,
-            Self::NotLeader { .. } | Self::NotHere { .. } | Self::Unavailable { .. } => {
-                WireErrorCode::Unavailable
-            }
+            Self::NotLeader { .. }
+            | Self::NotHere { .. }
+            | Self::Unavailable { .. }
+            | Self::Unplaced => WireErrorCode::Unavailable,
         }
     }
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use twinscale_protocol::{CustomerId, RequestId, ShardId, WireError, WireErrorCode};
 use twinscale_twin::TwinCommand;
-use twinscale_twin::shard::shard_command;
+use twinscale_twin::shard::{command_customer, shard_command};
 use twinscale_twin::stored::shard_v1::ShardCommand;
 
 /// A way to ask other nodes.
@@ -38,8 +38,9 @@ pub trait ShardNetwork: Send + Sync + 'static {
 
 /// Who holds a shard, as far as this node knows.
 pub trait Places: std::fmt::Debug + Send + Sync + 'static {
-    /// The shard of a customer.
-    fn shard_of(&self, customer: &CustomerId) -> ShardId;
+    /// The shard of a customer; `None` while it is not known into how many shards they are spread. A guess
+    /// would be worse than none: what is stored in the wrong shard is lost to whoever looks for it.
+    fn shard_of(&self, customer: &CustomerId) -> Option<ShardId>;
 
     /// The nodes that hold a replica of it, in any order.
     fn replicas(&self, shard: ShardId) -> Vec<u64>;
@@ -177,6 +178,7 @@ impl Router {
         limit: Duration,
     ) -> Result<Proposal, ShardsError> {
         let shard = self.places.shard_of(customer);
+        let shard = shard.ok_or(ShardsError::Unplaced)?;
         let command =
             shard_command(request, customer, command).map_err(|error| ShardsError::Invalid {
                 shard,
@@ -199,7 +201,26 @@ impl Router {
     }
 
     async fn take(&self, shard: ShardId, command: ShardCommand) -> Result<Proposal, ShardsError> {
+        self.check_placed(shard, &command)?;
         self.host.find(shard)?.propose(command).await
+    }
+
+    /// Checks that a command is of a customer of the shard: a node that is mistaken about it must not have
+    /// anything stored where nobody looks for it.
+    fn check_placed(&self, shard: ShardId, command: &ShardCommand) -> Result<(), ShardsError> {
+        let customer = command_customer(command).ok_or_else(|| ShardsError::Invalid {
+            shard,
+            reason: "it names no customer".to_owned(),
+        })?;
+        match self.places.shard_of(&customer) {
+            Some(belongs_to) if belongs_to == shard => Ok(()),
+            Some(belongs_to) => Err(ShardsError::Misplaced {
+                shard,
+                customer,
+                belongs_to,
+            }),
+            None => Err(ShardsError::Unplaced),
+        }
     }
 
     async fn route(
@@ -259,7 +280,10 @@ impl Router {
                 unknown = Some(error.clone());
             }
             let is_redirected = self.learn_from(shard, node, &error, &mut tried);
-            if matches!(error, ShardsError::Invalid { .. }) {
+            if matches!(
+                error,
+                ShardsError::Invalid { .. } | ShardsError::Misplaced { .. }
+            ) {
                 return Err(unknown.unwrap_or(error));
             }
             if is_redirected {

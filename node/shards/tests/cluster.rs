@@ -15,15 +15,76 @@ use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+use twinscale_protocol::envelope;
 use twinscale_protocol::provisioner::{Action, Intent, Operation};
-use twinscale_protocol::{Generation, PlanNumber, RequestId, TierName, VmCount, VmTypeId};
+use twinscale_protocol::{
+    CustomerId, Generation, PlanNumber, RequestId, ShardId, TierName, VmCount, VmTypeId,
+};
 use twinscale_provisioner::check::check_generations;
 use twinscale_provisioner::driver::{CallContext, DriverError, VmSpec};
 use twinscale_provisioner::{ProviderDriver as _, SimCloudConfig, SimCloudDriver};
-use twinscale_shards::{LeaderWriter, ShardsError};
+use twinscale_shards::{
+    LeaderWriter, Places, SHARD_RESPONSE, ShardAnswer, ShardRequest, ShardsError,
+};
+use twinscale_twin::shard::shard_command;
 use twinscale_twin::{ApplyResult, Refusal, TwinCommand, TwinWriter as _};
 
 const LIMIT: Duration = Duration::from_secs(20);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_for_the_wrong_shard_is_refused_by_its_leader() {
+    let cluster = Cluster::start(3, 4, 11).await;
+    let (name, wrong) = (customer(5), ShardId(2));
+    let leader = cluster.leader_of(wrong.0).await;
+    let request = ShardRequest {
+        shard: wrong,
+        command: shard_command(RequestId(7), &name, &samples(5)).expect("small"),
+    };
+    let answer = cluster.node(leader).router.answer(request).await;
+    let ShardAnswer(answer) = envelope::open(SHARD_RESPONSE, &answer).expect("readable");
+    let refused = Err(ShardsError::Misplaced {
+        shard: wrong,
+        customer: name.clone(),
+        belongs_to: ShardId(1),
+    });
+    assert_eq!(answer, refused);
+    let reader = cluster.node(leader).shard(wrong.0);
+    assert!(reader.machine().reader().twin(&name).is_none());
+    cluster.stop().await;
+}
+
+/// Knows of no shard, as a node that has just joined.
+#[derive(Debug)]
+struct Unknown;
+
+impl Places for Unknown {
+    fn shard_of(&self, _customer: &CustomerId) -> Option<ShardId> {
+        None
+    }
+
+    fn replicas(&self, _shard: ShardId) -> Vec<u64> {
+        Vec::new()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_knows_no_shards_takes_nothing() {
+    let cluster = Cluster::start(1, 1, 12).await;
+    let router = cluster.node(1).router_with(Arc::new(Unknown));
+    let name = customer(0);
+    let proposed = router
+        .propose(RequestId(1), &name, &samples(0), LIMIT)
+        .await;
+    assert_eq!(proposed, Err(ShardsError::Unplaced));
+    let request = ShardRequest {
+        shard: ShardId(0),
+        command: shard_command(RequestId(2), &name, &samples(0)).expect("small"),
+    };
+    let answer = router.answer(request).await;
+    let ShardAnswer(answer) = envelope::open(SHARD_RESPONSE, &answer).expect("readable");
+    assert_eq!(answer, Err(ShardsError::Unplaced));
+    cluster.stop().await;
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_node_takes_any_command_and_all_replicas_agree() {

@@ -95,7 +95,8 @@ impl Forwarder {
 
     /// Whether this node leads the shard of a customer, as far as it knows.
     pub fn leads(&self, customer: &CustomerId) -> bool {
-        self.twins.leads(self.twins.shard_of(customer))
+        let shard = self.twins.shard_of(customer);
+        shard.is_some_and(|shard| self.twins.leads(shard))
     }
 
     /// Has a request of the API answered by whoever leads its shard.
@@ -170,6 +171,7 @@ impl Forwarder {
     /// [`ShardsError`] when nobody answers in time.
     pub async fn is_known(&self, customer: &CustomerId) -> Result<bool, ShardsError> {
         let shard = self.twins.shard_of(customer);
+        let shard = shard.ok_or(ShardsError::Unplaced)?;
         let deadline = Instant::now() + FORWARD_LIMIT;
         let call = ApiCall {
             shard: Some(shard),

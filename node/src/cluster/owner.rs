@@ -139,7 +139,7 @@ impl Owning {
         let shard = self.shard.shard();
         self.twins.give_up(shard);
         let is_of_shard = |customer: &CustomerId, of: Generation| {
-            of == generation && self.twins.shard_of(customer) == shard
+            of == generation && self.twins.shard_of(customer) == Some(shard)
         };
         let ended = self.keeper.release(is_of_shard).await;
         tracing::info!(%shard, %generation, ended, "this node drives the twins of a shard no more");

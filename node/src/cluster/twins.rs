@@ -61,8 +61,8 @@ impl ShardedTwins {
         }
     }
 
-    /// The shard of a customer.
-    pub fn shard_of(&self, customer: &CustomerId) -> ShardId {
+    /// The shard of a customer; `None` while this node does not know into how many they are spread.
+    pub fn shard_of(&self, customer: &CustomerId) -> Option<ShardId> {
         self.places.shard_of(customer)
     }
 
@@ -160,7 +160,7 @@ impl TwinWriter for ShardedTwins {
     }
 
     fn find(&self, customer: &CustomerId) -> Option<SharedTwin> {
-        let hosted = self.host.find(self.shard_of(customer)).ok()?;
+        let hosted = self.host.find(self.shard_of(customer)?).ok()?;
         hosted.machine().reader().twin(customer)
     }
 
@@ -202,7 +202,7 @@ impl Twins for ShardedTwins {
 
 impl Authorities for ShardedTwins {
     fn of(&self, customer: &CustomerId) -> Option<Authority> {
-        let shard = self.shard_of(customer);
+        let shard = self.shard_of(customer)?;
         let led = self.led.read().unwrap_or_else(PoisonError::into_inner);
         led.get(&shard).cloned()
     }

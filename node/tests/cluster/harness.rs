@@ -57,8 +57,8 @@ struct Everywhere {
 }
 
 impl Places for Everywhere {
-    fn shard_of(&self, customer: &CustomerId) -> ShardId {
-        shard_of(customer, self.shards)
+    fn shard_of(&self, customer: &CustomerId) -> Option<ShardId> {
+        Some(shard_of(customer, self.shards))
     }
 
     fn replicas(&self, _shard: ShardId) -> Vec<u64> {

@@ -72,6 +72,11 @@ fn is_of_newer(sealed: &[u8], error: &EnvelopeError) -> bool {
         || envelope::check(sealed).is_ok_and(|kind| KINDS.contains(&kind.0))
 }
 
+/// Reads whose twin a payload is for; `None` when it names nobody.
+pub fn customer(payload: &[u8]) -> Option<CustomerId> {
+    split(payload).map(|(customer, _)| customer)
+}
+
 fn split(payload: &[u8]) -> Option<(CustomerId, &[u8])> {
     let (length, rest) = payload.split_first()?;
     let (id, sealed) = rest.split_at_checked(usize::from(*length))?;

@@ -13,7 +13,7 @@ use super::replica::{Ground, Machine, consensus_group};
 use super::shown::MetaShown;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{Mutex, watch};
 use twinscale_consensus::Groups;
 use twinscale_log::disk::Disk;
@@ -52,6 +52,8 @@ pub struct ReplicaKeeper {
     file: RecordsFile,
     kept: Mutex<Kept>,
     held: watch::Sender<BTreeMap<GroupId, u64>>,
+    /// The cluster's number of shards, once it is recorded.
+    shards: OnceLock<ShardCount>,
 }
 
 #[derive(Debug)]
@@ -125,6 +127,7 @@ impl ReplicaKeeper {
                 machines: BTreeMap::new(),
             }),
             held: watch::Sender::default(),
+            shards: count.map(OnceLock::from).unwrap_or_default(),
         };
         keeper.resume(found).await?;
         Ok(Arc::new(keeper))
@@ -160,6 +163,11 @@ impl ReplicaKeeper {
     /// The replicas that run here with their numbers, and changes of them.
     pub fn held(&self) -> watch::Receiver<BTreeMap<GroupId, u64>> {
         self.held.subscribe()
+    }
+
+    /// The number of shards that replicas were recorded under here; it is the cluster's, for ever.
+    pub fn shards(&self) -> Option<ShardCount> {
+        self.shards.get().copied()
     }
 
     /// The node's groups.
@@ -361,6 +369,9 @@ impl ReplicaKeeper {
     async fn save(&self, kept: &mut Kept, records: ReplicaRecords) -> Result<(), KeeperError> {
         let (file, saved) = (self.file.clone(), records.clone());
         blocking(move || file.save(&saved)).await?;
+        if let Some(count) = records.shards.and_then(ShardCount::new) {
+            self.shards.get_or_init(|| count);
+        }
         kept.records = records;
         Ok(())
     }

@@ -1,24 +1,30 @@
 //! Who holds which shard.
 
-use crate::meta::MetaShown;
+use crate::meta::{MetaShown, ReplicaKeeper};
 use std::sync::Arc;
 use twinscale_meta::{GroupId, shard_of};
 use twinscale_protocol::{CustomerId, ShardId};
 use twinscale_shards::Places;
 
 /// Who holds a shard, as group 0 says.
+///
+/// A node that starts again knows its replicas before it hears from group 0. The number of shards is fixed with
+/// the cluster, so it takes the one that its replicas were recorded under.
 #[derive(Debug)]
-pub(super) struct MetaPlaces(pub(super) Arc<MetaShown>);
+pub(super) struct MetaPlaces {
+    pub(super) shown: Arc<MetaShown>,
+    pub(super) keeper: Arc<ReplicaKeeper>,
+}
 
 impl Places for MetaPlaces {
-    fn shard_of(&self, customer: &CustomerId) -> ShardId {
-        let shards = self.0.state().shard_count();
-        // Until the state is known no replica is, so that this shard has nobody to ask.
-        shards.map_or(ShardId(0), |shards| shard_of(customer, shards))
+    fn shard_of(&self, customer: &CustomerId) -> Option<ShardId> {
+        let told = self.shown.state().shard_count();
+        let shards = told.or_else(|| self.keeper.shards())?;
+        Some(shard_of(customer, shards))
     }
 
     fn replicas(&self, shard: ShardId) -> Vec<u64> {
-        let state = self.0.state();
+        let state = self.shown.state();
         let group = state.group(GroupId::Shard(shard));
         group.map_or_else(Vec::new, |group| {
             group.voters.iter().map(|voter| voter.0).collect()

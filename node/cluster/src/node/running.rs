@@ -44,7 +44,10 @@ impl Running<'_> {
         } = self.before;
         let groups = self.keeper.groups();
         let clock = Arc::clone(&setup.clock);
-        let places: Arc<dyn Places> = Arc::new(MetaPlaces(Arc::clone(&shown)));
+        let places: Arc<dyn Places> = Arc::new(MetaPlaces {
+            shown: Arc::clone(&shown),
+            keeper: Arc::clone(self.keeper),
+        });
         let router = self.router(&places, &host);
         let reports = Arc::new(Reports::default());
         let hands = Hands::new(Arc::clone(self.keeper));

@@ -58,6 +58,16 @@ impl Node {
     pub(crate) fn shard(&self, shard: u32) -> Arc<HostedShard> {
         self.host.find(ShardId(shard)).expect("it is here")
     }
+
+    /// A router over this node's replicas that reaches no other node.
+    pub(crate) fn router_with(&self, places: Arc<dyn Places>) -> Router {
+        let nobody = RequestsOf {
+            requests: Requests::default(),
+            node: 1,
+        };
+        let options = RouterOptions::default();
+        Router::new(1, Arc::clone(&self.host), places, Arc::new(nobody), options)
+    }
 }
 
 /// Requests between routers, with the cuts of the network between groups.
@@ -111,8 +121,8 @@ struct Everywhere {
 }
 
 impl Places for Everywhere {
-    fn shard_of(&self, customer: &CustomerId) -> ShardId {
-        shard_of(customer, self.shards)
+    fn shard_of(&self, customer: &CustomerId) -> Option<ShardId> {
+        Some(shard_of(customer, self.shards))
     }
 
     fn replicas(&self, _shard: ShardId) -> Vec<u64> {

@@ -48,7 +48,7 @@ impl Gatherer {
     pub(super) fn here<'a>(
         &self,
         service: &'a Service,
-        shard_of: &'a (dyn Fn(&CustomerId) -> ShardId + Sync),
+        shard_of: &'a (dyn Fn(&CustomerId) -> Option<ShardId> + Sync),
     ) -> Here<'a> {
         Here {
             service,
@@ -58,14 +58,15 @@ impl Gatherer {
         }
     }
 
-    pub(super) fn shard_of(&self, customer: &CustomerId) -> ShardId {
+    pub(super) fn shard_of(&self, customer: &CustomerId) -> Option<ShardId> {
         self.around.places.shard_of(customer)
     }
 
     /// Nodes that hold a replica of a customer's shard: one of them drives its twin.
     pub(super) fn holders(&self, customer: &CustomerId) -> Vec<NodeNumber> {
         let shard = self.shard_of(customer);
-        let holders = self.around.places.replicas(shard).into_iter();
+        let holders = shard.map(|shard| self.around.places.replicas(shard));
+        let holders = holders.unwrap_or_default().into_iter();
         holders.map(NodeNumber).collect()
     }
 

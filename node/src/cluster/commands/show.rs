@@ -19,7 +19,7 @@ pub(super) struct Here<'a> {
     pub(super) service: &'a Service,
     pub(super) node: NodeNumber,
     pub(super) name: String,
-    pub(super) shard_of: &'a (dyn Fn(&CustomerId) -> ShardId + Sync),
+    pub(super) shard_of: &'a (dyn Fn(&CustomerId) -> Option<ShardId> + Sync),
 }
 
 impl Here<'_> {
@@ -37,17 +37,18 @@ impl Here<'_> {
         self.service.node().authorities().of(customer)?;
         let kept = self.service.keeper().find(customer);
         let twin = self.service.twins().find(customer)?;
-        Some(twin.read(|state| self.line_of(state, kept.as_deref())))
+        let shard = (self.shard_of)(customer)?;
+        Some(twin.read(|state| self.line_of(state, shard, kept.as_deref())))
     }
 
-    fn line_of(&self, state: &TwinState, kept: Option<&KeptTwin>) -> TwinLine {
+    fn line_of(&self, state: &TwinState, shard: ShardId, kept: Option<&KeptTwin>) -> TwinLine {
         let vms = &state.observed().vms;
         let serving = vms.iter().filter(|vm| vm.serving_since.is_some()).count();
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let is_running = kept.is_some_and(|kept| kept.child().0 == ChildState::Running);
         TwinLine {
             customer: state.customer().clone(),
-            shard: (self.shard_of)(state.customer()),
+            shard,
             node: self.node,
             node_name: self.name.clone(),
             state: state_word(state, is_running),

@@ -92,6 +92,11 @@ impl CustomerBatch {
 }
 
 impl Places {
+    /// How many samples there are.
+    pub fn count(&self) -> usize {
+        self.places.len()
+    }
+
     /// Notes all samples as refused.
     pub fn refuse_all(&self, refusals: &mut Refusals, code: RefusalCode, message: &str) {
         for (_, _, line) in &self.places {

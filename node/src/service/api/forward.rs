@@ -39,7 +39,9 @@ pub(super) async fn to_leader(
     let (Some(forwarder), Some(customer)) = (way.service.forwarder(), customer) else {
         return next.run(request).await;
     };
-    let shard = forwarder.twins().shard_of(&customer);
+    let Some(shard) = forwarder.twins().shard_of(&customer) else {
+        return refused(ShardsError::Unplaced).into_response();
+    };
     if !way.service.is_stopping() && forwarder.confirm(shard).await.is_ok() {
         return next.run(request).await;
     }

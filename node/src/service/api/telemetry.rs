@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 use twinscale_protocol::twin::{IngestReply, IngestRequest};
 use twinscale_protocol::{CustomerId, DomainTime, SeriesKey, ShardId, WireError};
+use twinscale_shards::ShardsError;
 use twinscale_twin::HostError;
 use utoipa::ToSchema;
 
@@ -155,7 +156,7 @@ async fn store(
         ..
     } = batch;
     let mut total = IngestReply::default();
-    let (here, elsewhere) = split(service, now, customers);
+    let (here, elsewhere) = split(service, now, customers)?;
     // All wait for the same few fsyncs.
     let mut waiting: Vec<BoxFuture<'static, Vec<Ingested>>> = Vec::new();
     for (request, places) in here {
@@ -187,17 +188,25 @@ async fn store(
 }
 
 /// What this node takes itself, and what it sends on, by shard.
+type Split = (Vec<OnTheirWay>, BTreeMap<ShardId, Vec<OnTheirWay>>);
+
+/// Says which samples this node takes itself; nothing of a body is taken while this node does not know.
 fn split(
     service: &Service,
     now: DomainTime,
     customers: BTreeMap<CustomerId, CustomerBatch>,
-) -> (Vec<OnTheirWay>, BTreeMap<ShardId, Vec<OnTheirWay>>) {
+) -> Result<Split, ApiError> {
     let mut here = Vec::new();
     let mut elsewhere: BTreeMap<ShardId, Vec<OnTheirWay>> = BTreeMap::new();
     for (customer, one) in customers {
         let (samples, places) = one.into_parts();
-        let others = service.forwarder().filter(|one| !one.leads(&customer));
-        let shard = others.map(|forwarder| forwarder.twins().shard_of(&customer));
+        let shard = match service.forwarder().filter(|one| !one.leads(&customer)) {
+            Some(others) => {
+                let shard = others.twins().shard_of(&customer);
+                Some(shard.ok_or_else(|| refused(ShardsError::Unplaced))?)
+            }
+            None => None,
+        };
         let request = IngestRequest {
             customer,
             now,
@@ -208,7 +217,7 @@ fn split(
             None => here.push((request, places)),
         }
     }
-    (here, elsewhere)
+    Ok((here, elsewhere))
 }
 
 /// What became of a customer's samples.
@@ -220,14 +229,16 @@ async fn send_on(
     requests: Vec<OnTheirWay>,
 ) -> Vec<Ingested> {
     let Some(forwarder) = service.forwarder() else {
-        return Vec::new();
+        return vec![Err(unaccounted(requests.len(), 0))];
     };
     let (requests, places): (Vec<_>, Vec<_>) = requests.into_iter().unzip();
+    let count = requests.len();
     let here = |call: IngestCall| take_all(Arc::clone(&service), call).boxed();
     match forwarder
         .ingest(IngestCall { shard, requests }, &here)
         .await
     {
+        Ok(taken) if taken.len() != count => vec![Err(unaccounted(count, taken.len()))],
         Ok(taken) => taken
             .into_iter()
             .zip(places)
@@ -318,8 +329,30 @@ fn noted(taken: Taken, mut places: Places) -> Ingested {
         }
     }
     let reply = taken.outcome?;
+    let kept_out = usize::try_from(refusals.count).unwrap_or(usize::MAX);
+    let (wanted, answered) = (places.count(), answered(&reply).saturating_add(kept_out));
+    if wanted != answered {
+        return Err(unaccounted(wanted, answered));
+    }
     places.note(&reply, &mut refusals);
     Ok((reply, refusals))
+}
+
+/// Samples that a twin's answer speaks of.
+fn answered(reply: &IngestReply) -> usize {
+    [reply.stored, reply.duplicates, reply.replaced]
+        .into_iter()
+        .filter_map(|count| usize::try_from(count).ok())
+        .fold(reply.refused.len(), usize::saturating_add)
+}
+
+/// An answer that does not speak of all that was sent acknowledges nothing of it.
+fn unaccounted(wanted: usize, answered: usize) -> ApiError {
+    ApiError::new(
+        ErrorCode::OutcomeUnknown,
+        format!("of {wanted} samples or customers, {answered} were answered for: report a defect"),
+        "send the same again; nothing is stored twice",
+    )
 }
 
 fn join(
