@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -39,7 +39,10 @@ const SHARD: ShardId = ShardId(0);
 const START: DomainTime = DomainTime(1_700_006_400);
 
 #[derive(Debug)]
-struct Everywhere;
+struct Everywhere(Ended);
+
+/// Nodes that were ended.
+type Ended = Arc<Mutex<BTreeSet<u64>>>;
 
 impl Places for Everywhere {
     fn shard_of(&self, _customer: &CustomerId) -> Option<ShardId> {
@@ -48,6 +51,10 @@ impl Places for Everywhere {
 
     fn replicas(&self, _shard: ShardId) -> Vec<u64> {
         vec![1, 2, 3]
+    }
+
+    fn is_silent(&self, node: u64) -> bool {
+        self.0.lock().is_ok_and(|ended| ended.contains(&node))
     }
 }
 
@@ -63,6 +70,7 @@ struct Cluster {
     ca: CertificateAuthority,
     directory: Arc<Directory>,
     nodes: BTreeMap<u64, Node>,
+    ended: Ended,
 }
 
 fn quick() -> WireSettings {
@@ -115,6 +123,7 @@ impl Cluster {
             ca: ca.expect("an authority"),
             directory: Arc::default(),
             nodes: BTreeMap::new(),
+            ended: Ended::default(),
             folder,
         };
         for number in 1..=3 {
@@ -162,7 +171,7 @@ impl Cluster {
         let router = Arc::new(Router::new(
             number,
             Arc::clone(&host),
-            Arc::new(Everywhere),
+            Arc::new(Everywhere(Arc::clone(&self.ended))),
             Arc::new(NodeCalls::new(peers, Arc::clone(&self.directory))),
             RouterOptions::default(),
         ));
@@ -221,6 +230,7 @@ impl Cluster {
         let node = self.nodes.remove(&number).expect("it runs");
         node.server.shutdown(Duration::ZERO).await;
         node.groups.shut_down().await;
+        self.ended.lock().expect("nobody panicked").insert(number);
     }
 
     /// How many samples a node holds.

@@ -81,6 +81,14 @@ impl Group {
         Ok(metrics_of(&current))
     }
 
+    /// Says whether this replica heard a leader within the longest election time, or started that recently.
+    pub fn hears_leader(&self) -> bool {
+        self.running().is_ok_and(|(shared, running)| {
+            let faith = shared.options.election_max;
+            running.standing.hears_leader(faith)
+        })
+    }
+
     /// Makes the first members of a group that is new everywhere; once, on one node.
     ///
     /// # Errors

@@ -93,6 +93,11 @@ impl Standing {
         self.state().heard = Some(Instant::now());
     }
 
+    /// Says whether the leader was heard within a time.
+    pub(crate) fn hears_leader(&self, faith: Duration) -> bool {
+        self.state().hears_leader(Instant::now(), faith)
+    }
+
     /// Another was voted for: it gets time to win.
     pub(crate) fn leave_to_other(&self, options: &GroupsOptions) {
         self.state().yields_until = Some(Instant::now() + options.election_min);

@@ -77,6 +77,24 @@ pub enum ShardsError {
         /// The shard that the customer belongs to.
         belongs_to: ShardId,
     },
+    /// A node cannot be reached from here; nothing was done.
+    #[error("shard {shard} cannot serve now: node {node} cannot be reached: {reason}; try again")]
+    Unreachable {
+        /// The shard.
+        shard: ShardId,
+        /// The node.
+        node: u64,
+        /// Why.
+        reason: String,
+    },
+    /// The node that was asked sees too little of the shard to have it serve; nothing was done.
+    #[error("this node cannot have shard {shard} serve now: {reason}; ask another node")]
+    CutOff {
+        /// The shard.
+        shard: ShardId,
+        /// What it sees.
+        reason: String,
+    },
 }
 
 impl ShardsError {
@@ -118,7 +136,9 @@ impl ShardsError {
             Self::NotLeader { .. }
             | Self::NotHere { .. }
             | Self::Unavailable { .. }
-            | Self::Unplaced => WireErrorCode::Unavailable,
+            | Self::Unplaced
+            | Self::Unreachable { .. }
+            | Self::CutOff { .. } => WireErrorCode::Unavailable,
         }
     }
 }

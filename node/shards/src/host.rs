@@ -69,6 +69,11 @@ impl HostedShard {
         status.leader.map(|leader| leader.0)
     }
 
+    /// Whether the group's leader is a node and was heard here within the time for which replicas keep faith.
+    pub fn hears_leader(&self, node: u64) -> bool {
+        self.leader() == Some(node) && self.group.hears_leader()
+    }
+
     /// The generation under which this node leads; `None` = it does not.
     pub fn generation(&self) -> Option<Generation> {
         let status = self.status().ok()?;

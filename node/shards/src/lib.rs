@@ -11,6 +11,7 @@
 mod error;
 mod host;
 mod machine;
+mod reach;
 mod request;
 mod router;
 mod twin_writer;

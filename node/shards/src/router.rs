@@ -2,10 +2,12 @@
 //!
 //! Where to ask first comes from what this node saw last: its own replica's leader, or who answered last.
 //! A wrong guess costs a redirect. What certainly had no effect is tried again until the deadline; what may
-//! have had one is tried again only under a request id, which makes it take effect once.
+//! have had one is tried again only under a request id, which makes it take effect once. A node that sees too
+//! little of a shard to find its leader says so soon, so that another one is asked.
 
 use crate::error::ShardsError;
 use crate::host::ShardHost;
+use crate::reach::{Doubts, Round, Sight};
 use crate::request::{ShardAnswer, ShardRequest, decode_answer, encode_answer, encode_request};
 use crate::writer::Proposal;
 use futures::future::BoxFuture;
@@ -36,7 +38,10 @@ pub trait ShardNetwork: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<Vec<u8>, WireError>>;
 }
 
-/// Who holds a shard, as far as this node knows.
+/// How often it is looked whether a node that was asked is there still.
+const SILENCE_PERIOD: Duration = Duration::from_millis(100);
+
+/// Who holds a shard and who is there, as far as this node knows.
 pub trait Places: std::fmt::Debug + Send + Sync + 'static {
     /// The shard of a customer; `None` while it is not known into how many shards they are spread. A guess
     /// would be worse than none: what is stored in the wrong shard is lost to whoever looks for it.
@@ -44,6 +49,9 @@ pub trait Places: std::fmt::Debug + Send + Sync + 'static {
 
     /// The nodes that hold a replica of it, in any order.
     fn replicas(&self, shard: ShardId) -> Vec<u64>;
+
+    /// Whether a node was heard once and is silent now.
+    fn is_silent(&self, node: u64) -> bool;
 }
 
 /// How commands are routed.
@@ -55,15 +63,23 @@ pub struct RouterOptions {
     pub pause_min: Duration,
     /// Longest pause.
     pub pause_max: Duration,
+    /// How long requests wait on a node that hears no majority of a shard.
+    pub cut_off_limit: Duration,
+    /// How long requests wait for a leader that others name and this node cannot reach.
+    pub apart_limit: Duration,
 }
 
 impl Default for RouterOptions {
-    /// Three seconds for an attempt, in which a shard elects a leader once; pauses of 10 to 200 ms.
+    /// Three seconds for an attempt, in which a shard elects a leader once; pauses of 10 to 200 ms. A second
+    /// without a majority, which a node needs to hear of others after a pause; three without a way to the leader,
+    /// in which one that died is known to be dead, or followed by another.
     fn default() -> Self {
         Self {
             attempt_limit: Duration::from_secs(3),
             pause_min: Duration::from_millis(10),
             pause_max: Duration::from_millis(200),
+            cut_off_limit: Duration::from_secs(1),
+            apart_limit: Duration::from_secs(3),
         }
     }
 }
@@ -120,7 +136,36 @@ pub struct Router {
     options: RouterOptions,
     /// Who answered last, by shard.
     known: Mutex<BTreeMap<ShardId, u64>>,
+    doubts: Mutex<Doubts>,
     counters: Counters,
+}
+
+/// What one request has asked.
+#[derive(Debug)]
+struct Asking {
+    /// Who was asked in this round.
+    tried: Vec<u64>,
+    round: Round,
+}
+
+impl Asking {
+    fn begin() -> Self {
+        Self {
+            tried: Vec::new(),
+            round: Round::begin(Instant::now()),
+        }
+    }
+}
+
+/// How a request goes on.
+#[derive(Debug)]
+enum Next {
+    /// Somebody else may answer at once.
+    Another,
+    /// After a pause.
+    Pause,
+    /// Not on this node.
+    Refuse(ShardsError),
 }
 
 impl std::fmt::Debug for Router {
@@ -148,6 +193,7 @@ impl Router {
             network,
             options,
             known: Mutex::default(),
+            doubts: Mutex::default(),
             counters: Counters::default(),
         }
     }
@@ -250,11 +296,11 @@ impl Router {
         may_repeat: bool,
         attempt: impl Fn(u64, Duration) -> BoxFuture<'a, Result<T, ShardsError>> + Send + Sync,
     ) -> Result<T, ShardsError> {
-        let mut tried: Vec<u64> = Vec::new();
+        let mut asking = Asking::begin();
         let mut pause = self.options.pause_min;
         let mut unknown: Option<ShardsError> = None;
         loop {
-            let node = self.choose(shard, &tried);
+            let node = self.choose(shard, &asking.tried);
             let left = deadline.saturating_duration_since(Instant::now());
             let limit = left.min(self.options.attempt_limit);
             let attempted = match node {
@@ -262,13 +308,17 @@ impl Router {
                     shard,
                     reason: "no node is known to hold it".to_owned(),
                 }),
-                Some(node) => attempt(node, limit).await,
+                Some(node) if self.is_silent(shard, node) => Err(ShardsError::Unreachable {
+                    shard,
+                    node,
+                    reason: "it is silent".to_owned(),
+                }),
+                Some(node) => self.until_silent(shard, node, attempt(node, limit)).await,
             };
             let error = match attempted {
                 Ok(answer) => {
-                    if let Some(node) = node {
-                        self.learn(shard, Some(node));
-                    }
+                    self.learn(shard, node);
+                    self.doubts().clear(shard);
                     return Ok(answer);
                 }
                 Err(error) => error,
@@ -279,26 +329,59 @@ impl Router {
                 }
                 unknown = Some(error.clone());
             }
-            let is_redirected = self.learn_from(shard, node, &error, &mut tried);
             if matches!(
                 error,
                 ShardsError::Invalid { .. } | ShardsError::Misplaced { .. }
             ) {
                 return Err(unknown.unwrap_or(error));
             }
-            if is_redirected {
-                self.counters.redirects.fetch_add(1, Ordering::Relaxed);
-                if Instant::now() < deadline {
-                    continue;
-                }
+            let next = self.learn_from(shard, node, &error, &mut asking);
+            if let Next::Refuse(refusal) = next {
+                // What once may have taken effect stays unknown, whatever the last attempt said.
+                return Err(unknown.unwrap_or(refusal));
+            }
+            if matches!(next, Next::Another) && Instant::now() < deadline {
+                continue;
             }
             if Instant::now() + pause >= deadline {
-                // What once may have taken effect stays unknown, whatever the last attempt said.
                 return Err(unknown.unwrap_or(error));
             }
             self.counters.retries.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(self.options.pause_max);
+        }
+    }
+
+    /// Whether there is no use in asking a node: it fell silent, and the shard's group does not hear it either.
+    fn is_silent(&self, shard: ShardId, node: u64) -> bool {
+        let is_led = || {
+            let hosted = self.host.find(shard);
+            hosted.is_ok_and(|hosted| hosted.hears_leader(node))
+        };
+        node != self.node && self.places.is_silent(node) && !is_led()
+    }
+
+    /// Waits for an answer for as long as the node that owes it is heard.
+    async fn until_silent<T>(
+        &self,
+        shard: ShardId,
+        node: u64,
+        mut attempt: BoxFuture<'_, Result<T, ShardsError>>,
+    ) -> Result<T, ShardsError> {
+        if node == self.node {
+            return attempt.await;
+        }
+        loop {
+            match tokio::time::timeout(SILENCE_PERIOD, &mut attempt).await {
+                Ok(answered) => return answered,
+                Err(_waiting) if self.is_silent(shard, node) => {
+                    return Err(ShardsError::OutcomeUnknown {
+                        shard,
+                        reason: format!("node {node} fell silent and owes the answer"),
+                    });
+                }
+                Err(_waiting) => {}
+            }
         }
     }
 
@@ -319,32 +402,54 @@ impl Router {
         other.or_else(|| replicas.first().copied())
     }
 
-    /// Takes from an error whom to ask next; returns whether it named somebody new.
+    /// Takes from an error how to go on.
     fn learn_from(
         &self,
         shard: ShardId,
         node: Option<u64>,
         error: &ShardsError,
-        tried: &mut Vec<u64>,
-    ) -> bool {
-        tried.extend(node);
+        asking: &mut Asking,
+    ) -> Next {
+        asking.tried.extend(node);
+        if let Some(node) = node {
+            asking.round.note(node, self.node, error);
+        }
         match error {
             ShardsError::NotLeader {
                 leader: Some(leader),
                 ..
-            } if !tried.contains(leader) => {
+            } if !asking.tried.contains(leader) => {
                 self.learn(shard, Some(*leader));
-                true
+                self.counters.redirects.fetch_add(1, Ordering::Relaxed);
+                return Next::Another;
             }
-            _ => {
-                self.learn(shard, None);
-                let replicas = self.places.replicas(shard);
-                if replicas.iter().all(|node| tried.contains(node)) {
-                    // A round is over: whoever was asked may lead by now.
-                    tried.clear();
-                }
-                false
-            }
+            _ => self.learn(shard, None),
+        }
+        let replicas = self.places.replicas(shard);
+        if replicas.iter().all(|node| asking.tried.contains(node)) {
+            // A round is over: whoever was asked may lead by now.
+            let over = std::mem::replace(asking, Asking::begin());
+            return self.judge(shard, &over.round, &replicas);
+        }
+        match error {
+            // Nothing was waited for: the next replica may lead.
+            ShardsError::Unreachable { .. } => Next::Another,
+            _ => Next::Pause,
+        }
+    }
+
+    /// Says after a round whether another one may find a leader.
+    fn judge(&self, shard: ShardId, round: &Round, voters: &[u64]) -> Next {
+        let sight = round.judge(self.node, voters, |node| self.places.is_silent(node));
+        let times = (round.begun(), Instant::now());
+        let lasts = self.doubts().note(shard, sight, times);
+        let limit = match sight {
+            Sight::Apart { .. } => self.options.apart_limit,
+            Sight::CutOff { .. } | Sight::Sound => self.options.cut_off_limit,
+        };
+        match sight.reason() {
+            Some(reason) if lasts >= limit => Next::Refuse(ShardsError::CutOff { shard, reason }),
+            _ => Next::Pause,
         }
     }
 
@@ -358,6 +463,10 @@ impl Router {
 
     fn known(&self) -> std::sync::MutexGuard<'_, BTreeMap<ShardId, u64>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn doubts(&self) -> std::sync::MutexGuard<'_, Doubts> {
+        self.doubts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn attempt(
@@ -402,7 +511,11 @@ impl Router {
 pub fn of_wire(shard: ShardId, node: u64, error: &WireError) -> ShardsError {
     let reason = format!("node {node}: {}", error.message);
     match error.code {
-        WireErrorCode::Unavailable => ShardsError::Unavailable { shard, reason },
+        WireErrorCode::Unavailable => ShardsError::Unreachable {
+            shard,
+            node,
+            reason: error.message.clone(),
+        },
         WireErrorCode::Overloaded => ShardsError::Overloaded { shard, reason },
         _ => ShardsError::OutcomeUnknown { shard, reason },
     }

@@ -15,10 +15,12 @@ use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use twinscale_protocol::envelope;
 use twinscale_protocol::provisioner::{Action, Intent, Operation};
 use twinscale_protocol::{
     CustomerId, Generation, PlanNumber, RequestId, ShardId, TierName, VmCount, VmTypeId,
+    WireErrorCode,
 };
 use twinscale_provisioner::check::check_generations;
 use twinscale_provisioner::driver::{CallContext, DriverError, VmSpec};
@@ -64,6 +66,10 @@ impl Places for Unknown {
 
     fn replicas(&self, _shard: ShardId) -> Vec<u64> {
         Vec::new()
+    }
+
+    fn is_silent(&self, _node: u64) -> bool {
+        false
     }
 }
 
@@ -209,6 +215,89 @@ async fn a_minority_refuses_and_says_so() {
         configured(1),
         "once, whatever became of the first"
     );
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pair_that_is_cut_off_refuses_soon_and_the_majority_serves() {
+    let cluster = Cluster::start(5, 1, 8).await;
+    let leader = cluster.leader_of(0).await;
+    let other = leader % 5 + 1;
+    let rest = other % 5 + 1;
+    cluster.isolate(&BTreeSet::from([leader, other]));
+    let name = customer(1);
+    for (node, number) in [(leader, 1), (other, 2)] {
+        let asked = Instant::now();
+        let refused = cluster.propose(node, RequestId(number), &name, policy_of(24), LIMIT);
+        let refused = refused.await.expect_err("two of five are no majority");
+        // What the old leader took before it noticed is unknown, whatever it says later.
+        let text = refused.to_string();
+        if !refused.is_outcome_unknown() {
+            assert!(text.contains("it hears 2 of 5 voters"), "{text}");
+            assert!(text.contains("ask another node"), "{text}");
+        }
+        assert!(asked.elapsed() < LIMIT / 2, "{:?}", asked.elapsed());
+    }
+    // Now it is known: nobody waits any more.
+    let asked = Instant::now();
+    let refused = cluster.propose(other, RequestId(3), &name, policy_of(24), LIMIT);
+    let refused = refused.await.expect_err("two of five are no majority");
+    assert!(matches!(refused, ShardsError::CutOff { .. }), "{refused}");
+    assert_eq!(refused.code(), WireErrorCode::Unavailable);
+    assert!(
+        asked.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        asked.elapsed()
+    );
+    let taken = cluster.propose(rest, RequestId(4), &name, policy_of(24), LIMIT);
+    taken
+        .await
+        .expect("three of five elect a leader, and this waits for it");
+    cluster.heal();
+    // The cut is over at once, though another partition began a moment ago.
+    let taken = cluster.propose(other, RequestId(5), &name, policy_of(24), LIMIT);
+    taken.await.expect("all are there");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_cannot_reach_the_leader_alone_says_so() {
+    let cluster = Cluster::start(3, 1, 9).await;
+    let leader = cluster.leader_of(0).await;
+    let other = leader % 3 + 1;
+    cluster.part(leader, other);
+    let name = customer(1);
+    let asked = Instant::now();
+    let refused = cluster.propose(other, RequestId(1), &name, policy_of(24), LIMIT);
+    let refused = refused.await.expect_err("its leader is out of its reach");
+    assert!(asked.elapsed() < LIMIT / 2, "{:?}", asked.elapsed());
+    let text = refused.to_string();
+    let named = format!("node {leader} leads the shard, and this node cannot reach it");
+    assert!(text.contains(&named), "{text}");
+    let taken = cluster.propose(leader, RequestId(2), &name, policy_of(24), LIMIT);
+    taken.await.expect("the leader has a majority without it");
+    cluster.heal();
+    let taken = cluster.propose(other, RequestId(3), &name, policy_of(24), LIMIT);
+    taken.await.expect("all reach each other");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_wait_for_the_next_leader_while_a_majority_is_there() {
+    let mut cluster = Cluster::start(5, 1, 10).await;
+    let name = customer(1);
+    for number in 1..=2 {
+        let leader = cluster.leader_of(0).await;
+        let survivors: Vec<u64> = cluster.numbers().filter(|one| *one != leader).collect();
+        cluster.kill(leader);
+        let asked = survivors.iter().map(|node| {
+            let request = RequestId(u128::from(number * 10 + node));
+            cluster.propose(*node, request, &name, policy_of(24), LIMIT)
+        });
+        for taken in futures::future::join_all(asked).await {
+            taken.expect("it waited for an election");
+        }
+    }
     cluster.stop().await;
 }
 

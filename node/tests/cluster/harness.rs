@@ -50,10 +50,17 @@ impl WallClock for SetClock {
 }
 
 /// All nodes hold all shards; a customer's number says its shard.
-#[derive(Debug)]
 struct Everywhere {
     nodes: u64,
     shards: u32,
+    own: u64,
+    requests: Requests,
+}
+
+impl std::fmt::Debug for Everywhere {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Everywhere").finish_non_exhaustive()
+    }
 }
 
 impl Places for Everywhere {
@@ -63,6 +70,11 @@ impl Places for Everywhere {
 
     fn replicas(&self, _shard: ShardId) -> Vec<u64> {
         (1..=self.nodes).collect()
+    }
+
+    fn is_silent(&self, node: u64) -> bool {
+        let cut = self.requests.state().cut;
+        node != self.own && cut.is_some_and(|cut| cut == node || cut == self.own)
     }
 }
 
@@ -205,7 +217,12 @@ impl Cluster {
         let groups = self.groups(number, place);
         let host = self.replicas(&groups, place).await;
         let shards = self.shards;
-        let places: Arc<dyn Places> = Arc::new(Everywhere { nodes, shards });
+        let places: Arc<dyn Places> = Arc::new(Everywhere {
+            nodes,
+            shards,
+            own: number,
+            requests: self.requests.clone(),
+        });
         let requests = Arc::new(RequestsOf(self.requests.clone(), number));
         let router = Arc::new(Router::new(
             number,

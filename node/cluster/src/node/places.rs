@@ -1,12 +1,14 @@
-//! Who holds which shard.
+//! Who holds which shard, and who is there.
 
 use crate::meta::{MetaShown, ReplicaKeeper};
 use std::sync::Arc;
+use tokio::sync::watch;
+use twinscale_membership::{Liveness, MembershipView};
 use twinscale_meta::{GroupId, shard_of};
-use twinscale_protocol::{CustomerId, ShardId};
+use twinscale_protocol::{CustomerId, NodeNumber, ShardId};
 use twinscale_shards::Places;
 
-/// Who holds a shard, as group 0 says.
+/// Who holds a shard, as group 0 says, and who is there, as gossip says.
 ///
 /// A node that starts again knows its replicas before it hears from group 0. The number of shards is fixed with
 /// the cluster, so it takes the one that its replicas were recorded under.
@@ -14,6 +16,7 @@ use twinscale_shards::Places;
 pub(super) struct MetaPlaces {
     pub(super) shown: Arc<MetaShown>,
     pub(super) keeper: Arc<ReplicaKeeper>,
+    pub(super) members: watch::Receiver<Arc<MembershipView>>,
 }
 
 impl Places for MetaPlaces {
@@ -29,5 +32,10 @@ impl Places for MetaPlaces {
         group.map_or_else(Vec::new, |group| {
             group.voters.iter().map(|voter| voter.0).collect()
         })
+    }
+
+    fn is_silent(&self, node: u64) -> bool {
+        let liveness = self.members.borrow().liveness(NodeNumber(node));
+        matches!(liveness, Some(Liveness::Dead | Liveness::Left))
     }
 }

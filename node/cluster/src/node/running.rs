@@ -47,6 +47,7 @@ impl Running<'_> {
         let places: Arc<dyn Places> = Arc::new(MetaPlaces {
             shown: Arc::clone(&shown),
             keeper: Arc::clone(self.keeper),
+            members: self.membership.watch(),
         });
         let router = self.router(&places, &host);
         let reports = Arc::new(Reports::default());

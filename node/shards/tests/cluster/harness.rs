@@ -78,6 +78,21 @@ struct Requests(Arc<Mutex<RequestsState>>);
 struct RequestsState {
     routers: BTreeMap<u64, std::sync::Weak<Router>>,
     alone: BTreeSet<u64>,
+    /// Two that do not reach each other, while others hear both.
+    apart: Option<(u64, u64)>,
+}
+
+impl RequestsState {
+    /// Whether they are on two sides of a cut, so that gossip of one does not reach the other.
+    fn is_cut(&self, one: u64, other: u64) -> bool {
+        self.alone.contains(&one) != self.alone.contains(&other)
+    }
+
+    fn reaches(&self, one: u64, other: u64) -> bool {
+        let pairs = [(one, other), (other, one)];
+        let is_apart = self.apart.is_some_and(|apart| pairs.contains(&apart));
+        !is_apart && !self.is_cut(one, other)
+    }
 }
 
 impl Requests {
@@ -100,9 +115,8 @@ impl ShardNetwork for RequestsOf {
     ) -> BoxFuture<'_, Result<Vec<u8>, WireError>> {
         let router = {
             let state = self.requests.state();
-            let is_cut = state.alone.contains(&node) != state.alone.contains(&self.node);
             let router = state.routers.get(&node).and_then(std::sync::Weak::upgrade);
-            router.filter(|_| !is_cut)
+            router.filter(|_| state.reaches(self.node, node))
         };
         Box::pin(async move {
             let away = || WireError::new(WireErrorCode::Unavailable, "nobody listens".to_owned());
@@ -114,10 +128,17 @@ impl ShardNetwork for RequestsOf {
 }
 
 /// All nodes hold all shards; a customer's number says its shard.
-#[derive(Debug)]
 struct Everywhere {
     shards: u32,
     nodes: Vec<u64>,
+    own: u64,
+    requests: Requests,
+}
+
+impl std::fmt::Debug for Everywhere {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Everywhere").finish_non_exhaustive()
+    }
 }
 
 impl Places for Everywhere {
@@ -127,6 +148,13 @@ impl Places for Everywhere {
 
     fn replicas(&self, _shard: ShardId) -> Vec<u64> {
         self.nodes.clone()
+    }
+
+    fn is_silent(&self, node: u64) -> bool {
+        let state = self.requests.state();
+        let router = state.routers.get(&node);
+        let runs = router.is_some_and(|router| router.strong_count() > 0);
+        !runs || state.is_cut(self.own, node)
     }
 }
 
@@ -218,6 +246,8 @@ impl Cluster {
         let places = Everywhere {
             shards,
             nodes: self.folders.keys().copied().collect(),
+            own: number,
+            requests: self.requests.clone(),
         };
         let requests = RequestsOf {
             requests: self.requests.clone(),
@@ -297,9 +327,18 @@ impl Cluster {
         self.requests.state().alone.clone_from(side);
     }
 
+    /// Lets nothing through between two nodes; all others hear both.
+    pub(crate) fn part(&self, one: u64, other: u64) {
+        self.network.cut(NodeNumber(one), NodeNumber(other));
+        self.network.cut(NodeNumber(other), NodeNumber(one));
+        self.requests.state().apart = Some((one, other));
+    }
+
     pub(crate) fn heal(&self) {
         self.network.heal();
-        self.requests.state().alone.clear();
+        let mut state = self.requests.state();
+        state.alone.clear();
+        state.apart = None;
     }
 
     /// Waits until a node leads a shard with a majority behind it.
