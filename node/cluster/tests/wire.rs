@@ -1,6 +1,8 @@
 //! Nodes that reach each other over mutual TLS alone: commands find the leader of their shard, and go on
 //! when it falls silent.
 
+use bytes::Bytes;
+use futures::future::BoxFuture;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -13,7 +15,7 @@ use twinscale_cluster::network::{
 };
 use twinscale_consensus::{
     GroupLog, GroupLogOptions, GroupRole, Groups, GroupsOptions, LogIdentity, PEER_REQUEST,
-    StateMachine,
+    PeerCall, PeerError, PeerNetwork, StateMachine,
 };
 use twinscale_log::disk::FsDisk;
 use twinscale_protocol::{
@@ -86,7 +88,7 @@ fn name_of(number: u64) -> NodeId {
     NodeId::new(format!("node-{number}")).expect("an id")
 }
 
-fn groups_of(folder: &Path, number: u64, network: WirePeers) -> Arc<Groups> {
+fn groups_of(folder: &Path, number: u64, network: impl PeerNetwork) -> Arc<Groups> {
     let cluster = ClusterId::new("test").expect("an id");
     let identity = LogIdentity::new(&cluster, NodeNumber(number));
     let options = GroupLogOptions {
@@ -175,7 +177,10 @@ impl Cluster {
             Arc::new(NodeCalls::new(peers, Arc::clone(&self.directory))),
             RouterOptions::default(),
         ));
-        let consensus = Arc::new(ConsensusAnswers(Arc::clone(&groups)));
+        let consensus = Arc::new(ConsensusAnswers::new(
+            Arc::clone(&groups),
+            Arc::clone(&self.directory),
+        ));
         let shards = Arc::new(ShardAnswers(Arc::clone(&router)));
         let dispatch = Dispatch::new(Arc::clone(&self.directory))
             .on(PEER_REQUEST, Callers::Nodes, consensus)
@@ -315,4 +320,51 @@ async fn who_is_no_node_takes_no_part_in_consensus() {
             }
         }
     }
+}
+
+/// Keeps why calls failed.
+struct Overheard {
+    network: WirePeers,
+    refusals: tokio::sync::mpsc::UnboundedSender<String>,
+}
+
+impl PeerNetwork for Overheard {
+    fn call(&self, to: NodeNumber, call: PeerCall) -> BoxFuture<'_, Result<Bytes, PeerError>> {
+        Box::pin(async move {
+            let answered = self.network.call(to, call).await;
+            if let Err(PeerError::Refused { reason }) = &answered {
+                let _heard = self.refusals.send(reason.clone());
+            }
+            answered
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_speaks_for_no_other_in_consensus() {
+    let cluster = Cluster::start().await;
+    let leader = cluster.leader().await;
+    let others: Vec<u64> = (1..=3).filter(|number| *number != leader).collect();
+    let (liar, claimed) = (others[0], others[1]);
+    // A process with the certificate of one node and the directory of another one, which stands for election.
+    let peers = cluster.peers(&format!("node/{}", name_of(liar)));
+    let (refusals, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let network = WirePeers::new(peers, Arc::clone(&cluster.directory));
+    let folder = cluster.folder.path().join("liar");
+    std::fs::create_dir(&folder).expect("it is new");
+    let groups = groups_of(&folder, claimed, Overheard { network, refusals });
+    let hosted = hosted(&folder, &groups).await;
+    let members = BTreeSet::from([NodeNumber(claimed), NodeNumber(leader)]);
+    let begun = hosted.group().initialize(members).await;
+    begun.expect("it is new there");
+    let refusal = timeout(DEADLINE, heard.recv()).await;
+    let refusal = refusal.expect("an answer").expect("it stands");
+    assert!(
+        refusal.contains(&format!("node/{}", name_of(liar)))
+            && refusal.contains(&format!("it says that it is of node {claimed}"))
+            && refusal.contains("a node speaks for itself alone"),
+        "{refusal}"
+    );
+    cluster.record(liar, 21, 0).await;
+    groups.shut_down().await;
 }

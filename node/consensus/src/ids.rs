@@ -94,6 +94,13 @@ pub(crate) struct StoredVote {
     is_committed: bool,
 }
 
+impl StoredVote {
+    /// Whose candidature or leadership it is.
+    pub(crate) fn of(&self) -> Option<NodeNumber> {
+        self.voted_for
+    }
+}
+
 impl From<Vote<NodeNumber>> for StoredVote {
     fn from(vote: Vote<NodeNumber>) -> Self {
         Self {

@@ -175,9 +175,10 @@ impl Side {
         let endpoint = endpoint.ok_or_else(|| unreachable("nobody listens"))?;
         let receive = |request: Bytes| {
             let groups = Weak::clone(&endpoint.groups);
+            let sender = self.node;
             endpoint.runtime.spawn(async move {
                 match groups.upgrade() {
-                    Some(groups) => groups.receive(&request).await,
+                    Some(groups) => groups.receive(&request, |from| from == sender).await,
                     None => Err(PeerError::Refused {
                         reason: "the node has ended".to_owned(),
                     }),

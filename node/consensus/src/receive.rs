@@ -57,12 +57,17 @@ struct TransferId {
 }
 
 impl Groups {
-    /// Answers a request of a peer, which [`crate::PeerNetwork::call`] of that peer was given.
+    /// Answers a request of a peer, which [`crate::PeerNetwork::call`] of that peer was given. `is_sender` says
+    /// whether whoever sent it is a node, as the network knows from elsewhere than the request.
     ///
     /// # Errors
-    /// [`PeerError::Refused`] when the bytes are no request to this node of this cluster. That a group does
-    /// not run here, or failed, is a reply.
-    pub async fn receive(&self, request: &[u8]) -> Result<Bytes, PeerError> {
+    /// [`PeerError::Refused`] when the bytes are no request to this node of this cluster, or speak for a node
+    /// that did not send them. That a group does not run here, or failed, is a reply.
+    pub async fn receive(
+        &self,
+        request: &[u8],
+        is_sender: impl FnOnce(NodeNumber) -> bool + Send,
+    ) -> Result<Bytes, PeerError> {
         let refused = |reason: String| PeerError::Refused { reason };
         let request = Request::decode(request).map_err(|error| refused(error.to_string()))?;
         let identity = self.log().identity();
@@ -70,6 +75,18 @@ impl Groups {
             return Err(refused(format!(
                 "it is for node {} of cluster {}, this is node {} of cluster {}",
                 request.to, request.cluster, identity.node, identity.cluster
+            )));
+        }
+        let from = request.from;
+        if !is_sender(from) {
+            return Err(refused(format!(
+                "it says that it is of node {from}, and another one sent it: a node speaks for itself alone"
+            )));
+        }
+        let other = request.body.stands_for().filter(|node| *node != from);
+        if let Some(other) = other {
+            return Err(refused(format!(
+                "node {from} stands or leads in the name of node {other}: a node speaks for itself alone"
             )));
         }
         let reply = match self.shared().running(request.group) {

@@ -105,6 +105,18 @@ pub(crate) enum AppendReply {
     HigherVote(StoredVote),
 }
 
+impl RequestBody {
+    /// Who stands or leads with it: a node does so for itself alone.
+    pub(crate) fn stands_for(&self) -> Option<NodeNumber> {
+        match self {
+            Self::Append(AppendBody { vote, .. })
+            | Self::Vote { vote, .. }
+            | Self::Chunk(ChunkBody { vote, .. }) => vote.of(),
+            Self::Elect { .. } | Self::WouldVote { .. } => None,
+        }
+    }
+}
+
 impl AppendReply {
     /// Says that the sender leads no more, so that it is not the leader that was heard.
     pub(crate) fn is_of_later_leader(&self) -> bool {

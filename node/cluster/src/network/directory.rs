@@ -1,6 +1,7 @@
 //! Which number has which name, and where it listens.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use twinscale_protocol::{NodeId, NodeNumber};
 use twinscale_wire::Addresses;
@@ -20,13 +21,39 @@ pub struct NodePlace {
 /// one has no address any more.
 #[derive(Debug, Default)]
 pub struct Directory {
+    sources: Mutex<Sources>,
     nodes: watch::Sender<BTreeMap<NodeNumber, NodePlace>>,
     addresses: watch::Sender<Addresses>,
 }
 
+/// Where nodes are known from.
+#[derive(Debug, Default)]
+struct Sources {
+    /// The state of group 0 on this node.
+    group_0: BTreeMap<NodeNumber, NodePlace>,
+    /// What another node told: this one's state of group 0 may be behind, and whoever leads group 0 now may
+    /// have joined since.
+    others: BTreeMap<NodeNumber, NodePlace>,
+}
+
 impl Directory {
-    /// Takes the nodes that there are now.
+    /// Takes the nodes that there are now, as group 0 says.
     pub fn set(&self, nodes: BTreeMap<NodeNumber, NodePlace>) {
+        let mut sources = self.sources();
+        sources.group_0 = nodes;
+        self.show(&sources);
+    }
+
+    /// Takes nodes that another one told of, beside those that group 0 says: of these it knows better.
+    pub fn add(&self, nodes: BTreeMap<NodeNumber, NodePlace>) {
+        let mut sources = self.sources();
+        sources.others.extend(nodes);
+        self.show(&sources);
+    }
+
+    fn show(&self, sources: &Sources) {
+        let mut nodes = sources.others.clone();
+        nodes.extend(sources.group_0.clone());
         // In order of numbers, so that the newest number of a name has its address.
         let addresses: Addresses = nodes
             .values()
@@ -40,11 +67,14 @@ impl Directory {
         });
     }
 
-    /// Takes the nodes that another one told of, unless some are known already: what group 0 says is newer.
-    pub fn begin_with(&self, nodes: BTreeMap<NodeNumber, NodePlace>) {
-        if self.nodes.borrow().is_empty() {
-            self.set(nodes);
-        }
+    /// Whether a number is known.
+    #[must_use]
+    pub fn has(&self, node: NodeNumber) -> bool {
+        self.nodes.borrow().contains_key(&node)
+    }
+
+    fn sources(&self) -> MutexGuard<'_, Sources> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The name of a node; `None` for a number that is not in use any more.
@@ -104,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_already_is_not_replaced_by_what_another_one_told() {
+    fn what_another_one_told_stays_until_group_0_says_it() {
         let directory = Directory::default();
         let told = |address| BTreeMap::from([(NodeNumber(1), place("a", address))]);
         let address = |directory: &Directory| {
@@ -112,10 +142,21 @@ mod tests {
             let addresses = addresses.borrow();
             addresses.values().next().cloned()
         };
-        directory.begin_with(told("first:1"));
+        directory.set(told("first:1"));
+        let joined = NodeNumber(2);
+        let nodes = BTreeMap::from([
+            (NodeNumber(1), place("a", "second:1")),
+            (joined, place("b", "b:1")),
+        ]);
+        directory.add(nodes);
         assert_eq!(address(&directory).as_deref(), Some("first:1"));
-        directory.begin_with(told("second:1"));
-        assert_eq!(address(&directory).as_deref(), Some("first:1"));
+        let b = NodeId::new("b").expect("an id");
+        assert_eq!(directory.number_of(&b), Some(joined));
+        // Its group 0 is behind still, and is told the rest by the one that joined.
+        directory.set(told("first:2"));
+        assert_eq!(address(&directory).as_deref(), Some("first:2"));
+        assert_eq!(directory.number_of(&b), Some(joined));
+        assert!(directory.has(joined) && !directory.has(NodeNumber(3)));
     }
 
     #[test]

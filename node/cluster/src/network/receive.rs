@@ -1,5 +1,6 @@
 //! What other nodes ask of this one's groups and router.
 
+use super::directory::Directory;
 use super::dispatch::{Answer, invalid, sealed};
 use futures::future::BoxFuture;
 use std::fmt;
@@ -9,8 +10,20 @@ use twinscale_protocol::{NodeNumber, WireError, WireErrorCode};
 use twinscale_shards::{Router, decode_request};
 use twinscale_wire::{Call, Envelope};
 
-/// Gives the calls of consensus to the groups of this node.
-pub struct ConsensusAnswers(pub Arc<Groups>);
+/// Gives the calls of consensus to the groups of this node, each in the name of the node that its sender's
+/// certificate names.
+pub struct ConsensusAnswers {
+    groups: Arc<Groups>,
+    directory: Arc<Directory>,
+}
+
+impl ConsensusAnswers {
+    /// Answers with the groups of a node.
+    #[must_use]
+    pub fn new(groups: Arc<Groups>, directory: Arc<Directory>) -> Self {
+        Self { groups, directory }
+    }
+}
 
 impl fmt::Debug for ConsensusAnswers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -21,13 +34,18 @@ impl fmt::Debug for ConsensusAnswers {
 impl Answer for ConsensusAnswers {
     fn answer(
         &self,
-        _node: Option<NodeNumber>,
+        node: Option<NodeNumber>,
         call: Call,
     ) -> BoxFuture<'_, Result<Envelope, WireError>> {
         Box::pin(async move {
-            let received = self.0.receive(call.envelope.bytes()).await;
-            let reply = received
-                .map_err(|error| WireError::new(WireErrorCode::Invalid, error.to_string()))?;
+            // A name that came back may be known here by its old number alone; nobody else has the new one then.
+            let is_sender =
+                |from| node == Some(from) || (node < Some(from) && !self.directory.has(from));
+            let received = self.groups.receive(call.envelope.bytes(), is_sender).await;
+            let reply = received.map_err(|error| {
+                let text = format!("{}: {error}", call.caller);
+                WireError::new(WireErrorCode::PermissionDenied, text)
+            })?;
             sealed(reply)
         })
     }

@@ -128,7 +128,10 @@ impl Running<'_> {
     }
 
     fn answers(&self, network: &MetaNetwork, joins: JoinAnswers, router: Arc<Router>) -> Dispatch {
-        let consensus = Arc::new(ConsensusAnswers(Arc::clone(self.keeper.groups())));
+        let consensus = Arc::new(ConsensusAnswers::new(
+            Arc::clone(self.keeper.groups()),
+            Arc::clone(&self.before.directory),
+        ));
         let errands = Arc::new(ErrandAnswers(network.hands.clone()));
         let reports = Arc::new(ReportAnswers(network.desk.clone()));
         Dispatch::new(Arc::clone(&self.before.directory))

@@ -162,9 +162,9 @@ impl ClusterNode {
         node.tasks.spawn(async move {
             loop {
                 match ask(&asking, &seeds, &request, START_LIMIT).await {
-                    // A node that holds no replica of group 0, such as a drained one, learns of the others in no
-                    // other way, and answers only those that it knows.
-                    Ok((_, nodes)) => return directory.begin_with(nodes),
+                    // A node that holds no replica of group 0, such as a drained one, or one whose replica is
+                    // behind, learns of the others in no other way, and answers only those that it knows.
+                    Ok((_, nodes)) => return directory.add(nodes),
                     Err(error) => tracing::warn!(%error, "this start is not known to group 0 yet"),
                 }
                 sleep(JOIN_PAUSE).await;

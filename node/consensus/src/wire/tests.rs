@@ -94,6 +94,25 @@ fn golden_bytes_of_requests() {
 }
 
 #[test]
+fn who_stands_or_leads_with_a_request_is_known() {
+    let vote = Vote::new(4, NodeNumber(2));
+    let votes = RequestBody::Vote {
+        vote: vote.into(),
+        last: None,
+    };
+    assert_eq!(votes.stands_for(), Some(NodeNumber(2)));
+    let append = AppendEntriesRequest::<TypeConfig> {
+        vote,
+        prev_log_id: None,
+        entries: Vec::new(),
+        leader_commit: None,
+    };
+    let append = RequestBody::Append(append.into());
+    assert_eq!(append.stands_for(), Some(NodeNumber(2)));
+    assert_eq!(RequestBody::Elect { last: None }.stands_for(), None);
+}
+
+#[test]
 fn golden_bytes_of_replies() {
     let vote = Vote::new(4, NodeNumber(2));
     let partial = AppendEntriesResponse::PartialSuccess(Some(AT.into()));
