@@ -36,6 +36,7 @@ pub use heard::{Heard, HeardMembers};
 pub use keeper::{KeeperError, KeeperParts, ReplicaKeeper};
 pub use machine::MetaMachine;
 pub use records::RecordsError;
+pub(crate) use records::has_records;
 pub use report::{LedGroup, MetaCopy, NODE_REPORT, NodeReport, REPORT_REPLY, ReportReply};
 pub use reporter::{ReportDesk, ReportNetwork, Reporter};
 pub use reports::Reports;

@@ -8,11 +8,13 @@
 mod answers;
 mod ask;
 mod error;
+mod founding;
 mod joining;
 mod place;
 mod places;
 mod running;
 mod start;
+mod telling;
 
 pub use error::NodeError;
 pub use joining::{JOIN_REPLY, JOIN_REQUEST, JoinReply, JoinRequest};

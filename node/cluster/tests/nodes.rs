@@ -4,8 +4,12 @@
 
 #[path = "nodes/commands.rs"]
 mod commands;
+#[path = "nodes/founding.rs"]
+mod founding;
 #[path = "nodes/harness.rs"]
 mod harness;
+#[path = "meta/locks.rs"]
+mod locks;
 #[path = "nodes/people.rs"]
 mod people;
 #[path = "nodes/quorum.rs"]

@@ -290,7 +290,8 @@ async fn begin(
     let file = NodeFile::read(&setup.directory);
     let file =
         file.map_err(|error| ExpectedError::input("the data directory cannot be used", error))?;
-    let is_known = file.and_then(|file| file.number).is_some();
+    // A founding that was cut short is finished by the same command.
+    let is_known = file.is_some_and(|file| file.number.is_some() && !(founds && file.founding));
     let started = if is_known {
         ClusterNode::restart(setup, keys).await
     } else if founds {

@@ -58,6 +58,14 @@ pub enum RecordsError {
     },
 }
 
+/// Whether a replica was ever recorded on a disk.
+///
+/// # Errors
+/// When the disk cannot be listed.
+pub(crate) fn has_records(disk: &dyn Disk) -> io::Result<bool> {
+    Ok(disk.list()?.iter().any(|name| name == NAME))
+}
+
 /// The file.
 #[derive(Clone)]
 pub(super) struct RecordsFile {
@@ -79,8 +87,8 @@ impl RecordsFile {
 
     /// Reads the records; `None` = nothing was ever written.
     pub(super) fn load(&self) -> Result<Option<ReplicaRecords>, RecordsError> {
-        let names = self.disk.list().map_err(|source| self.io("list", source))?;
-        if !names.iter().any(|name| name == NAME) {
+        let is_there = has_records(&*self.disk).map_err(|source| self.io("list", source))?;
+        if !is_there {
             return Ok(None);
         }
         let bytes = self.read().map_err(|source| self.io("read", source))?;

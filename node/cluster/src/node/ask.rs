@@ -8,12 +8,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use twinscale_protocol::{NodeId, NodeNumber};
-use twinscale_wire::{Addresses, CallOptions, Envelope, Peers};
+use twinscale_wire::{Addresses, CallError, CallOptions, Envelope, Peers, RefusalReason};
 
 /// A number, and the nodes that there are.
 pub(super) type Joined = (NodeNumber, BTreeMap<NodeNumber, NodePlace>);
 
-/// Asks the seeds, and whom they name, for a number.
+/// Asks the seeds, and whom they name, for a number. When every one refuses the certificates, asking again would
+/// not help, and that is said.
 pub(super) async fn ask(
     asking: &Peers,
     seeds: &watch::Sender<Addresses>,
@@ -24,6 +25,7 @@ pub(super) async fn ask(
     let mut waiting: Vec<NodeId> = seeds.borrow().keys().cloned().collect();
     let mut last = "no seed is given".to_owned();
     let mut asked: Vec<NodeId> = Vec::new();
+    let mut is_hopeless = true;
     while let Some(name) = waiting.pop() {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() || asked.contains(&name) {
@@ -35,6 +37,7 @@ pub(super) async fn ask(
             reason: error.to_string(),
         })?;
         let answered = asking.call(&name, sealed, CallOptions::within(left)).await;
+        is_hopeless &= matches!(&answered, Err(error) if is_lasting(error));
         let reply = answered
             .map_err(|error| error.to_string())
             .and_then(|reply| {
@@ -64,5 +67,23 @@ pub(super) async fn ask(
             Err(error) => last = error,
         }
     }
+    if is_hopeless && !asked.is_empty() {
+        return Err(NodeError::Refused { reason: last });
+    }
     Err(NodeError::NoSeed { last })
+}
+
+/// Whether the two ends do not take each other's certificates: one of another authority, cluster or node.
+fn is_lasting(error: &CallError) -> bool {
+    let CallError::Refused { refusal, .. } = error else {
+        return false;
+    };
+    matches!(
+        refusal.reason,
+        RefusalReason::UnknownAuthority
+            | RefusalReason::WrongPurpose
+            | RefusalReason::NoIdentity
+            | RefusalReason::OtherIdentity
+            | RefusalReason::OtherCluster
+    )
 }

@@ -56,6 +56,23 @@ pub enum NodeError {
         /// What helps.
         remedy: &'static str,
     },
+    /// The cluster that was to be founded runs already.
+    #[error(
+        "cluster `{cluster}` runs already: node `{seed}` at {address} answers for it, and {path} has no node of \
+         it. A second cluster under one id would take the other's nodes and customers: to join it, start \
+         without --found, under a name that it never had; take a node that lost its directory out with \
+         `twinscale decommission NAME --gone`"
+    )]
+    Runs {
+        /// The cluster.
+        cluster: ClusterId,
+        /// The own directory.
+        path: PathBuf,
+        /// Who answers.
+        seed: String,
+        /// Where.
+        address: String,
+    },
     /// The certificate is not that of a node.
     #[error("the certificate is of {0}: a node needs one of a node")]
     NotNode(String),

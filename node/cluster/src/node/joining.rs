@@ -71,7 +71,11 @@ impl fmt::Debug for JoinAnswers {
 }
 
 impl JoinAnswers {
-    async fn take(&self, caller: &Identity, request: JoinRequest) -> Result<JoinReply, WireError> {
+    pub(super) async fn take(
+        &self,
+        caller: &Identity,
+        request: JoinRequest,
+    ) -> Result<JoinReply, WireError> {
         let refused = |reason: String| Ok(JoinReply::Refused { reason });
         if request.cluster != self.cluster {
             return refused(format!(

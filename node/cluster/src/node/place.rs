@@ -22,6 +22,14 @@ pub struct NodeFile {
     pub number: Option<NodeNumber>,
     /// The newest start.
     pub incarnation: u64,
+    /// The node began to found its cluster and does not know that it has: until then the file says so.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub founding: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl NodeFile {
@@ -79,6 +87,7 @@ mod tests {
             disk: [7; 16],
             number: Some(NodeNumber(3)),
             incarnation: 9,
+            founding: false,
         };
         file.write(folder.path()).expect("writes");
         let read = NodeFile::read(folder.path()).expect("reads");

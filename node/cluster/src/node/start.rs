@@ -2,12 +2,11 @@
 
 use super::ask::{Joined, ask};
 use super::error::NodeError;
-use super::joining::JoinRequest;
+use super::joining::{JoinAnswers, JoinRequest};
 use super::place::NodeFile;
 use super::running::Running;
-use crate::meta::{
-    FIRST_NODE, Hands, KeeperParts, MetaShown, MetaWriter, ReplicaKeeper, found_cluster,
-};
+use super::telling::Telling;
+use crate::meta::{KeeperParts, MetaShown, MetaWriter, ReplicaKeeper, has_records};
 use crate::network::{Callers, Directory, LateAnswer, NodeCalls, NodePlace, WirePeers};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,25 +16,27 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
-use twinscale_consensus::{GroupLog, GroupLogOptions, Groups, GroupsOptions, LogIdentity};
+use twinscale_consensus::{
+    GroupLog, GroupLogError, GroupLogOptions, Groups, GroupsOptions, LogIdentity,
+};
 use twinscale_log::disk::FsDisk;
 use twinscale_membership::{
     Endpoint, Environment, Identity as GossipIdentity, Incarnation, KeyRing, Membership,
     MembershipConfig, SchemaRange as GossipSchema, SessionSalt, UdpDatagrams, WallClock,
 };
-use twinscale_meta::stored::v1::{By, DiskId, SCHEMA, SchemaRange};
-use twinscale_meta::{Creation, NodeFacts, Outcome};
+use twinscale_meta::NodeFacts;
+use twinscale_meta::stored::v1::{DiskId, SCHEMA, SchemaRange};
 use twinscale_protocol::envelope::EnvelopeKind;
-use twinscale_protocol::{ClusterId, NodeNumber, ZoneName};
+use twinscale_protocol::{NodeNumber, ZoneName};
 use twinscale_shards::{Places, Router, ShardHost, WriterOptions};
 use twinscale_store::StoreOptions;
 use twinscale_wire::{Addresses, Credentials, Identity, Peers, Server, WireMetrics, WireSettings};
 
 /// How long founding may take, and one try to join.
-const START_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const START_LIMIT: Duration = Duration::from_secs(10);
 
 /// Pause between tries to join.
-const JOIN_PAUSE: Duration = Duration::from_millis(200);
+pub(super) const JOIN_PAUSE: Duration = Duration::from_millis(200);
 
 /// How long a departing node tells the others.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -89,44 +90,18 @@ pub(super) struct Before {
     pub(super) peers: Peers,
     pub(super) directory: Arc<Directory>,
     /// Where the seeds are known: connections of their own, which end with the joining.
-    seeds: watch::Sender<Addresses>,
-    asking: Peers,
+    pub(super) seeds: watch::Sender<Addresses>,
+    pub(super) asking: Peers,
 }
 
 impl ClusterNode {
-    /// Makes a cluster with this node as its first, in an empty directory; one that was cut short is
-    /// made again. `creation` is given the facts of this node.
-    ///
-    /// # Errors
-    /// [`NodeError`].
-    pub async fn found(
-        setup: NodeSetup,
-        keys: KeyRing,
-        by: By,
-        creation: impl FnOnce(ClusterId, NodeFacts) -> Creation + Send,
-    ) -> Result<Self, NodeError> {
-        let mut before = Before::read(setup)?;
-        before.file.number = Some(FIRST_NODE);
-        before.begin()?;
-        let cluster = before.file.cluster.clone();
-        let creation = creation(cluster, before.facts());
-        let node = before.start(keys, FIRST_NODE, BTreeMap::new()).await?;
-        let hands = Hands::new(Arc::clone(&node.keeper));
-        let founded = found_cluster(&hands, &node.writer, by, creation, START_LIMIT).await;
-        match founded.map_err(NodeError::Found)? {
-            Outcome::Applied(_) | Outcome::Unchanged(_) => Ok(node),
-            Outcome::Refused(refusal) => Err(NodeError::Refused {
-                reason: refusal.to_string(),
-            }),
-        }
-    }
-
     /// Joins a cluster that runs, with an empty directory, or one whose joining was cut short.
     ///
     /// # Errors
     /// [`NodeError`]: [`NodeError::NoSeed`] when nobody answers within the limit.
     pub async fn join(setup: NodeSetup, keys: KeyRing, limit: Duration) -> Result<Self, NodeError> {
         let mut before = Before::read(setup)?;
+        before.check_founded()?;
         if before.file.number.is_some() {
             return Err(NodeError::State {
                 path: before.setup.directory,
@@ -147,6 +122,7 @@ impl ClusterNode {
     /// [`NodeError`].
     pub async fn restart(setup: NodeSetup, keys: KeyRing) -> Result<Self, NodeError> {
         let mut before = Before::read(setup)?;
+        before.check_founded()?;
         let Some(number) = before.file.number else {
             return Err(NodeError::State {
                 path: before.setup.directory,
@@ -155,22 +131,20 @@ impl ClusterNode {
             });
         };
         before.begin()?;
-        let request = before.join_request();
-        let (seeds, asking) = (before.seeds.clone(), before.asking.clone());
-        let directory = Arc::clone(&before.directory);
+        let telling = before.telling();
         let mut node = before.start(keys, number, BTreeMap::new()).await?;
-        node.tasks.spawn(async move {
-            loop {
-                match ask(&asking, &seeds, &request, START_LIMIT).await {
-                    // A node that holds no replica of group 0, such as a drained one, or one whose replica is
-                    // behind, learns of the others in no other way, and answers only those that it knows.
-                    Ok((_, nodes)) => return directory.add(nodes),
-                    Err(error) => tracing::warn!(%error, "this start is not known to group 0 yet"),
-                }
-                sleep(JOIN_PAUSE).await;
-            }
-        });
+        node.tell(telling);
         Ok(node)
+    }
+
+    /// Tells group 0 of this start, until it knows.
+    pub(super) fn tell(&mut self, telling: Telling) {
+        let joins = JoinAnswers {
+            cluster: telling.request.cluster.clone(),
+            writer: self.writer.clone(),
+            shown: Arc::clone(self.keeper.shown()),
+        };
+        self.tasks.spawn(telling.run(joins));
     }
 
     /// Its number in the cluster.
@@ -230,7 +204,7 @@ impl ClusterNode {
 }
 
 impl Before {
-    fn read(setup: NodeSetup) -> Result<Self, NodeError> {
+    pub(super) fn read(setup: NodeSetup) -> Result<Self, NodeError> {
         let identity = setup.credentials.identity().clone();
         let Identity::Node(name) = identity else {
             return Err(NodeError::NotNode(identity.to_string()));
@@ -257,6 +231,7 @@ impl Before {
                 disk: SessionSalt::from_system()?.into_bytes(),
                 number: None,
                 incarnation: 0,
+                founding: false,
             },
         };
         let directory = Arc::new(Directory::default());
@@ -281,14 +256,14 @@ impl Before {
     }
 
     /// Numbers this start, durably, before anybody hears of it.
-    fn begin(&mut self) -> Result<(), NodeError> {
+    pub(super) fn begin(&mut self) -> Result<(), NodeError> {
         let previous = (self.file.incarnation > 0).then_some(Incarnation(self.file.incarnation));
         let started = Incarnation::starting(previous, self.setup.clock.unix_ms());
         self.file.incarnation = started.0;
         self.file.write(&self.setup.directory)
     }
 
-    fn facts(&self) -> NodeFacts {
+    pub(super) fn facts(&self) -> NodeFacts {
         NodeFacts {
             name: self.file.name.clone(),
             disk: DiskId(self.file.disk),
@@ -304,7 +279,38 @@ impl Before {
         }
     }
 
-    fn join_request(&self) -> JoinRequest {
+    /// Refuses a directory in which a founding was cut short.
+    fn check_founded(&self) -> Result<(), NodeError> {
+        if !self.file.founding {
+            return Ok(());
+        }
+        Err(NodeError::State {
+            path: self.setup.directory.clone(),
+            state: "has a cluster whose founding was cut short",
+            remedy: "start it with --found to finish that, or with an empty directory to join another one",
+        })
+    }
+
+    /// Whether a replica was ever recorded in the directory.
+    pub(super) fn holds_replicas(&self) -> Result<bool, NodeError> {
+        let records = disk(&self.setup.directory, "replicas")?;
+        has_records(&records).map_err(|source| NodeError::File {
+            path: self.setup.directory.join("replicas"),
+            source,
+        })
+    }
+
+    /// What group 0 is to be told of this start.
+    pub(super) fn telling(&self) -> Telling {
+        Telling {
+            request: self.join_request(),
+            seeds: self.seeds.clone(),
+            asking: self.asking.clone(),
+            directory: Arc::clone(&self.directory),
+        }
+    }
+
+    pub(super) fn join_request(&self) -> JoinRequest {
         JoinRequest {
             cluster: self.file.cluster.clone(),
             facts: self.facts(),
@@ -331,11 +337,17 @@ impl Before {
         let identity = LogIdentity::new(&self.file.cluster, number);
         let options = self.setup.log;
         let place = path.join("log");
-        // The log is made before anything is promised, so that a missing one is a loss.
-        let log = if place.exists() {
-            GroupLog::open(&place, identity, options)?.0
-        } else {
-            GroupLog::create(&place, identity, options)?
+        let log = match GroupLog::open(&place, identity, options) {
+            // A start that was cut short left none, or a part of one. Nothing was promised yet: a replica is
+            // recorded before it runs. Where one is recorded a missing log is a loss.
+            Err(GroupLogError::Missing { .. }) if !self.holds_replicas()? => {
+                std::fs::remove_dir_all(&place).map_err(|source| NodeError::File {
+                    path: place.clone(),
+                    source,
+                })?;
+                GroupLog::create(&place, identity, options)?
+            }
+            opened => opened?.0,
         };
         let snapshots = Arc::new(disk(path, "snapshots")?);
         let network = WirePeers::new(self.peers.clone(), Arc::clone(&self.directory));
@@ -370,7 +382,7 @@ impl Before {
         Ok(config)
     }
 
-    async fn start(
+    pub(super) async fn start(
         self,
         keys: KeyRing,
         number: NodeNumber,

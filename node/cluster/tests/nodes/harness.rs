@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::timeout;
-use twinscale_cluster::node::{ClusterNode, NodeSetup};
+use twinscale_cluster::node::{ClusterNode, NodeError, NodeSetup};
 use twinscale_consensus::{GroupId as ConsensusGroup, GroupLogOptions, GroupsOptions};
 use twinscale_membership::{ClusterKey, KeyRing, SystemWallClock};
 use twinscale_meta::stored::v1::By;
@@ -65,7 +65,8 @@ fn operator() -> By {
 }
 
 impl Nodes {
-    fn new(count: u64, shards: u32) -> Self {
+    /// Lays nodes out, none of which runs.
+    pub(crate) fn new(count: u64, shards: u32) -> Self {
         let folder = TempDir::new().expect("a folder");
         let cluster = ClusterId::new("test").expect("an id");
         let time = Arc::new(DefaultTimeProvider);
@@ -145,19 +146,23 @@ impl Nodes {
 
     pub(crate) async fn start_with(count: u64, shards: u32) -> Self {
         let mut nodes = Self::new(count, shards);
-        let expected = u16::try_from(count).expect("few");
-        let founded = ClusterNode::found(nodes.setup(1, 1), keys(), operator(), |id, facts| {
-            Creation {
-                shard_count: shards,
-                ..Creation::new(id, facts, expected)
-            }
-        });
-        nodes.running.insert(1, founded.await.expect("founds"));
+        let founded = nodes.found(1).await;
+        nodes.running.insert(1, founded.expect("founds"));
         for number in 2..=count {
             let joined = ClusterNode::join(nodes.setup(number, number), keys(), DEADLINE).await;
             nodes.running.insert(number, joined.expect("joins"));
         }
         nodes
+    }
+
+    /// Founds the cluster with a node.
+    pub(crate) async fn found(&self, number: u64) -> Result<ClusterNode, NodeError> {
+        let expected = u16::try_from(self.addresses.len()).expect("few");
+        let creation = |id, facts| Creation {
+            shard_count: self.shards,
+            ..Creation::new(id, facts, expected)
+        };
+        ClusterNode::found(self.setup(number, number), keys(), operator(), creation).await
     }
 
     /// Waits until every shard has as many voters as wanted and a leader that all nodes know.
