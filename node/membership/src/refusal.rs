@@ -67,6 +67,34 @@ impl RefusalReason {
             Self::SendFailed => "send-failed",
         }
     }
+
+    /// What helps, for people.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::TooLarge | Self::Malformed => {
+                "no member sends this: keep strangers off the port of gossip"
+            }
+            Self::OtherCluster => {
+                "its sender is of another cluster: correct the seeds of one of the two"
+            }
+            Self::UnknownKey => {
+                "its sender has a gossip key that this node lacks: give both the same file of keys"
+            }
+            Self::Forged => {
+                "it was made without the key, or changed on its way: keep strangers off the port of gossip"
+            }
+            Self::Clock => "set the wrong clock of the two right, for instance with chrony",
+            Self::Replayed => {
+                "it came before: one now and then is the network's, many are a stranger's, whom to keep off the \
+                 port of gossip"
+            }
+            Self::TooManySessions | Self::TooManyIncarnations => {
+                "nodes are started again too often: look why, and wait until the old starts are forgotten"
+            }
+            Self::OutgoingTooLarge => "this node tells more than a datagram holds: report a defect",
+            Self::SendFailed => "the system did not send it: look at this node's network",
+        }
+    }
 }
 
 impl fmt::Display for RefusalReason {
@@ -156,6 +184,21 @@ impl Refusals {
         RefusalReport {
             counts,
             clocks: clocks.values().copied().collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_has_a_name_of_its_own_and_a_remedy() {
+        let names = RefusalReason::ALL.map(RefusalReason::as_str);
+        let unique: std::collections::BTreeSet<_> = names.into_iter().collect();
+        assert_eq!(unique.len(), names.len());
+        for reason in RefusalReason::ALL {
+            assert!(reason.remedy().contains(' '), "{reason}");
         }
     }
 }

@@ -120,7 +120,8 @@ impl SealedSocket {
             return;
         }
         let clock = refused.clock.map(|report| report.to_string());
-        warn!(with = %with, reason = %refused.reason, clock, "refused gossip");
+        let remedy = refused.reason.remedy();
+        warn!(with = %with, reason = %refused.reason, clock, remedy, "refused gossip");
     }
 
     /// One line for each reason in a while: whoever floods the port must not flood the log.
@@ -137,9 +138,15 @@ impl SealedSocket {
 
 #[async_trait]
 impl Socket for SealedSocket {
+    /// A message to an earlier life of this member, which gossip looks for at its own address until that life is
+    /// forgotten, goes nowhere: this one would get it, and refuse it as its own.
+    ///
     /// A message that cannot be sent is lost, as any datagram may be: gossip sends again, and the loss is
     /// counted. An error here would only be logged by chitchat, at every round.
     async fn send(&mut self, to: SocketAddr, message: ChitchatMessage) -> anyhow::Result<()> {
+        if to == self.wiring.own.gossip_advertise_addr {
+            return Ok(());
+        }
         self.message.clear();
         message.serialize(&mut self.message);
         let now_ms = self.wiring.clock.unix_ms();

@@ -1,7 +1,8 @@
 //! Two processes under one node id.
 
+use std::time::Duration;
 use twinscale_membership::{
-    KeyRing, Liveness, MemberState, MembershipView, PublishError, Standing,
+    KeyRing, Liveness, MemberState, MembershipView, PublishError, RefusalReason, Standing,
 };
 use twinscale_protocol::NodeNumber;
 
@@ -101,5 +102,23 @@ async fn a_quick_restart_is_no_duplicate() {
             view.alive() == 3 && view.standing == Standing::Clear
         };
         cluster.until_all("all see all", always).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_restarts_refuses_nothing_of_its_own() {
+    let mut cluster = Cluster::new(33);
+    for number in 1..=3 {
+        cluster.start(number).await;
+    }
+    cluster.settle().await;
+    cluster.kill(3).await;
+    cluster.start(3).await;
+    cluster.settle().await;
+    // Some hundred rounds, in which gossip looks for the earlier life as well.
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    for number in 1..=3 {
+        let refusals = cluster.member(number).refusals();
+        assert_eq!(refusals.count(RefusalReason::Replayed), 0, "{number}");
     }
 }
