@@ -7,6 +7,7 @@
 //! rule; the actors themselves live in their own crates.
 
 pub mod address;
+mod away;
 pub mod clock;
 pub mod compute;
 pub mod health;
@@ -16,6 +17,7 @@ pub mod supervisor;
 mod watched;
 
 pub use address::{Address, AskError, ReplyTo, answer};
+pub use away::{Away, ChildWatch};
 pub use clock::{DomainClock, InFlight, WakeUp};
 pub use compute::{ComputeError, ComputeThread, hang_thread};
 pub use health::{Failure, FailureScope, Health, Oversight};

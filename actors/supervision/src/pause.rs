@@ -33,6 +33,19 @@ impl Pause {
         (!left.is_zero()).then_some(left)
     }
 
+    /// Waits until there is one.
+    pub(crate) async fn begun(&self) {
+        let mut changes = self.0.subscribe();
+        loop {
+            changes.borrow_and_update();
+            if self.left().is_some() {
+                return;
+            }
+            // The sender is this one's own.
+            drop(changes.changed().await);
+        }
+    }
+
     /// Waits until there is none.
     pub(crate) async fn over(&self) {
         if self.0.borrow().is_none() {

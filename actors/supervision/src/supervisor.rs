@@ -5,6 +5,7 @@
 //! the child is down: it may hold a moment that the child must not miss.
 
 use crate::address::Address;
+use crate::away::ChildWatch;
 use crate::clock::{DomainClock, InFlight};
 use crate::health::{ActorVitals, Failure, FailureScope, Oversight};
 use crate::mailbox::{Mailbox, Permitted};
@@ -165,6 +166,11 @@ impl<M: Send + 'static> Supervised<M> {
     /// How the child is, as a channel to wait on.
     pub fn report(&self) -> watch::Receiver<ChildReport> {
         self.report.clone()
+    }
+
+    /// Whether the child takes messages, to be looked at and waited for elsewhere.
+    pub fn watch(&self) -> ChildWatch {
+        ChildWatch::new(self.report.clone(), self.pause.clone())
     }
 
     /// Counts the restarts.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use twinscale_protocol::DomainTime;
 use twinscale_supervision::{
-    AskError, ChildSpec, ChildState, ComputeError, ComputeThread, DomainClock, Failure,
+    AskError, Away, ChildSpec, ChildState, ComputeError, ComputeThread, DomainClock, Failure,
     FailureScope, Health, Oversight, PAUSE_MAX, Permitted, ReplyTo, RestartPolicy, SendError,
     Supervised, answer, hang_thread, supervise,
 };
@@ -314,13 +314,13 @@ async fn a_supervisor_that_gives_up_fails_the_node_only_where_the_node_needs_the
                 })
                 .await
                 .expect("supervisor lives");
+            assert_eq!(counter.watch().away(), None);
             let mailbox = counter.address().running(LIMIT).await.expect("runs");
             mailbox.try_send(CounterRequest::Fail).expect("taken");
         }
-        report
-            .wait_for(|report| matches!(report.state, ChildState::GivenUp { .. }))
-            .await
-            .expect("supervisor lives");
+        let away = counter.watch().goes_away().await;
+        assert!(matches!(&away, Away::GivenUp { .. }), "{away}");
+        assert_eq!(counter.watch().away(), Some(away));
         assert_eq!(health.failures().len(), failures, "{scope:?}");
         assert_eq!(health.actors()[0].1.given_up, 1);
     }
@@ -437,7 +437,12 @@ async fn a_paused_actor_takes_no_message_until_it_is_resumed_or_its_time_is_over
     assert!(began.elapsed() >= time);
     assert_eq!(counter.paused_for(), None);
 
-    counter.pause_child(Duration::from_mins(1));
+    assert_eq!(counter.watch().away(), None);
+    let watch = counter.watch();
+    let (away, _time) = tokio::join!(watch.goes_away(), async {
+        counter.pause_child(Duration::from_mins(1))
+    });
+    assert_eq!((&away, watch.away().as_ref()), (&Away::Paused, Some(&away)));
     counter.restart_child();
     let restarted = add().await.expect("a restart ends a pause");
     assert_eq!(restarted, resumed + 2);
