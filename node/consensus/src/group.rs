@@ -13,13 +13,14 @@ use openraft::error::{
 use openraft::raft::ClientWriteResponse;
 use openraft::{EmptyNode, ServerState};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use twinscale_protocol::NodeNumber;
 
 use crate::error::{GroupError, log_refusal};
 use crate::groups::Shared;
 use crate::ids::{GroupId, LogPosition};
 use crate::network::PeerLane;
+use crate::observer::ProposalOutcome;
 use crate::running::Running;
 use crate::status::{GroupMetrics, GroupStatus, has_quorum, metrics_of};
 use crate::types::{Batch, TypeConfig};
@@ -115,6 +116,24 @@ impl Group {
         deadline: Duration,
     ) -> Result<Proposed, GroupError> {
         let (shared, running) = self.running()?;
+        let begun = Instant::now();
+        let proposed = self.propose_to(&shared, &running, commands, deadline).await;
+        let outcome = match &proposed {
+            Ok(_) => ProposalOutcome::Committed,
+            Err(GroupError::OutcomeUnknown { .. }) => ProposalOutcome::Unknown,
+            Err(_) => ProposalOutcome::Refused,
+        };
+        running.observer.proposed(outcome, begun.elapsed());
+        proposed
+    }
+
+    async fn propose_to(
+        &self,
+        shared: &Shared,
+        running: &Running,
+        commands: Bytes,
+        deadline: Duration,
+    ) -> Result<Proposed, GroupError> {
         let options = &shared.options;
         if commands.len() > options.proposal_bytes_max {
             return Err(GroupError::TooLarge {
@@ -122,7 +141,7 @@ impl Group {
                 limit: options.proposal_bytes_max,
             });
         }
-        self.check_leads(&shared, &running)?;
+        self.check_leads(shared, running)?;
         let _under_way =
             running
                 .proposals
@@ -137,8 +156,8 @@ impl Group {
                 position: written.log_id.into(),
                 response: written.data.0,
             }),
-            Ok(Err(error)) => Err(self.unknown(&running, error.to_string())),
-            Err(_elapsed) => Err(self.unknown(&running, format!("no reply within {deadline:?}"))),
+            Ok(Err(error)) => Err(self.unknown(running, error.to_string())),
+            Err(_elapsed) => Err(self.unknown(running, format!("no reply within {deadline:?}"))),
         }
     }
 
@@ -378,5 +397,10 @@ pub(crate) async fn elect(shared: &Shared, running: &Running, last: Option<LogPo
     let is_caught_up = shared.log.state(running.id).last >= last;
     // A change of the members that began while this node led must not go on under another term of it.
     let is_changing = running.members_change.try_lock();
-    is_changing.is_ok() && is_caught_up && running.raft().trigger().elect().await.is_ok()
+    let stands =
+        is_changing.is_ok() && is_caught_up && running.raft().trigger().elect().await.is_ok();
+    if stands {
+        running.observer.stood();
+    }
+    stands
 }

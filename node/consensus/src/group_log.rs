@@ -175,7 +175,7 @@ impl GroupLog {
         Self::open_on(disk, room, identity, options)
     }
 
-    fn file_system(directory: &Path) -> Result<Place, GroupLogError> {
+    pub(super) fn file_system(directory: &Path) -> Result<Place, GroupLogError> {
         let disk = FsDisk::at(directory)
             .map_err(|error| GroupLogError::io("create", directory.to_owned(), error))?;
         Ok((Arc::new(disk), Arc::new(FsRoom::at(directory))))

@@ -15,6 +15,7 @@ use crate::group_log::{GroupLog, LogCondition};
 use crate::ids::GroupId;
 use crate::machine::StateMachine;
 use crate::network::PeerNetwork;
+use crate::observer::{GroupsObserver, NoGroupsObserver};
 use crate::options::GroupsOptions;
 use crate::peer::PeerFactory;
 use crate::running::Running;
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) config: Arc<openraft::Config>,
     pub(crate) log: GroupLog,
     pub(crate) snapshots: SnapshotStore,
+    pub(crate) observer: Arc<dyn GroupsObserver>,
     network: Arc<dyn PeerNetwork>,
     /// Tells the snapshots that this process sends apart.
     transfers: Arc<AtomicU64>,
@@ -67,6 +69,7 @@ impl Shared {
             election_max: self.options.election_max,
             metrics: Arc::default(),
             transfers: Arc::clone(&self.transfers),
+            observer: Arc::clone(&self.observer),
         }
     }
 
@@ -93,6 +96,21 @@ impl Groups {
         network: Arc<dyn PeerNetwork>,
         options: GroupsOptions,
     ) -> Result<Self, OpenGroupsError> {
+        let observer = Arc::new(NoGroupsObserver);
+        Self::open_observed(log, snapshots, network, options, observer)
+    }
+
+    /// Prepares the groups of a node, with an observer.
+    ///
+    /// # Errors
+    /// Those of [`Groups::open`].
+    pub fn open_observed(
+        log: GroupLog,
+        snapshots: Arc<dyn Disk>,
+        network: Arc<dyn PeerNetwork>,
+        options: GroupsOptions,
+        observer: Arc<dyn GroupsObserver>,
+    ) -> Result<Self, OpenGroupsError> {
         if !has_single_term_leaders() {
             return Err(OpenGroupsError::SeveralLeadersPerTerm);
         }
@@ -104,6 +122,7 @@ impl Groups {
             config: Arc::new(config),
             log,
             snapshots: SnapshotStore::open(snapshots)?,
+            observer,
             network,
             transfers: Arc::default(),
             running: Mutex::default(),

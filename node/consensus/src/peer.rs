@@ -24,6 +24,7 @@ use crate::group_log::LogIdentity;
 use crate::ids::{GroupId, StoredVote};
 use crate::machine::AppliedMark;
 use crate::network::{PeerCall, PeerError, PeerLane, PeerNetwork};
+use crate::observer::{GroupsObserver, SnapshotNews};
 use crate::snapshot::SnapshotFile;
 use crate::types::{TypeConfig, Vote};
 use crate::wire::{ChunkBody, Reply, Request, RequestBody};
@@ -52,6 +53,7 @@ pub(crate) struct PeerFactory {
     /// What the group's openraft says, once it runs.
     pub(crate) metrics: Arc<Mutex<Option<MetricsReceiver>>>,
     pub(crate) transfers: Arc<AtomicU64>,
+    pub(crate) observer: Arc<dyn GroupsObserver>,
 }
 
 /// One peer of one group.
@@ -200,11 +202,17 @@ impl RaftNetwork<TypeConfig> for Peer {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<NodeNumber>, SnapshotError> {
+        let bytes = snapshot.snapshot.length();
         let sending = Box::pin(self.send_snapshot(vote, *snapshot.snapshot));
-        match select(sending, Box::pin(cancel)).await {
+        let outcome = match select(sending, Box::pin(cancel)).await {
             Either::Left((outcome, _)) => outcome,
             Either::Right((closed, _)) => Err(closed.into()),
-        }
+        };
+        self.factory.observer.snapshot(match &outcome {
+            Ok(_) => SnapshotNews::Sent { bytes },
+            Err(_) => SnapshotNews::NotSent,
+        });
+        outcome
     }
 
     fn backoff(&self) -> Backoff {

@@ -15,6 +15,7 @@ use crate::groups::{Groups, Shared};
 use crate::ids::StoredVote;
 use crate::machine::AppliedMark;
 use crate::network::PeerError;
+use crate::observer::SnapshotNews;
 use crate::running::Running;
 use crate::snapshot::{Incoming, SnapshotError};
 use crate::status::describe;
@@ -230,6 +231,12 @@ impl Running {
             .raft()
             .install_full_snapshot(id.vote.into(), snapshot)
             .await;
+        self.observer.snapshot(match &installed {
+            Ok(_) => SnapshotNews::Installed {
+                bytes: id.file_bytes,
+            },
+            Err(_) => SnapshotNews::NotInstalled,
+        });
         installed
             .map(|response| response.vote.into())
             .map_err(|error| describe(&error))

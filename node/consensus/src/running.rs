@@ -12,6 +12,7 @@ use crate::group_log::{GroupLog, LogCondition};
 use crate::groups::Shared;
 use crate::ids::{GroupId, LogPosition};
 use crate::machine::{AppliedMark, StateMachine};
+use crate::observer::GroupsObserver;
 use crate::peer::PeerFactory;
 use crate::receive::Receiving;
 use crate::standing::Standing;
@@ -35,6 +36,7 @@ pub(crate) struct Running {
     /// The members as far as they are applied.
     members: AppliedMembers,
     machine: Arc<dyn StateMachine>,
+    pub(crate) observer: Arc<dyn GroupsObserver>,
     /// Replaced when the group starts again after its disk was full.
     raft: RwLock<Raft<TypeConfig>>,
     status: watch::Sender<GroupStatus>,
@@ -68,6 +70,7 @@ impl Running {
             members_change: tokio::sync::Mutex::default(),
             members,
             machine,
+            observer: Arc::clone(&shared.observer),
             raft: RwLock::new(raft),
             status: watch::Sender::new(status),
         })
@@ -174,10 +177,22 @@ impl Running {
         self.status.send_if_modified(|current| {
             let is_new = *current != status;
             if is_new {
+                self.tell(current, &status);
                 *current = status;
             }
             is_new
         });
+    }
+
+    fn tell(&self, before: &GroupStatus, now: &GroupStatus) {
+        let terms = now.term.saturating_sub(before.term);
+        if terms > 0 {
+            self.observer.terms_passed(terms);
+        }
+        let led_before = before.role == GroupRole::Leader && terms == 0;
+        if now.role == GroupRole::Leader && !led_before {
+            self.observer.led();
+        }
     }
 
     /// Waits for room when the log refused a write; false when that is not why the group stopped.

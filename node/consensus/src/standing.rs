@@ -218,7 +218,10 @@ impl Running {
         }
         tracing::debug!(group = %self.id, "a replica stands for election");
         match raft.trigger().elect().await {
-            Ok(()) => Attempt::Stood,
+            Ok(()) => {
+                self.observer.stood();
+                Attempt::Stood
+            }
             Err(_stopped) => Attempt::None,
         }
     }

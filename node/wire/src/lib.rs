@@ -35,7 +35,7 @@ pub use envelope::{ENVELOPE_BYTES_MAX, Envelope};
 pub use error::CallError;
 pub use handler::{Call, Handler, Inbound, Replies, StreamCall};
 pub use identity::{Identity, IdentityError, Role};
-pub use metrics::{LATENCY_BOUNDS_US, WireCounts, WireMetrics};
+pub use metrics::{ANSWERED, LATENCY_BOUNDS_US, WireCounts, WireMetrics, WireObserver};
 pub use peers::{Addresses, CallOptions, PeerState, PeerStatus, Peers, ReplyStream, StreamOptions};
 pub use refusal::{Refusal, RefusalReason};
 pub use rustls::time_provider::{DefaultTimeProvider, TimeProvider};

@@ -2,9 +2,11 @@
 
 use crate::refusal::RefusalReason;
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use twinscale_protocol::envelope::EnvelopeKind;
 
 /// Upper bounds of the latency buckets in microseconds; a last bucket has none.
 pub const LATENCY_BOUNDS_US: [u64; 14] = [
@@ -12,10 +14,23 @@ pub const LATENCY_BOUNDS_US: [u64; 14] = [
     1_000_000, 5_000_000,
 ];
 
+/// The outcome of a call that was answered, and not by an error.
+pub const ANSWERED: &str = "answered";
+
+/// Told of every call: it must be quick and must not call a peer.
+pub trait WireObserver: Debug + Send + Sync {
+    /// A call to a peer ended: `answered`, or the reason why it failed.
+    fn called(&self, kind: EnvelopeKind, outcome: &'static str, took: Duration);
+
+    /// The handler answered a call of a peer: `answered`, or the code of its error.
+    fn served(&self, kind: EnvelopeKind, outcome: &'static str, took: Duration);
+}
+
 /// What the wire of one node counts; clones share the counts.
 #[derive(Clone, Debug, Default)]
 pub struct WireMetrics {
     counts: Arc<Counts>,
+    observer: Option<Arc<dyn WireObserver>>,
 }
 
 #[derive(Debug, Default)]
@@ -81,6 +96,27 @@ impl WireMetrics {
             latency_sum_us: read(&counts.latency_sum_us),
             failed: by_reason(&counts.failed).clone(),
             refused: by_reason(&counts.refused).clone(),
+        }
+    }
+
+    /// Tells an observer of every call too.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<dyn WireObserver>) -> Self {
+        Self {
+            observer: Some(observer),
+            ..self
+        }
+    }
+
+    pub(crate) fn called(&self, kind: EnvelopeKind, outcome: &'static str, took: Duration) {
+        if let Some(observer) = &self.observer {
+            observer.called(kind, outcome, took);
+        }
+    }
+
+    pub(crate) fn served_call(&self, kind: EnvelopeKind, outcome: &'static str, took: Duration) {
+        if let Some(observer) = &self.observer {
+            observer.served(kind, outcome, took);
         }
     }
 

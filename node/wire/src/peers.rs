@@ -15,7 +15,7 @@ use crate::envelope::Envelope;
 use crate::error::CallError;
 use crate::headers::RequestHeaders;
 use crate::identity::Identity;
-use crate::metrics::WireMetrics;
+use crate::metrics::{ANSWERED, WireMetrics};
 use crate::settings::WireSettings;
 use crate::task::Task;
 use call::{Outcome, Sending};
@@ -89,6 +89,7 @@ impl Peers {
         options: CallOptions,
     ) -> Result<Envelope, CallError> {
         let started = Instant::now();
+        let kind = envelope.kind();
         let _mark = self.shared.metrics.made();
         let called = self.call_once_up(peer, envelope, options, started).await;
         self.shared.metrics.call_made();
@@ -101,6 +102,8 @@ impl Peers {
         if let Err(error) = &called {
             self.shared.metrics.failed(error.reason());
         }
+        let outcome = called.as_ref().map_or_else(CallError::reason, |_| ANSWERED);
+        self.shared.metrics.called(kind, outcome, started.elapsed());
         called
     }
 

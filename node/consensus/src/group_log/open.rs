@@ -1,18 +1,22 @@
 //! Making and opening: identity, the file log's own checks, then all living records.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, Semaphore, watch};
 use twinscale_log::disk::Disk;
 use twinscale_log::{
-    CommandLog, DiskRoom, FileLog, NoObserver, OpenReport, ReadLimits, SystemMonotonicClock,
+    CommandLog, DiskRoom, FileLog, LogObserver, NoObserver, OpenReport, ReadLimits,
+    SystemMonotonicClock,
 };
 
 use super::error::GroupLogError;
 use super::record::Record;
 use super::write::UNIT_BYTES;
-use super::{GroupCell, GroupLog, GroupLogOptions, Inner, LogCondition, LogIdentity, identity};
+use super::{
+    GroupCell, GroupLog, GroupLogOptions, Inner, LogCondition, LogIdentity, Place, identity,
+};
 use crate::group_log::state::GroupState;
 use crate::ids::GroupId;
 
@@ -29,7 +33,7 @@ impl GroupLog {
     ) -> Result<Self, GroupLogError> {
         identity::check_empty(&*disk, &list(&*disk)?)?;
         identity::write(&*disk, identity)?;
-        Self::load(disk, room, identity, options).map(|(log, _)| log)
+        Self::load((disk, room), identity, options, Arc::new(NoObserver)).map(|(log, _)| log)
     }
 
     /// Opens the log on any disk.
@@ -43,19 +47,43 @@ impl GroupLog {
         options: GroupLogOptions,
     ) -> Result<(Self, OpenReport), GroupLogError> {
         identity::check(&*disk, &list(&*disk)?, identity)?;
-        Self::load(disk, room, identity, options)
+        Self::load((disk, room), identity, options, Arc::new(NoObserver))
+    }
+
+    /// As [`GroupLog::open`], or [`GroupLog::create`] where the directory is not there, with an observer of
+    /// what is written.
+    ///
+    /// # Errors
+    /// Those of the two.
+    pub fn open_or_create_observed(
+        directory: &Path,
+        identity: LogIdentity,
+        options: GroupLogOptions,
+        observer: Arc<dyn LogObserver>,
+    ) -> Result<Self, GroupLogError> {
+        // The log is made before anything is promised, so that one that is missing in its directory is a loss.
+        let is_new = !directory.exists();
+        let (disk, room) = Self::file_system(directory)?;
+        let names = list(&*disk)?;
+        if is_new {
+            identity::check_empty(&*disk, &names)?;
+            identity::write(&*disk, identity)?;
+        } else {
+            identity::check(&*disk, &names, identity)?;
+        }
+        Self::load((disk, room), identity, options, observer).map(|(log, _)| log)
     }
 
     fn load(
-        disk: Arc<dyn Disk>,
-        room: Arc<dyn DiskRoom>,
+        (disk, room): Place,
         identity: LogIdentity,
         options: GroupLogOptions,
+        observer: Arc<dyn LogObserver>,
     ) -> Result<(Self, OpenReport), GroupLogError> {
         let (file, report) = FileLog::open_on(
             Arc::clone(&disk),
             options.file,
-            Arc::new(NoObserver),
+            observer,
             Arc::new(SystemMonotonicClock::start()),
         )?;
         let states = replay(&file, options.cache_bytes_max)?;

@@ -8,7 +8,7 @@ use crate::handler::{Call, Inbound, Replies, StreamCall, checked_request};
 use crate::headers::{CALL_PATH, HELLO_PATH, Parties, RequestHeaders, STREAM_PATH, check_parties};
 use crate::hello::{HELLO, HelloV1};
 use crate::identity::Identity;
-use crate::metrics::InFlightMark;
+use crate::metrics::{ANSWERED, InFlightMark};
 use crate::refusal::{Refusal, RefusalReason};
 use crate::status::{status_of_error, status_of_refusal};
 use crate::trace::TraceContext;
@@ -188,6 +188,7 @@ impl UnaryService<Bytes> for CallService {
                         status_of_refusal(&refusal)
                     },
                 )?;
+            let (kind, begun) = (envelope.kind(), Instant::now());
             let call = Call {
                 caller: caller.identity.clone(),
                 deadline,
@@ -197,6 +198,10 @@ impl UnaryService<Bytes> for CallService {
             let answered = AssertUnwindSafe(shared.handler.call(call)).catch_unwind();
             let answered = answered.await.unwrap_or_else(|_| Err(panicked()));
             shared.metrics.call_served();
+            let outcome = answered
+                .as_ref()
+                .map_or_else(|error| error.code.as_str(), |_| ANSWERED);
+            shared.metrics.served_call(kind, outcome, begun.elapsed());
             match answered {
                 Ok(envelope) => Ok(tonic::Response::new(envelope.bytes().clone())),
                 Err(error) => Err(status_of_error(&error)),
