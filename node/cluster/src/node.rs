@@ -8,8 +8,10 @@
 mod answers;
 mod ask;
 mod error;
+mod figures;
 mod founding;
 mod joining;
+mod observers;
 mod place;
 mod places;
 mod running;
@@ -17,6 +19,8 @@ mod start;
 mod telling;
 
 pub use error::NodeError;
+pub use figures::{FiguresReader, NodeFigures};
 pub use joining::{JOIN_REPLY, JOIN_REQUEST, JoinReply, JoinRequest};
+pub use observers::NodeObservers;
 pub use place::NodeFile;
 pub use start::{ClusterNode, NodeSetup};

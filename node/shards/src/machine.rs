@@ -39,6 +39,11 @@ impl ShardMachine {
         self.twins().applied()
     }
 
+    /// Commands that had taken effect before, and did nothing again, since this replica was started.
+    pub fn repeated(&self) -> u64 {
+        self.twins().repeated()
+    }
+
     /// Reads the shard's twins.
     pub fn reader(&self) -> &ShardReader {
         &self.reader

@@ -34,6 +34,8 @@ pub struct ShardTwins {
     directory: Arc<Directory>,
     mark: ShardMark,
     remembered: RememberedRequests,
+    /// Commands since the start that were remembered, and did nothing again.
+    repeated: u64,
     stores: Arc<ShardStores>,
 }
 
@@ -72,6 +74,7 @@ impl ShardTwins {
             directory: Arc::new(read.directory),
             mark: read.mark,
             remembered: read.remembered,
+            repeated: 0,
             stores,
         }
     }
@@ -84,6 +87,11 @@ impl ShardTwins {
     /// The last applied entry.
     pub fn applied(&self) -> LogIndex {
         LogIndex::new(self.mark.applied)
+    }
+
+    /// Commands since the start that were remembered, and did nothing again.
+    pub fn repeated(&self) -> u64 {
+        self.repeated
     }
 
     /// What the consensus stored beside the last applied entry; empty at first.
@@ -178,6 +186,7 @@ impl ShardTwins {
     ) -> Result<ApplyResult, ShardError> {
         let shard = self.shard;
         if let Some(before) = self.remembered.find(*request) {
+            self.repeated += 1;
             return Ok(before.clone());
         }
         let (customer, result) = match entry::decode(payload) {

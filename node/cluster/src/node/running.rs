@@ -20,7 +20,7 @@ use twinscale_consensus::PEER_REQUEST;
 use twinscale_membership::{MemberState, Membership, Standing};
 use twinscale_protocol::NodeNumber;
 use twinscale_shards::{Places, Router, RouterOptions, SHARD_REQUEST, ShardHost};
-use twinscale_wire::{Server, WireMetrics};
+use twinscale_wire::Server;
 
 /// A node whose parts run, and which nobody can call yet.
 pub(super) struct Running<'a> {
@@ -86,14 +86,13 @@ impl Running<'_> {
             setup.credentials.clone(),
             setup.wire.clone(),
             Arc::new(dispatch),
-            WireMetrics::default(),
+            setup.observers.wire.clone(),
         );
         let server = server.await?;
-        let driver = MetaDriver::new(parts);
         let reporter = Reporter::new(self.number, file.incarnation, desk, network);
         let mut tasks = JoinSet::new();
         tasks.spawn(follow(shown, Arc::clone(directory)));
-        tasks.spawn(driver.run());
+        tasks.spawn(MetaDriver::new(parts).run());
         tasks.spawn(reporter.run(hands.done()));
         tasks.spawn(serve(Arc::clone(self.membership)));
         Ok(ClusterNode {
@@ -106,6 +105,7 @@ impl Running<'_> {
             calls: self.calls(),
             places,
             server,
+            wire: setup.observers.wire.clone(),
             tasks,
         })
     }

@@ -3,6 +3,7 @@
 use super::ask::{Joined, ask};
 use super::error::NodeError;
 use super::joining::{JoinAnswers, JoinRequest};
+use super::observers::NodeObservers;
 use super::place::NodeFile;
 use super::running::Running;
 use super::telling::Telling;
@@ -66,6 +67,8 @@ pub struct NodeSetup {
     pub clock: Arc<dyn WallClock>,
     /// Kinds that are answered by parts that start after the node, and who may ask them.
     pub late: Vec<(EnvelopeKind, Callers, Arc<LateAnswer>)>,
+    /// Who is told what its parts do.
+    pub observers: NodeObservers,
 }
 
 /// A node that runs. Dropping it ends it as a crash does.
@@ -80,6 +83,7 @@ pub struct ClusterNode {
     pub(super) calls: NodeCalls,
     pub(super) places: Arc<dyn Places>,
     pub(super) server: Server,
+    pub(super) wire: WireMetrics,
     pub(super) tasks: JoinSet<()>,
 }
 
@@ -236,7 +240,7 @@ impl Before {
         };
         let directory = Arc::new(Directory::default());
         let connect = |addresses| {
-            let metrics = WireMetrics::default();
+            let metrics = setup.observers.wire.clone();
             Peers::connect(
                 setup.credentials.clone(),
                 addresses,
@@ -337,22 +341,35 @@ impl Before {
         let identity = LogIdentity::new(&self.file.cluster, number);
         let options = self.setup.log;
         let place = path.join("log");
-        let log = match GroupLog::open(&place, identity, options) {
-            // A start that was cut short left none, or a part of one. Nothing was promised yet: a replica is
-            // recorded before it runs. Where one is recorded a missing log is a loss.
+        let open = || {
+            let told = Arc::clone(&self.setup.observers.log);
+            GroupLog::open_or_create_observed(&place, identity, options, told)
+        };
+        if !place.exists() && self.holds_replicas()? {
+            let node = number;
+            return Err(GroupLogError::Missing {
+                directory: place,
+                node,
+            }
+            .into());
+        }
+        let log = match open() {
+            // A start that was cut short left a part of one. Nothing was promised yet: a replica is recorded before
+            // it runs. Where one is recorded a missing log is a loss.
             Err(GroupLogError::Missing { .. }) if !self.holds_replicas()? => {
                 std::fs::remove_dir_all(&place).map_err(|source| NodeError::File {
                     path: place.clone(),
                     source,
                 })?;
-                GroupLog::create(&place, identity, options)?
+                open()?
             }
-            opened => opened?.0,
+            opened => opened?,
         };
         let snapshots = Arc::new(disk(path, "snapshots")?);
         let network = WirePeers::new(self.peers.clone(), Arc::clone(&self.directory));
         let options = self.setup.groups;
-        let groups = Groups::open(log, snapshots, Arc::new(network), options)?;
+        let told = Arc::clone(&observers.groups);
+        let groups = Groups::open_observed(log, snapshots, Arc::new(network), options, told)?;
         Ok(Arc::new(groups))
     }
 

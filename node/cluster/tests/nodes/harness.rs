@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::timeout;
-use twinscale_cluster::node::{ClusterNode, NodeError, NodeSetup};
+use twinscale_cluster::node::{ClusterNode, NodeError, NodeObservers, NodeSetup};
 use twinscale_consensus::{GroupId as ConsensusGroup, GroupLogOptions, GroupsOptions};
 use twinscale_membership::{ClusterKey, KeyRing, SystemWallClock};
 use twinscale_meta::stored::v1::By;
@@ -109,6 +109,7 @@ impl Nodes {
             },
             clock: Arc::new(SystemWallClock),
             late: Vec::new(),
+            observers: NodeObservers::default(),
         }
     }
 
