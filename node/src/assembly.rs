@@ -10,7 +10,7 @@ pub use shared::{SHARED_MAILBOX, start_forecaster};
 pub use watch::WatchLimits;
 pub use weights::ForecastWeights;
 
-use crate::clients::{ForecasterClient, OptimizerClient, ProvisionerClient};
+use crate::clients::{ForecasterClient, Forecasters, Lenders, OptimizerClient, ProvisionerClient};
 use crate::error::ExpectedError;
 use crate::observe::Instruments;
 use crate::observe::log::ObservedLog;
@@ -25,6 +25,7 @@ use twinscale_forecaster::actor::ForecasterRequest;
 use twinscale_log::{CommandLog, FileLog, LogOptions};
 use twinscale_optimizer::actor::OptimizerRequest;
 use twinscale_protocol::{CustomerId, DomainTime, Generation};
+use twinscale_provisioner::memory::SharedMemory;
 use twinscale_provisioner::{
     ProviderDriver, ProvisionerRequest, RetryPolicy, SimCloudConfig, SimCloudDriver,
 };
@@ -70,12 +71,47 @@ pub struct Node {
     provider: Arc<dyn ProviderDriver>,
     cloud: Option<SimCloudDriver>,
     forecaster: Supervised<ForecasterRequest>,
+    forecasters: Arc<Forecasters>,
     optimizer: Supervised<OptimizerRequest>,
     provisioner: Supervised<ProvisionerRequest>,
     seed: u64,
     health: Health,
     watch: WatchLimits,
     instruments: Instruments,
+}
+
+/// What a node among others is built on.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// The twins of the replicas that it holds.
+    pub twins: Arc<dyn Twins>,
+    /// Whose twins it drives.
+    pub authorities: Arc<dyn Authorities>,
+    /// A provider that nodes share, in place of [`NodeOptions::cloud`].
+    pub driver: Arc<dyn ProviderDriver>,
+    /// Peers that forecast while its own forecaster cannot; none = a forecaster that is given up ends the node.
+    pub lenders: Option<Arc<dyn Lenders>>,
+    /// How calls of the provider that fail are repeated.
+    pub retry: RetryPolicy,
+    /// What the provider's starts have taught.
+    pub memory: SharedMemory,
+}
+
+impl Surroundings {
+    /// Twins with a provider: without lenders, with waits before calls are repeated, and a memory of its own.
+    pub fn of<T: Twins + Authorities + 'static>(
+        twins: &Arc<T>,
+        driver: Arc<dyn ProviderDriver>,
+    ) -> Self {
+        Self {
+            twins: Arc::clone(twins) as Arc<dyn Twins>,
+            authorities: Arc::clone(twins) as Arc<dyn Authorities>,
+            driver,
+            lenders: None,
+            retry: RetryPolicy::default(),
+            memory: SharedMemory::default(),
+        }
+    }
 }
 
 /// One supervised twin with its domain time.
@@ -97,12 +133,8 @@ impl Node {
     pub async fn start(options: NodeOptions) -> anyhow::Result<(Self, HostOpenReport)> {
         let (host, report) = open_observed_host(&options.directory, &options.instruments)?;
         let cloud = SimCloudDriver::new(options.cloud.clone());
-        let provider = Provider {
-            driver: Arc::new(cloud.clone()),
-            cloud: Some(cloud),
-            retry: RetryPolicy::without_waits(),
-        };
-        let node = Self::build(options, Alone::over(host), provider).await?;
+        let around = Alone::over(host, Arc::new(cloud.clone()));
+        let node = Self::build(options, around, Some(cloud)).await?;
         Ok((node, report))
     }
 
@@ -114,38 +146,33 @@ impl Node {
         let (host, report) = open_observed_host(&options.directory, &options.instruments)?;
         let place = options.directory.join("cloud");
         let recorded = RecordedCloud::open(&place, options.cloud.clone()).await?;
-        let provider = Provider {
-            cloud: Some(recorded.cloud().clone()),
-            driver: Arc::new(recorded),
-            retry: RetryPolicy::without_waits(),
-        };
-        let node = Self::build(options, Alone::over(host), provider).await?;
+        let cloud = recorded.cloud().clone();
+        let around = Alone::over(host, Arc::new(recorded));
+        let node = Self::build(options, around, Some(cloud)).await?;
         Ok((node, report))
     }
 
-    /// Starts the shared actors for twins that others commit for, with a provider that nodes share, in place of
-    /// [`NodeOptions::cloud`]. Calls that fail wait before they are repeated.
+    /// Starts the shared actors of a node among others.
     ///
     /// # Errors
     /// When an actor cannot be started.
-    pub async fn start_for(
-        options: NodeOptions,
-        (twins, authorities): (Arc<dyn Twins>, Arc<dyn Authorities>),
-        driver: Arc<dyn ProviderDriver>,
-    ) -> anyhow::Result<Self> {
-        let provider = Provider {
-            driver,
-            cloud: None,
-            retry: RetryPolicy::default(),
-        };
-        Self::build(options, (twins, authorities), provider).await
+    pub async fn start_for(options: NodeOptions, around: Surroundings) -> anyhow::Result<Self> {
+        Self::build(options, around, None).await
     }
 
     async fn build(
         options: NodeOptions,
-        (twins, authorities): (Arc<dyn Twins>, Arc<dyn Authorities>),
-        provider: Provider,
+        around: Surroundings,
+        cloud: Option<SimCloudDriver>,
     ) -> anyhow::Result<Self> {
+        let Surroundings {
+            twins,
+            authorities,
+            driver,
+            lenders,
+            retry,
+            memory,
+        } = around;
         let instruments = options.instruments;
         // Shared actors answer in system time; whoever waits for them holds the domain time of its twin.
         let clock = DomainClock::starting_at(DomainTime(0));
@@ -155,16 +182,23 @@ impl Node {
             health: &health,
             watch: options.watch,
         };
+        // Without others that forecast, a node without a forecaster is of no use.
+        let scope = match &lenders {
+            Some(_) => FailureScope::Child,
+            None => FailureScope::Node,
+        };
+        let forecaster = start.forecaster(&options.weights, scope).await?;
+        let weights = options.weights.card().weights_id.clone();
+        let observed = ObservedDriver::new(Arc::clone(&driver), instruments.clone());
         Ok(Self {
             twins,
             authorities,
-            forecaster: start.forecaster(&options.weights).await?,
+            forecasters: Arc::new(Forecasters::new(&forecaster, weights, lenders)),
+            forecaster,
             optimizer: start.optimizer(options.optimizer_threads).await?,
-            provisioner: start
-                .provisioner(provider.observed(&instruments), provider.retry)
-                .await?,
-            provider: provider.driver,
-            cloud: provider.cloud,
+            provisioner: start.provisioner(Arc::new(observed), retry, memory).await?,
+            provider: driver,
+            cloud,
             seed: options.seed,
             health,
             watch: options.watch,
@@ -201,7 +235,7 @@ impl Node {
         let dependencies = TwinDependencies {
             host: authority.writer,
             forecaster: Arc::new(ForecasterClient {
-                address: self.forecaster.address().clone(),
+                forecasters: Arc::clone(&self.forecasters),
                 instruments: self.instruments.clone(),
             }),
             optimizer: Arc::new(OptimizerClient {
@@ -268,6 +302,11 @@ impl Node {
         &self.forecaster
     }
 
+    /// The way to the forecaster, and to those of others while it cannot forecast.
+    pub fn forecasters(&self) -> &Arc<Forecasters> {
+        &self.forecasters
+    }
+
     /// The optimizer.
     pub fn optimizer(&self) -> &Supervised<OptimizerRequest> {
         &self.optimizer
@@ -301,9 +340,17 @@ impl Node {
 struct Alone(Arc<TwinHost>);
 
 impl Alone {
-    fn over(host: TwinHost) -> (Arc<dyn Twins>, Arc<dyn Authorities>) {
+    fn over(host: TwinHost, driver: Arc<dyn ProviderDriver>) -> Surroundings {
         let host = Arc::new(host);
-        (Arc::clone(&host) as Arc<dyn Twins>, Arc::new(Self(host)))
+        Surroundings {
+            twins: Arc::clone(&host) as Arc<dyn Twins>,
+            authorities: Arc::new(Self(host)),
+            driver,
+            lenders: None,
+            // A simulated cloud in the same process answers at once, and waiting would only slow a replay.
+            retry: RetryPolicy::without_waits(),
+            memory: SharedMemory::default(),
+        }
     }
 }
 
@@ -313,24 +360,6 @@ impl Authorities for Alone {
             writer: Arc::clone(&self.0) as Arc<dyn TwinWriter>,
             generation: GENERATION,
         })
-    }
-}
-
-/// The provider of a node.
-struct Provider {
-    driver: Arc<dyn ProviderDriver>,
-    /// Its inside, where it is a simulated cloud of this node alone.
-    cloud: Option<SimCloudDriver>,
-    /// How its calls are repeated: a simulated cloud in the same process answers at once, and waiting would
-    /// only slow a replay.
-    retry: RetryPolicy,
-}
-
-impl Provider {
-    /// As the provisioner calls it.
-    fn observed(&self, instruments: &Instruments) -> Arc<dyn ProviderDriver> {
-        let driver = Arc::clone(&self.driver);
-        Arc::new(ObservedDriver::new(driver, instruments.clone()))
     }
 }
 

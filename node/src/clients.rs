@@ -1,15 +1,21 @@
 //! The actors of this node as a twin asks them.
 //!
-//! Each adapter asks through an address, so that a restarted actor is asked again within the limit.
+//! Each adapter asks through an address, so that a restarted actor is asked again within the limit. A
+//! forecaster that cannot forecast is one whose part a peer's may take: [`Forecasters`].
+
+mod forecasters;
+mod trouble;
+
+pub use forecasters::{BorrowCounts, Borrowed, Forecast, Forecasters, Lenders};
 
 use crate::observe::Instruments;
 use crate::observe::catalogue::{FORECAST_SECONDS, Metric, PLAN_SECONDS};
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
-use twinscale_forecaster::actor::ForecasterRequest;
 use twinscale_optimizer::actor::OptimizerRequest;
 use twinscale_protocol::forecaster::{ForecastReply, ForecastRequest, ForecastSource};
 use twinscale_protocol::optimizer::{Plan, PlanRequest};
@@ -24,8 +30,8 @@ use twinscale_twin::{Answer, ForecastClient, PlanClient, ProvisionClient};
 /// The forecaster.
 #[derive(Clone, Debug)]
 pub struct ForecasterClient {
-    /// Where it is.
-    pub address: Address<ForecasterRequest>,
+    /// Where it is, and who may take its part.
+    pub forecasters: Arc<Forecasters>,
     /// Who is told how long it takes.
     pub instruments: Instruments,
 }
@@ -84,7 +90,11 @@ impl Told {
 }
 
 /// What made the forecasts of a reply; one fallback among them counts.
-fn made_by(reply: &ForecastReply) -> &'static str {
+fn made_by(forecast: &Forecast) -> &'static str {
+    let reply = match forecast {
+        Forecast::Own(reply) => reply,
+        Forecast::Borrowed(_) => return "borrowed",
+    };
     let mut sources = reply.forecasts.iter().map(|forecast| &forecast.source);
     if sources.all(|source| matches!(source, ForecastSource::Network(_))) {
         "network"
@@ -99,10 +109,11 @@ impl ForecastClient for ForecasterClient {
             "forecast",
             customer = %request.customer,
             series = request.series.len(),
-            outcome = Empty
+            outcome = Empty,
+            lender = Empty
         );
         let Self {
-            address,
+            forecasters,
             instruments,
         } = self.clone();
         let told = Told {
@@ -112,11 +123,15 @@ impl ForecastClient for ForecasterClient {
             span: span.clone(),
         };
         let asked = async move {
-            let message =
-                |reply_to| ForecasterRequest::Forecast(Box::new(request.clone()), reply_to);
-            let answer = flat(address.ask(limit, message)).await;
+            let answer = forecasters.forecast(&request, limit).await;
             told.tell(&answer, made_by);
-            answer
+            match answer? {
+                Forecast::Own(reply) => Ok(reply),
+                Forecast::Borrowed(borrowed) => {
+                    told.span.record("lender", borrowed.lender.0);
+                    Ok(borrowed.reply)
+                }
+            }
         };
         Box::pin(asked.instrument(span))
     }

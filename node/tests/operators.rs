@@ -3,8 +3,12 @@
 
 #[path = "cluster/acting.rs"]
 mod acting;
+#[path = "operators/borrowing.rs"]
+mod borrowing;
 #[path = "operators/harness.rs"]
 mod harness;
+#[path = "operators/metrics.rs"]
+mod metrics;
 
 use harness::{Nodes, customer};
 use serde_json::Value;
@@ -292,5 +296,6 @@ async fn a_person_looks_at_a_cluster_and_commands_it() {
     check_actors(&nodes).await;
     check_sent_twice(&nodes).await;
     check_commands(&nodes).await;
+    metrics::check(&nodes).await;
     nodes.stop().await;
 }

@@ -29,7 +29,7 @@ pub async fn start_forecaster(
         health: &Health::default(),
         watch: WatchLimits::default(),
     };
-    start.forecaster(weights).await
+    start.forecaster(weights, FailureScope::Node).await
 }
 
 /// What the shared actors of a node have in common when they are started.
@@ -43,6 +43,7 @@ impl SharedStart<'_> {
     pub(super) async fn forecaster(
         &self,
         weights: &ForecastWeights,
+        scope: FailureScope,
     ) -> anyhow::Result<Supervised<ForecasterRequest>> {
         let arguments = ForecasterArguments {
             make_engine: weights.make_engine(),
@@ -50,7 +51,9 @@ impl SharedStart<'_> {
             clock: self.clock.clone(),
             health: self.health.clone(),
         };
-        Ok(supervise(self.spec("forecaster", || Forecaster, arguments)).await?)
+        let mut spec = self.spec("forecaster", || Forecaster, arguments);
+        spec.oversight.scope = scope;
+        Ok(supervise(spec).await?)
     }
 
     pub(super) async fn optimizer(
@@ -72,10 +75,11 @@ impl SharedStart<'_> {
         &self,
         driver: Arc<dyn ProviderDriver>,
         retry: RetryPolicy,
+        memory: SharedMemory,
     ) -> anyhow::Result<Supervised<ProvisionerRequest>> {
         let arguments = ProvisionerArguments {
             driver,
-            memory: SharedMemory::default(),
+            memory,
             retry: RetryPolicy {
                 request_limit: self.watch.shared_message,
                 ..retry
@@ -98,6 +102,7 @@ impl SharedStart<'_> {
             mailbox_capacity: SHARED_MAILBOX,
             policy: RestartPolicy {
                 message_limit: self.watch.shared_message,
+                restarts_max: self.watch.shared_restarts_max,
                 ..RestartPolicy::default()
             },
             clock: self.clock.clone(),

@@ -17,6 +17,8 @@ pub struct WatchLimits {
     pub plan_job: Duration,
     /// One message of a shared actor, which may wait for several jobs.
     pub shared_message: Duration,
+    /// Restarts of a shared actor within a minute after which its supervisor gives up.
+    pub shared_restarts_max: usize,
     /// One message of a twin, which waits for nothing.
     pub twin_message: Duration,
     /// Threads that may be lost to hung jobs before the node fails.
@@ -30,6 +32,7 @@ impl Default for WatchLimits {
             forecast_job: JOB_LIMIT,
             plan_job: PLAN_LIMIT,
             shared_message: RestartPolicy::default().message_limit,
+            shared_restarts_max: RestartPolicy::default().restarts_max,
             twin_message: Duration::from_mins(1),
             abandoned_threads_max: ABANDONED_THREADS_MAX,
         }
@@ -43,6 +46,7 @@ impl From<&WatchSettings> for WatchLimits {
             forecast_job: limit(settings.forecast_job),
             plan_job: limit(settings.plan_job),
             shared_message: limit(settings.shared_message),
+            shared_restarts_max: RestartPolicy::default().restarts_max,
             twin_message: limit(settings.twin_message),
             abandoned_threads_max: settings.abandoned_threads_max,
         }

@@ -9,7 +9,7 @@ mod table;
 mod twins;
 mod words;
 
-pub(super) use connect::{Connection, parse_node};
+pub(super) use connect::{Connection, parse_node, refused};
 
 use clap::Subcommand;
 

@@ -1,16 +1,21 @@
 //! `twinscale doctor`: the preflight of a node, and the check-up of a cluster.
 
-use super::cluster::{Connection, parse_node};
+use super::cluster::{Connection, parse_node, refused};
 use super::run::SettingsArguments;
 use crate::assembly::ForecastWeights;
+use crate::cluster::commands::message::{
+    ACTORS_READ, ACTORS_READ_REPLY, ActorName, ActorsReply, ActorsRequest,
+};
 use crate::console;
-use crate::doctor::{CHECKS, Check, Diagnosis, Outcome, Patient, diagnose, judge_cluster};
+use crate::doctor::{
+    CHECKS, Check, Diagnosis, Outcome, Patient, diagnose, judge_cluster, judge_forecasters,
+};
 use crate::error::ExpectedError;
 use crate::progress::Progress;
 use crate::service::wall_clock::SystemWallClock;
 use clap::Args;
 use std::path::PathBuf;
-use twinscale_cluster::admin::{ReadReply, ReadRequest};
+use twinscale_cluster::admin::{Asked, ReadReply, ReadRequest};
 use twinscale_log::SystemMonotonicClock;
 use twinscale_protocol::NodeId;
 
@@ -97,7 +102,21 @@ async fn look_at_cluster(connection: &Connection) -> anyhow::Result<Vec<Check>> 
         }
         .into());
     };
-    Ok(judge_cluster(&members, &shards, connection.client.expiry()))
+    let mut checks = judge_cluster(&members, &shards, connection.client.expiry());
+    checks.push(look_at_forecasters(connection).await?);
+    Ok(checks)
+}
+
+async fn look_at_forecasters(connection: &Connection) -> anyhow::Result<Check> {
+    let asked = Asked::by_certificate(ActorsRequest::Inspect {
+        actor: ActorName::Forecaster,
+        node: None,
+    });
+    let kinds = (ACTORS_READ, ACTORS_READ_REPLY);
+    let answered = connection.client.ask(kinds, &asked, connection.limit).await;
+    let reply: ActorsReply =
+        answered.map_err(|error| refused(&error, connection.client.identity()))?;
+    Ok(judge_forecasters(&reply))
 }
 
 fn tell(arguments: &DoctorArguments, diagnosis: &Diagnosis) -> anyhow::Result<()> {

@@ -8,6 +8,8 @@ use super::messages::{
     IngestAnswer, IngestCall, Taken,
 };
 use super::twins::ShardedTwins;
+use crate::observe::Instruments;
+use crate::observe::catalogue::REQUESTS_FORWARDED;
 use axum::http::header::IF_MATCH;
 use futures::future::BoxFuture;
 use serde::Serialize;
@@ -53,6 +55,7 @@ pub struct Forwarder {
     router: Arc<Router>,
     calls: NodeCalls,
     members: watch::Receiver<Arc<MembershipView>>,
+    instruments: Instruments,
 }
 
 impl std::fmt::Debug for Forwarder {
@@ -70,6 +73,7 @@ impl Forwarder {
         (twins, router): (Arc<ShardedTwins>, Arc<Router>),
         calls: NodeCalls,
         members: watch::Receiver<Arc<MembershipView>>,
+        instruments: Instruments,
     ) -> Self {
         Self {
             own,
@@ -77,6 +81,7 @@ impl Forwarder {
             router,
             calls,
             members,
+            instruments,
         }
     }
 
@@ -277,6 +282,12 @@ impl Forwarder {
         body: &(impl Serialize + Sync),
         limit: Duration,
     ) -> Result<R, ShardsError> {
+        let forwarded = if request == INGEST_REQUEST {
+            "samples"
+        } else {
+            "api"
+        };
+        self.instruments.add(&REQUESTS_FORWARDED, &[forwarded], 1);
         let sealed = envelope::seal(request, body).map_err(|error| ShardsError::Invalid {
             shard,
             reason: error.to_string(),

@@ -4,10 +4,13 @@ use super::answers::{ApiAnswers, IngestAnswers};
 use super::commands::CommandSlots;
 use super::forward::{Forwarder, HereAnswers};
 use super::gossip_keys;
-use super::messages::{API_REQUEST, INGEST_REQUEST};
+use super::lending::{LoanAnswers, PeerLenders};
+use super::messages::{API_REQUEST, FORECAST_LOAN, INGEST_REQUEST};
 use super::owner::Owner;
 use super::twins::ShardedTwins;
+use crate::clients::{Forecasters, Lenders};
 use crate::error::ExpectedError;
+use crate::observe::{self, Instruments};
 use crate::recorded_cloud::RecordedCloud;
 use crate::service::keeper::Keeper;
 use crate::service::state::Service;
@@ -56,10 +59,12 @@ pub struct Together {
     forwarder: Arc<Forwarder>,
     api: Arc<LateAnswer>,
     ingest: Arc<LateAnswer>,
+    loans: Arc<LateAnswer>,
     slots: CommandSlots,
     tasks: JoinSet<()>,
     /// The number of shards that the settings say.
     shards: Option<u32>,
+    instruments: Instruments,
     _credentials: Task,
 }
 
@@ -69,10 +74,10 @@ impl Together {
     /// # Errors
     /// When a file cannot be used, the directory belongs to another node, or the others do not take it.
     pub async fn start(
-        settings: &NodeSettings,
-        cluster: &ClusterSettings,
+        (settings, cluster): (&NodeSettings, &ClusterSettings),
         api: SocketAddr,
         founds: bool,
+        instruments: Instruments,
     ) -> anyhow::Result<Self> {
         let files = CredentialFiles::in_dir(&cluster.certificates);
         let credentials =
@@ -81,15 +86,14 @@ impl Together {
             })?;
         check_name(settings, credentials.identity())?;
         let keys = gossip_keys::read(&cluster.gossip_keys)?;
-        let (late_api, late_ingest) = (
-            Arc::new(LateAnswer::default()),
-            Arc::new(LateAnswer::default()),
-        );
+        let late = || Arc::new(LateAnswer::default());
+        let (late_api, late_ingest, late_loans) = (late(), late(), late());
         let slots = CommandSlots::default();
         let mut late = slots.late();
         late.extend([
             (API_REQUEST, Callers::Nodes, Arc::clone(&late_api)),
             (INGEST_REQUEST, Callers::Nodes, Arc::clone(&late_ingest)),
+            (FORECAST_LOAN, Callers::Nodes, Arc::clone(&late_loans)),
         ]);
         let setup = NodeSetup {
             directory: settings.data_dir.clone(),
@@ -103,6 +107,7 @@ impl Together {
             log: GroupLogOptions::default(),
             clock: Arc::new(SystemWallClock),
             late,
+            observers: observe::cluster::observers(&instruments),
         };
         let node = begin(setup, keys, cluster, founds).await?;
         let credentials = credentials.watch(CREDENTIALS_PERIOD);
@@ -117,6 +122,7 @@ impl Together {
             (Arc::clone(&twins), Arc::clone(node.router())),
             node.calls().clone(),
             node.membership().watch(),
+            instruments.clone(),
         );
         let mut tasks = JoinSet::new();
         let condition = node.keeper().groups().log().condition();
@@ -127,11 +133,13 @@ impl Together {
             forwarder: Arc::new(forwarder),
             api: late_api,
             ingest: late_ingest,
+            loans: late_loans,
             slots,
             node,
             twins,
             tasks,
             shards: cluster.shards,
+            instruments,
             _credentials: credentials,
         })
     }
@@ -151,6 +159,16 @@ impl Together {
         &self.forwarder
     }
 
+    /// Its way to forecasts of peers.
+    pub fn lenders(&self) -> Arc<dyn Lenders> {
+        Arc::new(PeerLenders::new(
+            self.node.number(),
+            self.node.calls().clone(),
+            self.node.membership().watch(),
+            self.instruments.clone(),
+        ))
+    }
+
     /// Drives the twins of the shards that it leads, from now on.
     pub fn drive(&mut self, keeper: Arc<Keeper>) {
         let owner = Owner::new(Arc::clone(&self.twins), keeper);
@@ -160,6 +178,9 @@ impl Together {
     /// Answers other nodes, operators and viewers, from now on.
     pub fn answer(&self, service: &Arc<Service>, here: &Arc<dyn HereAnswers>) {
         self.slots.fill(&self.node, service);
+        let forecasters = Arc::clone(service.node().forecasters());
+        let lends = LoanAnswers::new(forecasters, self.instruments.clone());
+        self.loans.set(Arc::new(lends));
         self.api.set(Arc::new(ApiAnswers {
             forwarder: Arc::clone(&self.forwarder),
             here: Arc::clone(here),
@@ -172,7 +193,11 @@ impl Together {
 
     /// Tells the others what this node leads and how busy it is, and waits until it cannot go on among them;
     /// returns why.
-    pub async fn failed(&self, twins: impl Fn() -> usize + Send + Sync) -> String {
+    pub async fn failed(
+        &self,
+        twins: impl Fn() -> usize + Send + Sync,
+        forecasters: &Forecasters,
+    ) -> String {
         let mut views = self.node.membership().watch();
         let mut tick = tokio::time::interval(TELL_PERIOD);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -182,6 +207,12 @@ impl Together {
                 _now = tick.tick() => {}
             }
             self.tell(twins()).await;
+            if let Some(reason) = forecasters.is_lost() {
+                return format!(
+                    "the forecaster ended too often and no other node is heard whose forecaster would do, the \
+                     last time since: {reason}; restart the node"
+                );
+            }
             if let Err(error) = check_shards(&self.node, self.shards) {
                 return format!("{error}");
             }

@@ -6,6 +6,7 @@
 
 mod cluster;
 mod forecast;
+mod forecasters;
 mod judge;
 mod place;
 mod probe;
@@ -13,6 +14,7 @@ mod probe;
 mod tests;
 
 pub use cluster::judge as judge_cluster;
+pub use forecasters::judge as judge_forecasters;
 
 use crate::assembly::ForecastWeights;
 use crate::service::wall_clock::WallClock;

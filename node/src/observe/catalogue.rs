@@ -30,12 +30,37 @@ const SECONDS: &[f64] = &[
     120.0,
 ];
 
+/// Upper bounds of counts of entries: from one to a full batch.
+const ENTRIES: &[f64] = &[
+    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0,
+];
+
+/// Upper bounds of sizes, in bytes: from a heartbeat to a full segment.
+const BYTES: &[f64] = &[
+    256.0,
+    1_024.0,
+    4_096.0,
+    16_384.0,
+    65_536.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+    16_777_216.0,
+];
+
 /// Upper bounds of relative errors.
 const RATIOS: &[f64] = &[
     0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 3.0,
 ];
 
 const ACTOR: (&str, &str) = ("actor", "twin, forecaster, optimizer, provisioner");
+
+/// What nodes ask each other, and people ask nodes; a kind of another version is `other`.
+const METHOD: (&str, &str) = (
+    "method",
+    "consensus, shard, api, samples, forecast, errand, report, join, probe, cluster_read, cluster_write, \
+     twins_read, actors_read, actors_write, other",
+);
 
 macro_rules! metrics {
     ($($(#[$doc:meta])* $constant:ident = $kind:expr, $name:literal, [$($label:expr),*], $help:literal;)*) => {
@@ -119,8 +144,16 @@ metrics! {
     TURN_SECONDS = Histogram(SECONDS), "twinscale_turn_seconds", [],
         "System time of a turn: observe, forecast, plan, provision.";
     FORECAST_SECONDS = Histogram(SECONDS), "twinscale_forecast_seconds",
-        [("outcome", "network, fallback, or the code of an error such as overloaded, timeout")],
+        [("outcome", "network, fallback, borrowed, or the code of an error such as overloaded, timeout")],
         "From the question for a forecast to its answer, with what it waited.";
+    FORECASTS_BORROWED = Counter, "twinscale_forecasts_borrowed_total",
+        [("outcome", "borrowed, or the code of an error such as conflict (other weights), overloaded, unavailable")],
+        "Forecasts that another node was asked for since the forecaster of this one could not make them.";
+    FORECASTS_LENT = Counter, "twinscale_forecasts_lent_total",
+        [("outcome", "lent, or the code of an error such as conflict (other weights), overloaded, unavailable")],
+        "Forecasts that other nodes asked of this one.";
+    FORECASTER_FIT = Gauge, "twinscale_forecaster_fit", [],
+        "1 while the forecaster of the node takes requests; 0 while it is paused, given up, or failed just now.";
     FORECAST_SCORED = Counter, "twinscale_forecast_steps_scored_total", [],
         "Steps whose demand is known and was compared with what had been forecast.";
     FORECAST_WITHIN = Counter, "twinscale_forecast_steps_within_total", [("level", "0.05 to 0.99")],
@@ -143,6 +176,10 @@ metrics! {
         "Commands that were not taken since the writer's queue was full: load that was shed.";
     LOG_BATCH_SECONDS = Histogram(SECONDS), "twinscale_log_batch_seconds", [],
         "Write and fsync of one batch of the log.";
+    LOG_BATCH_ENTRIES = Histogram(ENTRIES), "twinscale_log_batch_entries", [],
+        "Entries that shared one write and fsync.";
+    LOG_BATCH_BYTES = Histogram(BYTES), "twinscale_log_batch_bytes", [],
+        "Bytes that shared one write and fsync, headers included.";
     LOG_ENTRIES = Counter, "twinscale_log_entries_total", [],
         "Entries of the log that became durable.";
     LOG_BYTES = Counter, "twinscale_log_bytes_total", [],
@@ -155,4 +192,75 @@ metrics! {
         "Batches that were written to the store.";
     STORE_BUSY = Gauge, "twinscale_store_busy_seconds", [],
         "Time spent on writing them since the start; its rate over that of the batches is the latency.";
+
+    MEMBERS = Gauge, "twinscale_members", [("state", "alive, dead, left")],
+        "Members of the cluster by whether gossip hears them; this node is one of them.";
+    NODES = Gauge, "twinscale_nodes", [("state", "joining, serving, draining, decommissioned, dead")],
+        "Nodes by what group 0 says that they are, as far as this node knows.";
+    GOSSIP_REFUSED = Counter, "twinscale_gossip_refused_total",
+        [("reason", "too-large, malformed, other-cluster, unknown-key, forged, clock, replayed, \
+          too-many-sessions, too-many-incarnations, outgoing-too-large, send-failed")],
+        "Datagrams of gossip that were refused, or not sent.";
+
+    GROUPS = Gauge, "twinscale_groups", [("role", "leader, follower, candidate, learner, stopped")],
+        "Consensus groups with a replica on this node, by the part that it plays; group 0 is one of them.";
+    GROUPS_LEADERLESS = Gauge, "twinscale_groups_leaderless", [],
+        "Groups with a replica on this node of which it knows no leader.";
+    ELECTIONS = Counter, "twinscale_elections_total", [],
+        "Times that a replica on this node stood for election.";
+    LEADERSHIPS = Counter, "twinscale_leaderships_total", [],
+        "Times that a replica on this node became the leader of its group.";
+    TERM_CHANGES = Counter, "twinscale_term_changes_total", [],
+        "Later terms that replicas on this node came to know of.";
+    COMMIT_SECONDS = Histogram(SECONDS), "twinscale_commit_seconds",
+        [("outcome", "committed, refused, unknown")],
+        "From the proposal of an entry on its leader until it is committed by a majority and applied.";
+    REPLICA_LAG = Gauge, "twinscale_replica_lag_entries", [],
+        "Entries that the slowest replica lags behind, over all groups that this node leads.";
+    UNAPPLIED = Gauge, "twinscale_unapplied_entries", [],
+        "Entries in the log of a replica on this node that it has not applied, at most.";
+    SNAPSHOTS = Counter, "twinscale_snapshots_total", [("outcome", "sent, not_sent, installed, not_installed")],
+        "Snapshots sent to other nodes, and received from them.";
+    SNAPSHOT_BYTES = Counter, "twinscale_snapshot_bytes_total", [("direction", "sent, received")],
+        "Bytes of the snapshots that were sent whole, and received and installed.";
+    LOG_DISK = Gauge, "twinscale_log_disk_bytes", [],
+        "What the log of all groups takes on disk.";
+
+    WIRE_CALLS = Counter, "twinscale_wire_calls_total",
+        [METHOD, ("outcome", "answered, or why not: unreachable, deadline, overloaded-here, the code of an error")],
+        "Calls made to other nodes.";
+    WIRE_CALL_SECONDS = Histogram(SECONDS), "twinscale_wire_call_seconds", [METHOD],
+        "From a call to another node to its end, whatever it was.";
+    WIRE_SERVED = Counter, "twinscale_wire_served_total",
+        [METHOD, ("outcome", "answered, or the code of an error")],
+        "Calls of other nodes, operators and viewers that were answered here.";
+    WIRE_SERVED_SECONDS = Histogram(SECONDS), "twinscale_wire_served_seconds", [METHOD],
+        "Time of this node on a call of another.";
+    WIRE_IN_FLIGHT = Gauge, "twinscale_wire_calls_in_flight", [("direction", "made, served")],
+        "Calls and streams under way.";
+    WIRE_CONNECTIONS = Gauge, "twinscale_wire_connections", [],
+        "Authenticated connections that others hold to this node.";
+    WIRE_CONNECTS = Counter, "twinscale_wire_connects_total", [],
+        "Connections that this node made to others.";
+    WIRE_REFUSED = Counter, "twinscale_wire_refused_total",
+        [("reason", "no-certificate, unknown-authority, expired, other-identity, other-cluster, not-tls, and so on")],
+        "Handshakes, calls and streams that were refused, by this node as a server or as a client.";
+
+    ROUTED = Counter, "twinscale_routed_total", [("where", "local, remote")],
+        "Commands of this node that were committed by its own replica, or sent on to another node's.";
+    REQUESTS_FORWARDED = Counter, "twinscale_requests_forwarded_total", [("kind", "api, samples")],
+        "Requests of clients that were sent on to the node that leads their shard, every attempt counted.";
+    REDIRECTS = Counter, "twinscale_redirects_total", [],
+        "Attempts, of commands and of requests, that were told of another leader.";
+    ROUTE_RETRIES = Counter, "twinscale_route_retries_total", [],
+        "Attempts, of commands and of requests, that were made again for other reasons.";
+    REPEATED = Counter, "twinscale_commands_repeated_total", [],
+        "Commands that came again under their request id and did nothing: retries that took effect once. Every \
+         replica of a shard counts them.";
+
+    MOVES_UNDER_WAY = Gauge, "twinscale_moves_under_way", [],
+        "Moves of replicas under way in the cluster, as far as this node knows.";
+    MOVES = Counter, "twinscale_moves_total", [("outcome", "finished, rolled_back")],
+        "Moves of replicas that ended since the cluster was made, as far as this node knows; one that was given \
+         up is rolled back.";
 }

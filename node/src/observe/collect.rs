@@ -1,7 +1,7 @@
 //! Reads what a daemon counts anyway into its instruments, when somebody asks for the metrics.
 
-use super::Instruments;
 use super::catalogue as metric;
+use super::{Instruments, cluster};
 use crate::service::api::readiness;
 use crate::service::keeper::KeeperReport;
 use crate::service::state::Service;
@@ -51,6 +51,9 @@ impl Collector {
         self.read_health(service);
         self.read_ingest(service);
         self.read_turns(service.keeper().report());
+        if let Some(figures) = service.figures() {
+            cluster::enter(&figures.read(), &self.instruments);
+        }
         self.instruments.render()
     }
 
@@ -94,6 +97,8 @@ impl Collector {
     }
 
     fn read_health(&self, service: &Service) {
+        let is_fit = service.node().forecasters().unfit().is_none();
+        self.gauge(&metric::FORECASTER_FIT, &[], u64::from(is_fit));
         let health = service.node().health();
         for (kind, counts) in health.actors() {
             let labels = &[kind];

@@ -2,7 +2,8 @@
 
 use super::Instruments;
 use super::catalogue::{
-    LOG_BATCH_SECONDS, LOG_BYTES, LOG_ENTRIES, LOG_POISONED, LOG_WRITES_REFUSED,
+    LOG_BATCH_BYTES, LOG_BATCH_ENTRIES, LOG_BATCH_SECONDS, LOG_BYTES, LOG_ENTRIES, LOG_POISONED,
+    LOG_WRITES_REFUSED,
 };
 use twinscale_log::{BatchCommitted, LogObserver};
 
@@ -13,6 +14,9 @@ pub struct ObservedLog(pub Instruments);
 impl LogObserver for ObservedLog {
     fn batch_committed(&self, batch: &BatchCommitted) {
         self.0.time(&LOG_BATCH_SECONDS, &[], batch.append_latency);
+        self.0
+            .observe(&LOG_BATCH_ENTRIES, &[], batch.entries as f64);
+        self.0.observe(&LOG_BATCH_BYTES, &[], batch.bytes as f64);
         self.0.add(&LOG_ENTRIES, &[], batch.entries);
         self.0.add(&LOG_BYTES, &[], batch.bytes);
     }

@@ -7,6 +7,7 @@
 
 pub mod accuracy;
 pub mod catalogue;
+pub mod cluster;
 pub mod collect;
 pub mod instruments;
 pub mod log;

@@ -28,7 +28,8 @@ fn names_are_unique_and_keep_to_the_conventions() {
         }
         if let MetricKind::Histogram(buckets) = metric.kind {
             assert!(buckets.is_sorted(), "{name}");
-            let has_unit = name.ends_with("_seconds") || name.ends_with("_ratio");
+            let units = ["_seconds", "_ratio", "_entries", "_bytes"];
+            let has_unit = units.iter().any(|unit| name.ends_with(unit));
             assert!(has_unit, "{name} names no unit");
         }
     }

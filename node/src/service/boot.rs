@@ -3,13 +3,12 @@
 use super::keeper::Keeper;
 use super::state::Service;
 use super::wall_clock::WallClock;
-use crate::assembly::{Node, NodeOptions};
+use crate::assembly::{Node, NodeOptions, Surroundings};
 use crate::cluster::start::{Together, provider};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use twinscale_cluster_config::NodeSettings;
 use twinscale_protocol::NodeNumber;
-use twinscale_twin::{Authorities, Twins};
 
 /// What a daemon serves.
 #[derive(Debug)]
@@ -49,13 +48,14 @@ impl Booted {
             });
         };
         let driver = provider(settings, cluster).await?;
-        let mut together = Together::start(settings, cluster, api, founds).await?;
+        let told = options.instruments.clone();
+        let mut together = Together::start((settings, cluster), api, founds, told).await?;
         let twins = Arc::clone(together.twins());
-        let parts = (
-            Arc::clone(&twins) as Arc<dyn Twins>,
-            twins as Arc<dyn Authorities>,
-        );
-        let node = Node::start_for(options, parts, driver).await?;
+        let around = Surroundings {
+            lenders: Some(together.lenders()),
+            ..Surroundings::of(&twins, driver)
+        };
+        let node = Node::start_for(options, around).await?;
         let (node, keeper) = kept(node, settings, wall);
         together.drive(Arc::clone(&keeper));
         Ok(Self {
@@ -82,7 +82,9 @@ impl Booted {
     ) -> (Arc<Service>, Option<Together>) {
         let service = Service::new(self.node, self.keeper, wall, settings, address);
         let service = match &self.together {
-            Some(together) => service.among(Arc::clone(together.forwarder())),
+            Some(together) => service
+                .among(Arc::clone(together.forwarder()))
+                .telling(together.node().figures()),
             None => service,
         };
         (Arc::new(service), self.together)

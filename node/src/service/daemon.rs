@@ -162,7 +162,11 @@ fn serving(service: &Arc<Service>, together: Option<&Together>) -> axum::Router 
 /// Waits until a node among others cannot go on among them; a node alone waits for ever.
 async fn apart(service: &Service, together: Option<&Together>) -> String {
     match together {
-        Some(together) => together.failed(|| service.keeper().report().running).await,
+        Some(together) => {
+            let forecasters = service.node().forecasters();
+            let running = || service.keeper().report().running;
+            together.failed(running, forecasters).await
+        }
         None => std::future::pending().await,
     }
 }

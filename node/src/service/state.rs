@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::{Semaphore, SemaphorePermit};
+use twinscale_cluster::node::FiguresReader;
 use twinscale_cluster_config::NodeSettings;
 use twinscale_protocol::DomainTime;
 use twinscale_protocol::twin::IngestReply;
@@ -23,6 +24,7 @@ pub struct Service {
     node: Arc<Node>,
     keeper: Arc<Keeper>,
     forwarder: Option<Arc<Forwarder>>,
+    figures: Option<FiguresReader>,
     wall: Arc<dyn WallClock>,
     settings: NodeSettings,
     admission: Admission,
@@ -69,6 +71,7 @@ impl Service {
             node,
             keeper: keeper.into(),
             forwarder: None,
+            figures: None,
             wall,
             settings,
             admission,
@@ -85,6 +88,18 @@ impl Service {
     pub fn among(mut self, forwarder: Arc<Forwarder>) -> Self {
         self.forwarder = Some(forwarder);
         self
+    }
+
+    /// Tells of its part in a cluster.
+    #[must_use]
+    pub fn telling(mut self, figures: FiguresReader) -> Self {
+        self.figures = Some(figures);
+        self
+    }
+
+    /// What it tells of its part in a cluster; `None` = this node is alone.
+    pub fn figures(&self) -> Option<&FiguresReader> {
+        self.figures.as_ref()
     }
 
     /// The way to the nodes that lead; `None` = this node is alone.

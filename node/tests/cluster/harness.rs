@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::timeout;
-use twinscale::assembly::{ForecastWeights, Node, NodeOptions, WatchLimits};
+use twinscale::assembly::{ForecastWeights, Node, NodeOptions, Surroundings, WatchLimits};
 use twinscale::cluster::owner::Owner;
 use twinscale::cluster::twins::ShardedTwins;
 use twinscale::observe::Instruments;
@@ -33,8 +33,8 @@ use twinscale_shards::{
     WriterOptions, decode_request, group_of,
 };
 use twinscale_store::StoreOptions;
+use twinscale_twin::Twins;
 use twinscale_twin::shard::ShardStores;
-use twinscale_twin::{Authorities, Twins};
 
 const DEADLINE: Duration = Duration::from_mins(2);
 pub(crate) const START: DomainTime = DomainTime(1_700_006_400);
@@ -238,10 +238,6 @@ impl Cluster {
         let seed = [u8::try_from(number).expect("few"); 32];
         let ids = RequestIds::new(seed);
         let twins = Arc::new(ShardedTwins::new(Arc::clone(&host), router, places, ids));
-        let served = (
-            Arc::clone(&twins) as Arc<dyn Twins>,
-            Arc::clone(&twins) as Arc<dyn Authorities>,
-        );
         let options = NodeOptions {
             directory: place.to_owned(),
             seed: 7,
@@ -251,7 +247,8 @@ impl Cluster {
             watch: WatchLimits::default(),
             instruments: Instruments::default(),
         };
-        let node = Node::start_for(options, served, driver(number, &self.cloud, &self.gate)).await;
+        let around = Surroundings::of(&twins, driver(number, &self.cloud, &self.gate));
+        let node = Node::start_for(options, around).await;
         let node = Arc::new(node.expect("its actors start"));
         let wall: Arc<dyn WallClock> = Arc::new(self.wall.clone());
         let keeper = Arc::new(Keeper::new(Arc::clone(&node), wall, 8));

@@ -1,6 +1,6 @@
 //! Nodes of a cluster in one process, with the service that each will have.
 
-use crate::acting::request_of;
+use crate::acting::{key, request_of};
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::num::NonZeroUsize;
@@ -10,28 +10,34 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
-use twinscale::assembly::{ForecastWeights, Node, NodeOptions, WatchLimits};
+use twinscale::assembly::{ForecastWeights, Node, NodeOptions, Surroundings, WatchLimits};
+use twinscale::clients::Lenders;
 use twinscale::cluster::commands::CommandSlots;
 use twinscale::cluster::commands::message::{
     ACTORS_WRITE, ACTORS_WRITE_REPLY, ActorDone, ActorOrder,
 };
+use twinscale::cluster::lending::{LoanAnswers, PeerLenders};
+use twinscale::cluster::messages::FORECAST_LOAN;
 use twinscale::cluster::owner::Owner;
 use twinscale::cluster::twins::ShardedTwins;
-use twinscale::observe::Instruments;
+use twinscale::observe::{Instruments, cluster};
 use twinscale::service::keeper::Keeper;
 use twinscale::service::state::Service;
 use twinscale::service::wall_clock::{SystemWallClock, WallClock};
 use twinscale_cluster::admin::{Asked, ClusterClient};
+use twinscale_cluster::network::{Callers, LateAnswer};
 use twinscale_cluster::node::{ClusterNode, NodeSetup};
 use twinscale_cluster_config::NodeSettings;
 use twinscale_consensus::{GroupLogOptions, GroupsOptions};
 use twinscale_membership::{ClusterKey, KeyRing};
 use twinscale_meta::stored::v1::By;
 use twinscale_meta::{Creation, GroupId};
-use twinscale_protocol::{AccountName, ClusterId, CustomerId, NodeId, ZoneName};
+use twinscale_protocol::twin::IngestRequest;
+use twinscale_protocol::{
+    AccountName, ClusterId, CustomerId, DomainTime, FixedValue, NodeId, Sample, ZoneName,
+};
 use twinscale_provisioner::{SimCloudConfig, SimCloudDriver};
-use twinscale_shards::RequestIds;
-use twinscale_twin::{Authorities, Twins};
+use twinscale_shards::{RequestIds, Router};
 use twinscale_wire::ca::{AUTHORITY_VALIDITY, CERTIFICATE_VALIDITY, CertificateAuthority};
 use twinscale_wire::{CredentialFiles, Credentials, DefaultTimeProvider, WireSettings};
 
@@ -91,7 +97,9 @@ impl Nodes {
         let mut started = BTreeMap::new();
         for number in 1..=count {
             let slots = CommandSlots::default();
-            let setup = nodes.setup(number, &slots);
+            let loans = Arc::new(LateAnswer::default());
+            let instruments = Instruments::on().expect("the catalogue is sound");
+            let setup = nodes.setup(number, &slots, &loans, &instruments);
             let node = if number == 1 {
                 let expected = u16::try_from(count).expect("few");
                 let by = By::Operator(AccountName::new("founder").expect("a name"));
@@ -103,22 +111,37 @@ impl Nodes {
             } else {
                 ClusterNode::join(setup, keys(), DEADLINE).await
             };
-            started.insert(number, (node.expect("it starts"), slots));
+            started.insert(
+                number,
+                (node.expect("it starts"), slots, loans, instruments),
+            );
         }
         let weights = ForecastWeights::load(None).expect("they ship");
         let cloud = SimCloudDriver::new(SimCloudConfig::with_seed(7));
-        for (number, (node, slots)) in started {
+        for (number, (node, slots, loans, instruments)) in started {
             placed(&node, shards).await;
             let member = nodes
-                .member(number, node, weights.clone(), cloud.clone())
+                .member((number, node), weights.clone(), cloud.clone(), instruments)
                 .await;
             slots.fill(&member.cluster, &member.service);
+            let node = member.service.node();
+            let (forecasters, instruments) = (node.forecasters(), node.instruments());
+            let lends = LoanAnswers::new(Arc::clone(forecasters), instruments.clone());
+            assert!(loans.set(Arc::new(lends)), "a node lends once");
             nodes.members.insert(number, member);
         }
         nodes
     }
 
-    fn setup(&self, number: u64, slots: &CommandSlots) -> NodeSetup {
+    fn setup(
+        &self,
+        number: u64,
+        slots: &CommandSlots,
+        loans: &Arc<LateAnswer>,
+        instruments: &Instruments,
+    ) -> NodeSetup {
+        let mut late = slots.late();
+        late.push((FORECAST_LOAN, Callers::Nodes, Arc::clone(loans)));
         let folder = self.issue(&format!("node/{}", name_of(number)));
         let files = CredentialFiles::in_dir(&folder);
         let time = Arc::new(DefaultTimeProvider);
@@ -142,7 +165,8 @@ impl Nodes {
                 ..GroupLogOptions::default()
             },
             clock: Arc::new(twinscale_membership::SystemWallClock),
-            late: slots.late(),
+            late,
+            observers: cluster::observers(instruments),
         }
     }
 
@@ -157,10 +181,10 @@ impl Nodes {
 
     async fn member(
         &self,
-        number: u64,
-        cluster: ClusterNode,
+        (number, cluster): (u64, ClusterNode),
         weights: ForecastWeights,
         cloud: SimCloudDriver,
+        instruments: Instruments,
     ) -> Member {
         let seed = [u8::try_from(number).expect("few"); 32];
         let twins = Arc::new(ShardedTwins::new(
@@ -169,20 +193,29 @@ impl Nodes {
             Arc::clone(cluster.places()),
             RequestIds::new(seed),
         ));
-        let served = (
-            Arc::clone(&twins) as Arc<dyn Twins>,
-            Arc::clone(&twins) as Arc<dyn Authorities>,
-        );
+        let lenders: Arc<dyn Lenders> = Arc::new(PeerLenders::new(
+            cluster.number(),
+            cluster.calls().clone(),
+            cluster.membership().watch(),
+            instruments.clone(),
+        ));
+        let around = Surroundings {
+            lenders: Some(lenders),
+            ..Surroundings::of(&twins, Arc::new(cloud))
+        };
         let options = NodeOptions {
             directory: self.folder.path().join(number.to_string()),
             seed: 7,
             optimizer_threads: NonZeroUsize::MIN,
             weights,
             cloud: SimCloudConfig::with_seed(7),
-            watch: WatchLimits::default(),
-            instruments: Instruments::default(),
+            watch: WatchLimits {
+                shared_restarts_max: 4,
+                ..WatchLimits::default()
+            },
+            instruments,
         };
-        let node = Node::start_for(options, served, Arc::new(cloud)).await;
+        let node = Node::start_for(options, around).await;
         let node = Arc::new(node.expect("its actors start"));
         let wall: Arc<dyn WallClock> = Arc::new(SystemWallClock);
         let keeper = Arc::new(Keeper::new(Arc::clone(&node), Arc::clone(&wall), 8));
@@ -193,6 +226,7 @@ impl Nodes {
         let listen = self.addresses[&number];
         let settings = NodeSettings::default();
         let service = Service::new(node, Arc::clone(&keeper), wall, settings, listen);
+        let service = service.telling(cluster.figures());
         Member {
             cluster,
             service: Arc::new(service),
@@ -208,6 +242,75 @@ impl Nodes {
             .configure(request_of(customer))
             .await;
         configured.expect("a majority is there");
+    }
+
+    /// Stores two weeks of hourly samples up to now, through one node.
+    pub(crate) async fn record(&self, customer: &CustomerId) {
+        let now = SystemWallClock.now();
+        let last = now.floor_to(request_of(customer).interval);
+        let samples = (1..=14 * 24).rev().map(|hours| Sample {
+            series: key(),
+            at: DomainTime(last.0 - hours * 3_600),
+            value: FixedValue((5 + hours % 24 / 4) * 1_000_000),
+        });
+        let request = IngestRequest {
+            customer: customer.clone(),
+            now,
+            samples: samples.collect(),
+        };
+        let ingested = self.members[&1].service.twins().ingest(request).await;
+        ingested.expect("a majority is there");
+    }
+
+    /// The node that drives the twins of a customer's shard, once one does.
+    pub(crate) async fn leader_of(&self, customer: &CustomerId) -> u64 {
+        let mut found = None;
+        until("a node leads the customer's shard", || {
+            let leads = |member: &Member| {
+                let authorities = member.service.node().authorities();
+                authorities.of(customer).is_some()
+            };
+            let mut members = self.members.iter();
+            found = members.find_map(|(number, member)| leads(member).then_some(*number));
+            found.is_some()
+        })
+        .await;
+        found.expect("it was waited for")
+    }
+
+    /// A series of `GET /metrics` of a node, by name and labels, in whole numbers; `None` when it is not there.
+    pub(crate) async fn counted(&self, number: u64, series: &str) -> Option<u64> {
+        let service = self.service(number);
+        let text = service.collector().scrape(service).await;
+        let mut lines = text.lines();
+        lines.find_map(|line| {
+            let value = line.strip_prefix(series)?.strip_prefix(' ')?;
+            value.split('.').next()?.parse().ok()
+        })
+    }
+
+    /// The sum of a series over all nodes.
+    pub(crate) async fn counted_everywhere(&self, series: &str) -> u64 {
+        let mut sum = 0;
+        for number in self.members.keys() {
+            sum += self.counted(*number, series).await.unwrap_or_default();
+        }
+        sum
+    }
+
+    /// Where a node listens for others.
+    pub(crate) fn address(&self, number: u64) -> SocketAddr {
+        self.addresses[&number]
+    }
+
+    /// The way of a node to the leaders.
+    pub(crate) fn router(&self, number: u64) -> &Arc<Router> {
+        self.members[&number].cluster.router()
+    }
+
+    /// The service of a node.
+    pub(crate) fn service(&self, number: u64) -> &Service {
+        &self.members[&number].service
     }
 
     /// Waits until so many twins are driven, each by one node, and had a turn.
@@ -289,6 +392,17 @@ impl Nodes {
             member.cluster.stop(Duration::ZERO).await;
         }
     }
+}
+
+/// Waits until something is so.
+pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool + Send) {
+    let wait = async {
+        while !is_so() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let waited = timeout(DEADLINE, wait).await;
+    waited.unwrap_or_else(|_late| panic!("in vain: {what}"));
 }
 
 /// Waits until all shards have their replicas here.

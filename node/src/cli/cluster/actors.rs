@@ -155,9 +155,9 @@ fn table(reply: &ActorsReply) -> String {
 }
 
 fn cells(node: &str, actor: &ActorLine) -> Vec<String> {
-    let paused = actor
-        .paused_for_ms
-        .map(|left| format!("for {} s still", left / 1_000));
+    let paused = actor.paused_for_ms;
+    let paused = paused.map(|left| format!("for {} s still", left / 1_000));
+    let notes = [paused, actor.reason.clone()].into_iter().flatten();
     vec![
         node.to_owned(),
         actor.actor.clone(),
@@ -165,7 +165,7 @@ fn cells(node: &str, actor: &ActorLine) -> Vec<String> {
         or_unknown(actor.incarnation.clone()),
         actor.restarts.to_string(),
         format!("{}/{}", actor.mailbox, actor.mailbox_max),
-        actor.reason.clone().or(paused).unwrap_or_default(),
+        notes.collect::<Vec<_>>().join(", "),
     ]
 }
 

@@ -4,6 +4,7 @@ use super::message::{
     ActorLine, ActorName, ActorState, LastTurnLine, NodeActors, TwinLine, TwinShown,
 };
 use crate::assembly::{SHARED_MAILBOX, TWIN_MAILBOX};
+use crate::clients::{BorrowCounts, Forecasters};
 use crate::service::api::{state_word, twin_reply, word};
 use crate::service::keeper::{KeptTwin, LastTurn};
 use crate::service::state::Service;
@@ -105,7 +106,13 @@ impl Here<'_> {
     pub(super) fn actor(&self, name: &ActorName) -> Option<ActorLine> {
         let node = self.service.node();
         Some(match name {
-            ActorName::Forecaster => actor_line(name, node.forecaster(), SHARED_MAILBOX),
+            ActorName::Forecaster => {
+                let line = actor_line(name, node.forecaster(), SHARED_MAILBOX);
+                ActorLine {
+                    reason: forecaster_note(node.forecasters()).or(line.reason),
+                    ..line
+                }
+            }
             ActorName::Optimizer => actor_line(name, node.optimizer(), SHARED_MAILBOX),
             ActorName::Provisioner => actor_line(name, node.provisioner(), SHARED_MAILBOX),
             ActorName::Twin(customer) => {
@@ -114,6 +121,18 @@ impl Here<'_> {
             }
         })
     }
+}
+
+/// Why the forecaster of a node does not forecast, and what becomes of its twins.
+fn forecaster_note(forecasters: &Forecasters) -> Option<String> {
+    let reason = forecasters.unfit()?;
+    if !forecasters.may_borrow() {
+        return Some(reason);
+    }
+    let BorrowCounts { borrowed, in_vain } = forecasters.counts();
+    Some(format!(
+        "{reason}; twins borrow from other nodes: {borrowed} forecasts so far, {in_vain} rounds in vain"
+    ))
 }
 
 /// How an actor is.
