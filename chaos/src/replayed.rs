@@ -6,7 +6,7 @@ use tokio::runtime::Builder;
 use twinscale::assembly::{ForecastWeights, NodeOptions, WatchLimits};
 use twinscale::observe::Instruments;
 use twinscale::progress::Progress;
-use twinscale::replay::{ReplayOptions, Replayed, replay};
+use twinscale::replay::{ClusterOptions, ReplayOptions, Replayed, replay, replay_on_cluster};
 use twinscale::report::report_json;
 use twinscale::summary::{ReportFrame, report_input};
 use twinscale::workload::{ReplayCustomer, from_samples};
@@ -28,6 +28,8 @@ pub struct ReplayCase {
     pub kill_forecaster_at: Option<usize>,
     /// Which actors are felled, and when.
     pub strikes: Vec<Strike>,
+    /// The nodes on which it runs, and when one of them is killed; one alone without.
+    pub cluster: Option<ClusterOptions>,
 }
 
 /// What came of it.
@@ -57,10 +59,11 @@ impl ReplayCase {
             weights: ForecastWeights::load(None).map_err(|error| product(&error))?,
             kill_forecaster_at: None,
             strikes: Vec::new(),
+            cluster: None,
         })
     }
 
-    /// Replays customers on a node of their own.
+    /// Replays customers on a node, or a cluster, of their own; strikes fall on a node alone.
     ///
     /// # Errors
     /// When the node does not start, or the replay stops.
@@ -83,14 +86,20 @@ impl ReplayCase {
         };
         let runtime = Builder::new_multi_thread()
             .worker_threads(self.threads.get())
-            .enable_time()
+            .enable_all()
             .build()
             .map_err(|error| ChaosError::io("start", "the runtime", error))?;
         let mut sink = StrikingSink::new(customers, &self.strikes);
         let progress = Progress::start("replay", 1, true);
-        let replayed = runtime
-            .block_on(replay(customers, options, &mut sink, &progress))
-            .map_err(|error| product(&error))?;
+        let replayed = runtime.block_on(async {
+            match self.cluster {
+                Some(cluster) => {
+                    replay_on_cluster(customers, options, cluster, &mut sink, &progress).await
+                }
+                None => replay(customers, options, &mut sink, &progress).await,
+            }
+        });
+        let replayed = replayed.map_err(|error| product(&error))?;
         let frame = ReportFrame {
             title: "Chaos",
             seed: self.seed,

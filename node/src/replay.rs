@@ -5,8 +5,12 @@
 //! a time. Invariant: what a customer's twin sees depends on its own data, the seed and the weights alone;
 //! so a report is the same on any number of threads, also when an actor is killed on the way.
 
+mod cluster;
+mod drive;
+mod embedded;
 mod record;
 
+pub use cluster::{ClusterOptions, replay_on_cluster};
 pub use record::{StepRecord, StepSink, Unwatched};
 
 use crate::assembly::{Node, NodeOptions, NodeTwin};
@@ -26,7 +30,7 @@ use twinscale_protocol::{DomainTime, MicroDollars, Sample, WireError};
 use twinscale_provisioner::SimCloudDriver;
 use twinscale_provisioner::simcloud::CloudCost;
 use twinscale_twin::feedback::feedback;
-use twinscale_twin::{ApplyResult, SharedTwin, TurnSummary, TwinCommand, TwinMessage, TwinState};
+use twinscale_twin::{ApplyResult, TurnSummary, TwinCommand, TwinMessage, TwinState, Twins};
 
 /// System time that one turn may take: a search and a restart of every actor fit many times.
 const TURN_LIMIT: Duration = Duration::from_mins(5);
@@ -115,6 +119,12 @@ pub async fn replay(
 
 /// Starts a twin, configures it, and gives it its history.
 async fn prepare(node: &Node, one: &ReplayCustomer) -> anyhow::Result<NodeTwin> {
+    introduce(node.twins(), one).await?;
+    node.start_twin(&one.customer, one.first_step_at).await
+}
+
+/// Configures a twin, and gives it its history.
+async fn introduce(twins: &dyn Twins, one: &ReplayCustomer) -> anyhow::Result<()> {
     let now = one.first_step_at;
     let configure = ConfigureRequest {
         customer: one.customer.clone(),
@@ -123,7 +133,7 @@ async fn prepare(node: &Node, one: &ReplayCustomer) -> anyhow::Result<NodeTwin> 
         interval: one.interval,
         horizon_steps: one.horizon_steps,
     };
-    node.twins()
+    twins
         .configure(configure)
         .await
         .map_err(|error| input(one, error))?;
@@ -132,7 +142,7 @@ async fn prepare(node: &Node, one: &ReplayCustomer) -> anyhow::Result<NodeTwin> 
             customer: one.customer.clone(),
             events: one.events.clone(),
         };
-        node.twins()
+        twins
             .announce(announce)
             .await
             .map_err(|error| input(one, error))?;
@@ -146,9 +156,9 @@ async fn prepare(node: &Node, one: &ReplayCustomer) -> anyhow::Result<NodeTwin> 
         .cloned()
         .collect();
     for chunk in kept.chunks(SAMPLES_PER_REQUEST_MAX) {
-        ingest(node, one, chunk.to_vec(), now).await?;
+        ingest(twins, one, chunk.to_vec(), now).await?;
     }
-    node.start_twin(&one.customer, now).await
+    Ok(())
 }
 
 async fn run_step(
@@ -171,29 +181,36 @@ async fn run_step(
     });
     let summary: Result<TurnSummary, WireError> = asked.await.map_err(|error| input(one, error))?;
     let summary = summary.map_err(|error| input(one, error))?;
-    let shared = node.twins().twin(&one.customer);
-    let record = shared.map(|shared: SharedTwin| {
-        shared.read(|state| StepRecord {
-            at: now,
-            summary,
-            forecast: state.forecast().cloned(),
-            plan: state.target_plan().cloned(),
-            observed: state.observed().clone(),
-            misses: state
-                .misses_since(judged.unwrap_or_default())
-                .cloned()
-                .collect(),
-        })
-    });
+    let record = step_record(node.twins(), one, (now, judged), summary);
     twin.clock.advance_to(end).await;
     // Work that the last timer set off belongs to this step as well.
     twin.clock.idle().await;
-    ingest(node, one, samples.clone(), end).await?;
+    ingest(node.twins(), one, samples.clone(), end).await?;
     Ok(record)
 }
 
+/// What is told of a turn; `judged` is up to where misses were told of before.
+fn step_record(
+    twins: &dyn Twins,
+    one: &ReplayCustomer,
+    (at, judged): (DomainTime, Option<DomainTime>),
+    summary: TurnSummary,
+) -> Option<StepRecord> {
+    twins.read(&one.customer, |state| StepRecord {
+        at,
+        summary,
+        forecast: state.forecast().cloned(),
+        plan: state.target_plan().cloned(),
+        observed: state.observed().clone(),
+        misses: state
+            .misses_since(judged.unwrap_or_default())
+            .cloned()
+            .collect(),
+    })
+}
+
 async fn ingest(
-    node: &Node,
+    twins: &dyn Twins,
     one: &ReplayCustomer,
     samples: Vec<Sample>,
     now: DomainTime,
@@ -203,8 +220,7 @@ async fn ingest(
         now,
         samples,
     };
-    let reply = node
-        .twins()
+    let reply = twins
         .ingest(request)
         .await
         .map_err(|error| input(one, error))?;
@@ -233,28 +249,36 @@ fn collect(
     let cloud = node
         .cloud()
         .context("a replay reads the bills of its own simulated cloud")?;
-    let customers = customers.iter().zip(failures).map(|(one, failures)| {
-        let (vms, bill) = cloud.with_cloud(|cloud| {
-            (
-                cloud.lifetimes(&one.customer),
-                cloud.cost(&one.customer, one.end()),
-            )
-        });
-        let before = cloud.with_cloud(|cloud| cloud.cost(&one.customer, one.scored_start()));
-        let counters = node.twins().read(&one.customer, TwinState::counters);
-        ReplayedCustomer {
-            vms,
-            bill,
-            storage_and_link: MicroDollars(extras(&bill).0.saturating_sub(extras(&before).0)),
-            last_misses: last_misses(node, cloud, one),
-            counters: counters.unwrap_or_default(),
-            failures: failures.into_list(),
-        }
-    });
+    let customers = customers.iter().zip(failures);
+    let customers = customers.map(|(one, failures)| outcome(node.twins(), cloud, one, failures));
     Ok(Replayed {
         customers: customers.collect(),
         forecaster_restarts: node.forecaster().restarts(),
     })
+}
+
+fn outcome(
+    twins: &dyn Twins,
+    cloud: &SimCloudDriver,
+    one: &ReplayCustomer,
+    failures: record::Failures,
+) -> ReplayedCustomer {
+    let (vms, bill) = cloud.with_cloud(|cloud| {
+        (
+            cloud.lifetimes(&one.customer),
+            cloud.cost(&one.customer, one.end()),
+        )
+    });
+    let before = cloud.with_cloud(|cloud| cloud.cost(&one.customer, one.scored_start()));
+    let counters = twins.read(&one.customer, TwinState::counters);
+    ReplayedCustomer {
+        vms,
+        bill,
+        storage_and_link: MicroDollars(extras(&bill).0.saturating_sub(extras(&before).0)),
+        last_misses: last_misses(twins, cloud, one),
+        counters: counters.unwrap_or_default(),
+        failures: failures.into_list(),
+    }
 }
 
 /// What volumes and link cost.
@@ -263,9 +287,9 @@ fn extras(bill: &CloudCost) -> MicroDollars {
 }
 
 /// Judges the steps behind the last turn as the next one would: by what the provider shows at the end.
-fn last_misses(node: &Node, cloud: &SimCloudDriver, one: &ReplayCustomer) -> Vec<Miss> {
+fn last_misses(twins: &dyn Twins, cloud: &SimCloudDriver, one: &ReplayCustomer) -> Vec<Miss> {
     let end = one.end();
-    let Some(mut state) = node.twins().read(&one.customer, TwinState::clone) else {
+    let Some(mut state) = twins.read(&one.customer, TwinState::clone) else {
         return Vec::new();
     };
     let seen = TwinCommand::ObserveAllocation {

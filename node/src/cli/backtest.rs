@@ -169,6 +169,7 @@ fn replayed(
         shared: &arguments.shared,
         has_view: true,
         killed_at: None,
+        cluster: None,
     };
     let mut sink = CsvSink::create(&arguments.out, FirstSteps::default())?;
     let (outcome, frame) = run_replay(run, &mut sink, quiet)?;

@@ -4,13 +4,15 @@ use super::output::{ReplayRun, SharedArguments, replay_prices, run_replay, write
 use crate::assembly::ForecastWeights;
 use crate::console;
 use crate::error::ExpectedError;
+use crate::replay::ClusterOptions;
 use crate::report::{ReportInput, report_html, report_json, report_table};
 use crate::summary::{FirstSteps, report_input};
 use crate::workload::{ReplayCustomer, from_samples};
 use clap::Args;
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 
-/// Replays weeks of real customers on an embedded node and shows what provisioning ahead is worth.
+/// Replays weeks of real customers on embedded nodes and shows what provisioning ahead is worth.
 #[derive(Debug, Args)]
 pub(super) struct DemoArguments {
     /// Customers, of the twelve that ship.
@@ -19,6 +21,10 @@ pub(super) struct DemoArguments {
     /// Weeks of each customer, up to the four that ship.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=4))]
     weeks: u32,
+    /// Nodes inside this process, over which the customers are sharded; with three or more one of them is
+    /// killed on the way. The report is the same, byte for byte.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=5))]
+    nodes: u16,
     #[command(flatten)]
     shared: SharedArguments,
     /// Where the page goes.
@@ -65,6 +71,7 @@ fn replayed(arguments: &DemoArguments, quiet: bool) -> anyhow::Result<ReportInpu
         shared: &arguments.shared,
         has_view: true,
         killed_at: Some(steps / 2),
+        cluster: cluster(arguments.nodes, steps),
     };
     let mut first_steps = FirstSteps::default();
     let (outcome, frame) = run_replay(run, &mut first_steps, quiet)?;
@@ -78,6 +85,15 @@ fn replayed(arguments: &DemoArguments, quiet: bool) -> anyhow::Result<ReportInpu
         quiet,
     )?;
     Ok(input)
+}
+
+/// The nodes on which it runs: a single one needs no consensus, and two lose their majority with one of them.
+fn cluster(nodes: u16, steps: usize) -> Option<ClusterOptions> {
+    let nodes = NonZeroU16::new(nodes).filter(|nodes| nodes.get() > 1)?;
+    Some(ClusterOptions {
+        nodes,
+        kill_node_at: (nodes.get() >= 3).then_some(steps * 2 / 3),
+    })
 }
 
 /// Weights must not have seen what they are scored on; the warm-up before it is not.

@@ -8,7 +8,9 @@ use crate::live::session::{LiveView, has_terminal};
 use crate::live::state::QuitMeaning;
 use crate::observe::Instruments;
 use crate::progress::Progress;
-use crate::replay::{ReplayOptions, Replayed, StepSink, Unwatched, replay};
+use crate::replay::{
+    ClusterOptions, ReplayOptions, Replayed, StepSink, Unwatched, replay, replay_on_cluster,
+};
 use crate::report::{ReportInput, Theme, picture_svg, report_pages};
 use crate::summary::{ReportFrame, price_point};
 use crate::workload::ReplayCustomer;
@@ -80,6 +82,8 @@ pub(super) struct ReplayRun<'a> {
     pub(super) has_view: bool,
     /// The step at which the forecaster is killed, if it is.
     pub(super) killed_at: Option<usize>,
+    /// The nodes on which it runs; one alone without.
+    pub(super) cluster: Option<ClusterOptions>,
 }
 
 /// Replays on an embedded node in a temporary folder; returns what came of it with the report's frame.
@@ -106,7 +110,11 @@ pub(super) fn run_replay(
         kill_forecaster_at: run.killed_at,
     };
     let runtime = super::runtime(usize::from(run.shared.threads))?;
-    let outcome = if run.has_view && run.shared.has_view(quiet) {
+    let outcome = if let Some(cluster) = run.cluster {
+        let progress = Progress::start(&run.label, 1, quiet);
+        let replayed = replay_on_cluster(run.customers, options, cluster, sink, &progress);
+        runtime.block_on(replayed)?
+    } else if run.has_view && run.shared.has_view(quiet) {
         runtime.block_on(viewed(&run, options, sink))?
     } else {
         let progress = Progress::start(&run.label, 1, quiet);
@@ -164,6 +172,7 @@ pub(super) fn replay_prices(
             shared,
             has_view: false,
             killed_at: None,
+            cluster: None,
         };
         let (outcome, _frame) = run_replay(run, &mut Unwatched, quiet)?;
         input

@@ -208,7 +208,10 @@ pub fn write_secret(path: &Path, text: &str) -> Result<(), ExpectedError> {
 
 /// A port that is free for both protocols now; the node that gets it is the next to ask for one. An address
 /// of another network namespace cannot be tried from here: there the ports are counted up.
-fn free_address(ip: IpAddr) -> anyhow::Result<SocketAddr> {
+///
+/// # Errors
+/// When the address cannot be had, or no port is free.
+pub fn free_address(ip: IpAddr) -> anyhow::Result<SocketAddr> {
     for _ in 0..PORT_TRIES {
         let listener = match TcpListener::bind((ip, 0)) {
             Ok(listener) => listener,

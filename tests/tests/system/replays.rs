@@ -1,7 +1,8 @@
 //! The same bytes on any number of threads, also when the forecaster is killed on the way.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU16, NonZeroUsize};
 
+use twinscale::replay::ClusterOptions;
 use twinscale_chaos::{ReplayCase, differences, short_samples};
 
 /// The warm-up day, and some scored steps.
@@ -68,4 +69,28 @@ fn a_customer_decides_the_same_whoever_else_is_there() {
         together.replayed.customers[0].bill,
         alone.replayed.customers[0].bill
     );
+}
+
+#[test]
+fn a_cluster_gives_the_same_bytes_as_a_node_also_when_a_node_is_killed() {
+    let customers = short_samples(3, STEPS).expect("the samples load");
+    let alone = ReplayCase {
+        threads: NonZeroUsize::new(2).expect("threads"),
+        ..ReplayCase::undisturbed(1).expect("the weights load")
+    };
+    let first = alone.run(&customers).expect("it replays");
+    let clusters = [(2, None), (3, Some(STEPS * 2 / 3))];
+    for (nodes, kill_node_at) in clusters {
+        let cluster = ClusterOptions {
+            nodes: NonZeroU16::new(nodes).expect("nodes"),
+            kill_node_at,
+        };
+        let sharded = ReplayCase {
+            cluster: Some(cluster),
+            ..alone.clone()
+        };
+        let other = sharded.run(&customers).expect("it replays");
+        let found = differences(&customers, &first, &other);
+        assert_eq!(found, [""; 0], "{cluster:?}");
+    }
 }
