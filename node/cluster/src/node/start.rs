@@ -346,12 +346,11 @@ impl Before {
             GroupLog::open_or_create_observed(&place, identity, options, told)
         };
         if !place.exists() && self.holds_replicas()? {
-            let node = number;
-            return Err(GroupLogError::Missing {
-                directory: place,
-                node,
-            }
-            .into());
+            let missing = GroupLogError::Missing {
+                directory: place.clone(),
+                node: number,
+            };
+            return Err(missing.into());
         }
         let log = match open() {
             // A start that was cut short left a part of one. Nothing was promised yet: a replica is recorded before
@@ -368,7 +367,7 @@ impl Before {
         let snapshots = Arc::new(disk(path, "snapshots")?);
         let network = WirePeers::new(self.peers.clone(), Arc::clone(&self.directory));
         let options = self.setup.groups;
-        let told = Arc::clone(&observers.groups);
+        let told = Arc::clone(&self.setup.observers.groups);
         let groups = Groups::open_observed(log, snapshots, Arc::new(network), options, told)?;
         Ok(Arc::new(groups))
     }
