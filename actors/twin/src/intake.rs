@@ -104,6 +104,27 @@ pub async fn announce(
     }
 }
 
+/// Writes a note down; the same one again is kept once. Returns how many were ever taken.
+///
+/// # Errors
+/// [`HostError::Refused`] with the rule that it breaks; others as [`TwinWriter::commit`].
+#[cfg(feature = "next-schema")]
+pub async fn annotate(
+    writer: &dyn TwinWriter,
+    customer: CustomerId,
+    note: crate::stored::v2::Note,
+) -> Result<u64, HostError> {
+    crate::state::check_note(&note).map_err(|text| HostError::Refused {
+        customer: customer.clone(),
+        refusal: crate::state::Refusal::Invalid(text),
+    })?;
+    let command = TwinCommand::Annotate(note);
+    match writer.commit(&customer, command).await? {
+        ApplyResult::Annotated { notes_taken } => Ok(notes_taken),
+        other => Err(unexpected(customer, other)),
+    }
+}
+
 fn check(request: &IngestRequest) -> Result<(), HostError> {
     let count = request.samples.len();
     let limit = SAMPLES_PER_REQUEST_MAX;

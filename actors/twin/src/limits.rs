@@ -106,3 +106,15 @@ pub const ENDED_GROUPS_MAX: usize = 1_024;
 
 /// Most passes that held something back and are kept until the steps they reach into are judged.
 pub const HELD_PASSES_MAX: usize = 64;
+
+/// Notes that are kept: past it the oldest go.
+#[cfg(feature = "next-schema")]
+pub const NOTES_MAX: usize = 64;
+
+/// Longest note, in bytes: what one reads at a glance.
+#[cfg(feature = "next-schema")]
+pub const NOTE_BYTES_MAX: usize = 2_048;
+
+/// Longest name of who wrote a note, in bytes.
+#[cfg(feature = "next-schema")]
+pub const NOTE_AUTHOR_BYTES_MAX: usize = 128;

@@ -12,12 +12,16 @@ mod events;
 mod feedback;
 mod forecasts;
 mod intents;
+#[cfg(feature = "next-schema")]
+mod notes;
 mod parts;
 mod plans;
 mod samples;
 
 pub use apply::{ApplyResult, EventsRecorded, OutcomesCommitted, Refusal};
 pub(crate) use events::check_event;
+#[cfg(feature = "next-schema")]
+pub(crate) use notes::check_note;
 pub(crate) use parts::KEYS_PREFIX;
 pub use parts::{PartChange, PartKey, RestoreError};
 
@@ -56,6 +60,8 @@ pub struct TwinState {
     allocation: AllocationRecord,
     open_intents: BTreeMap<IntentId, Intent>,
     feedback: FeedbackRecord,
+    #[cfg(feature = "next-schema")]
+    notes: notes::Notes,
     /// Parts that changed since they were last taken for the store; no part of the state itself.
     dirty: BTreeSet<PartKey>,
 }
@@ -80,6 +86,8 @@ impl TwinState {
             allocation: AllocationRecord::default(),
             open_intents: BTreeMap::new(),
             feedback: FeedbackRecord::default(),
+            #[cfg(feature = "next-schema")]
+            notes: notes::Notes::default(),
             dirty: BTreeSet::new(),
         }
     }

@@ -2,5 +2,8 @@
 //! stay readable.
 
 pub mod entry;
+pub mod schema;
 pub mod shard_v1;
 pub mod v1;
+#[cfg(feature = "next-schema")]
+pub mod v2;

@@ -71,6 +71,19 @@ impl dyn Twins + '_ {
     pub async fn announce(&self, request: AnnounceRequest) -> Result<EventsRecorded, HostError> {
         intake::announce(self, request).await
     }
+
+    /// Writes a note down: [`intake::annotate`].
+    ///
+    /// # Errors
+    /// As [`intake::annotate`].
+    #[cfg(feature = "next-schema")]
+    pub async fn annotate(
+        &self,
+        customer: CustomerId,
+        note: crate::stored::v2::Note,
+    ) -> Result<u64, HostError> {
+        intake::annotate(self, customer, note).await
+    }
 }
 
 /// Under what a twin acts: who commits for it, and the generation that fences its effects outside.

@@ -12,6 +12,7 @@ mod look;
 mod message;
 mod picture;
 mod probe;
+mod schema;
 mod standing;
 mod words;
 
@@ -24,6 +25,7 @@ pub use message::{
 };
 pub use picture::{
     AuditLine, AuditReply, Certificate, CertificateLevel, GroupHealth, Heard, MemberLine,
-    MemberState, MemberWish, MembersReply, MetaPart, MoveLine, SeenBy, ShardLine, ShardsReply,
+    MemberState, MemberWish, MembersReply, MetaPart, MoveLine, SchemaLine, SchemaReply, SeenBy,
+    ShardLine, ShardsReply,
 };
 pub use probe::ProbeReply;

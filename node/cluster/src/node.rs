@@ -10,6 +10,7 @@ mod ask;
 mod error;
 mod figures;
 mod founding;
+mod gate;
 mod joining;
 mod observers;
 mod place;

@@ -18,6 +18,7 @@ use twinscale_consensus::{
 };
 use twinscale_log::disk::FsDisk;
 use twinscale_meta::GroupId;
+use twinscale_meta::stored::v1::SchemaRange;
 use twinscale_protocol::{
     ClusterId, CustomerId, DomainTime, FixedValue, MetricName, NodeNumber, RequestId, SeriesKey,
     ShardId, VmTypeId, WireErrorCode,
@@ -60,6 +61,10 @@ async fn open(log: GroupLog, folder: &Path) -> Result<Node, KeeperError> {
         store: folder.join("store"),
         store_options: StoreOptions::default(),
         writer: WriterOptions::default(),
+        schemas: SchemaRange {
+            oldest: 1,
+            newest: 1,
+        },
     };
     let keeper = ReplicaKeeper::open(parts).await?;
     Ok(Node {

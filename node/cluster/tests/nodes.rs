@@ -14,6 +14,8 @@ mod locks;
 mod people;
 #[path = "nodes/quorum.rs"]
 mod quorum;
+#[path = "nodes/schema.rs"]
+mod schema;
 
 use harness::{DEADLINE, Nodes, keys};
 use std::time::Duration;

@@ -95,6 +95,19 @@ pub enum ShardsError {
         /// What it sees.
         reason: String,
     },
+    /// The command is newer than what every node knows; nothing was done.
+    #[error(
+        "shard {shard} takes no command of schema {schema} while the cluster's is {gate}: upgrade every node, then \
+         `twinscale schema raise`"
+    )]
+    BeyondGate {
+        /// The shard.
+        shard: ShardId,
+        /// The schema that the command needs.
+        schema: u32,
+        /// The cluster's gate.
+        gate: u32,
+    },
 }
 
 impl ShardsError {
@@ -127,11 +140,20 @@ impl ShardsError {
         matches!(self, Self::OutcomeUnknown { .. })
     }
 
+    /// Whether another attempt, or another node, comes to the same.
+    pub fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::Invalid { .. } | Self::Misplaced { .. } | Self::BeyondGate { .. }
+        )
+    }
+
     /// What a caller can act on.
     pub fn code(&self) -> WireErrorCode {
         match self {
             Self::Overloaded { .. } => WireErrorCode::Overloaded,
             Self::Invalid { .. } | Self::Misplaced { .. } => WireErrorCode::Invalid,
+            Self::BeyondGate { .. } => WireErrorCode::Conflict,
             Self::OutcomeUnknown { .. } => WireErrorCode::OutcomeUnknown,
             Self::NotLeader { .. }
             | Self::NotHere { .. }

@@ -94,6 +94,14 @@ mod tests {
                 }),
                 "54575343010001060600000016bc3c85010503026e6f",
             ),
+            (
+                Err(ShardsError::BeyondGate {
+                    shard: ShardId(3),
+                    schema: 2,
+                    gate: 1,
+                }),
+                "5457534301000106050000003c6d5e990106030201",
+            ),
         ];
         for (answer, golden) in answers {
             let answer = ShardAnswer(answer);

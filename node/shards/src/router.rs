@@ -52,6 +52,28 @@ pub trait Places: std::fmt::Debug + Send + Sync + 'static {
 
     /// Whether a node was heard once and is silent now.
     fn is_silent(&self, node: u64) -> bool;
+
+    /// The schema up to which every replica knows commands: the cluster's gate.
+    fn schema(&self) -> u32;
+}
+
+/// Refuses a command that a replica might not know: one that does not stops when it comes to it.
+///
+/// A gate never falls, so that what is let through here may be applied anywhere.
+pub(crate) fn check_schema(
+    places: &dyn Places,
+    shard: ShardId,
+    command: &TwinCommand,
+) -> Result<(), ShardsError> {
+    let (schema, gate) = (command.schema(), places.schema());
+    if schema <= gate {
+        return Ok(());
+    }
+    Err(ShardsError::BeyondGate {
+        shard,
+        schema,
+        gate,
+    })
 }
 
 /// How commands are routed.
@@ -225,6 +247,7 @@ impl Router {
     ) -> Result<Proposal, ShardsError> {
         let shard = self.places.shard_of(customer);
         let shard = shard.ok_or(ShardsError::Unplaced)?;
+        check_schema(&*self.places, shard, command)?;
         let command =
             shard_command(request, customer, command).map_err(|error| ShardsError::Invalid {
                 shard,
@@ -329,10 +352,7 @@ impl Router {
                 }
                 unknown = Some(error.clone());
             }
-            if matches!(
-                error,
-                ShardsError::Invalid { .. } | ShardsError::Misplaced { .. }
-            ) {
+            if error.is_final() {
                 return Err(unknown.unwrap_or(error));
             }
             let next = self.learn_from(shard, node, &error, &mut asking);

@@ -2,6 +2,7 @@
 
 use crate::error::ShardsError;
 use crate::host::HostedShard;
+use crate::router::{Places, check_schema};
 use std::sync::Arc;
 use std::time::Duration;
 use twinscale_protocol::envelope::EnvelopeError;
@@ -15,13 +16,18 @@ use twinscale_twin::{Answer, HostError, Proposal, SharedTwin, TwinCommand, TwinW
 #[derive(Debug)]
 pub struct LeaderWriter {
     shard: Arc<HostedShard>,
+    places: Arc<dyn Places>,
     generation: Generation,
 }
 
 impl LeaderWriter {
-    /// Takes a shard that this node leads.
-    pub fn new(shard: Arc<HostedShard>, generation: Generation) -> Self {
-        Self { shard, generation }
+    /// Takes a shard that this node leads; `places` knows the cluster's schema.
+    pub fn new(shard: Arc<HostedShard>, places: Arc<dyn Places>, generation: Generation) -> Self {
+        Self {
+            shard,
+            places,
+            generation,
+        }
     }
 
     /// The generation under which the twins were started.
@@ -44,6 +50,7 @@ impl LeaderWriter {
         if self.shard.generation() != Some(self.generation) {
             return Err(self.not_leader());
         }
+        check_schema(&*self.places, self.shard.shard(), &command)?;
         // A twin's own commands name what they rest on (a plan its parent, an intent its identity), so that
         // they need no id.
         let encoded = shard_command(RequestId::NONE, customer, &command);

@@ -26,10 +26,10 @@ use twinscale_provisioner::check::check_generations;
 use twinscale_provisioner::driver::{CallContext, DriverError, VmSpec};
 use twinscale_provisioner::{ProviderDriver as _, SimCloudConfig, SimCloudDriver};
 use twinscale_shards::{
-    LeaderWriter, Places, SHARD_RESPONSE, ShardAnswer, ShardRequest, ShardsError,
+    HostedShard, LeaderWriter, Places, SHARD_RESPONSE, ShardAnswer, ShardRequest, ShardsError,
 };
 use twinscale_twin::shard::shard_command;
-use twinscale_twin::{ApplyResult, Refusal, TwinCommand, TwinWriter as _};
+use twinscale_twin::{ApplyResult, HostError, Refusal, TwinCommand, TwinWriter as _};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -70,6 +70,10 @@ impl Places for Unknown {
 
     fn is_silent(&self, _node: u64) -> bool {
         false
+    }
+
+    fn schema(&self) -> u32 {
+        1
     }
 }
 
@@ -422,6 +426,11 @@ fn launch_of(intent: &Intent) -> VmSpec {
     }
 }
 
+fn leader_of(cluster: &Cluster, shard: &Arc<HostedShard>) -> LeaderWriter {
+    let generation = shard.generation().expect("it leads");
+    LeaderWriter::new(Arc::clone(shard), cluster.places_of(1), generation)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_paused_between_check_and_call_is_refused_by_the_cloud() {
     let cluster = Cluster::start(3, 1, 8).await;
@@ -429,7 +438,7 @@ async fn a_leader_paused_between_check_and_call_is_refused_by_the_cloud() {
     let name = customer(3);
     let old_leader = cluster.leader_of(0).await;
     let shard = cluster.node(old_leader).shard(0);
-    let old = LeaderWriter::new(Arc::clone(&shard), shard.generation().expect("it leads"));
+    let old = leader_of(&cluster, &shard);
     old.commit(&name, policy_of(24)).await.expect("configures");
     let committed = old.commit(&name, launch_one()).await.expect("commits");
     let ApplyResult::IntentsCommitted(intents) = committed else {
@@ -443,7 +452,7 @@ async fn a_leader_paused_between_check_and_call_is_refused_by_the_cloud() {
     cluster.isolate(&BTreeSet::from([old_leader]));
     let new_leader = cluster.other_leader(0, old_leader).await;
     let shard = cluster.node(new_leader).shard(0);
-    let new = LeaderWriter::new(Arc::clone(&shard), shard.generation().expect("it leads"));
+    let new = leader_of(&cluster, &shard);
     assert!(new.generation() > old.generation());
     new.confirm(new.generation(), LIMIT)
         .await
@@ -503,4 +512,36 @@ fn commands_without_an_id_must_stand_repetition() {
     assert!(
         matches!(plan(2), TwinCommand::CommitPlan { plan, .. } if plan.parent == Some(PlanNumber(1)))
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_not_every_node_knows_is_proposed_by_nobody() {
+    let cluster = Cluster::start(3, 1, 9).await;
+    let name = customer(1);
+    let leader = cluster.leader_of(0).await;
+    let shard = cluster.node(leader).shard(0);
+    let writer = leader_of(&cluster, &shard);
+    // No command is that new yet: the gate is below all of them instead.
+    cluster.set_gate(0);
+    for node in cluster.numbers() {
+        let proposed = cluster.propose(node, RequestId(7), &name, policy_of(24), LIMIT);
+        let refused = proposed.await.expect_err("it is refused");
+        let (schema, gate) = (1, 0);
+        let shard = shard.shard();
+        assert_eq!(
+            refused,
+            ShardsError::BeyondGate {
+                shard,
+                schema,
+                gate
+            }
+        );
+        assert!(refused.is_final() && !refused.is_outcome_unknown());
+    }
+    let refused = writer.commit(&name, policy_of(24)).await;
+    assert!(matches!(refused, Err(HostError::Shard(_))), "{refused:?}");
+    assert!(shard.machine().reader().customers().is_empty());
+    cluster.set_gate(1);
+    let proposed = cluster.propose(leader, RequestId(7), &name, policy_of(24), LIMIT);
+    proposed.await.expect("every node knows it");
 }

@@ -4,6 +4,7 @@ mod actors;
 mod commands;
 mod connect;
 mod look;
+mod schema;
 mod snapshot;
 mod table;
 mod twins;
@@ -43,6 +44,9 @@ pub(super) enum ClusterCommand {
     Rebalance(commands::RebalanceArguments),
     /// Have every replica of a shard take a snapshot and purge its log behind it.
     Snapshot(snapshot::SnapshotArguments),
+    /// Show the schema of a cluster; raise it once every node runs a newer program.
+    #[command(subcommand)]
+    Schema(schema::SchemaCommand),
 }
 
 pub(super) fn run(command: &ClusterCommand, quiet: bool) -> anyhow::Result<()> {
@@ -63,6 +67,7 @@ pub(super) fn run(command: &ClusterCommand, quiet: bool) -> anyhow::Result<()> {
             ClusterCommand::MoveShard(arguments) => commands::move_shard(arguments, quiet).await,
             ClusterCommand::Rebalance(arguments) => commands::rebalance(arguments, quiet).await,
             ClusterCommand::Snapshot(arguments) => snapshot::snapshot(arguments, quiet).await,
+            ClusterCommand::Schema(command) => schema::run(command, quiet).await,
         }
     });
     runtime.shutdown_background();

@@ -30,11 +30,12 @@ use twinscale_membership::{
 };
 use twinscale_meta::Creation;
 use twinscale_meta::limits::SHARDS_DEFAULT;
-use twinscale_meta::stored::v1::By;
+use twinscale_meta::stored::v1::{By, SchemaRange};
 use twinscale_protocol::{AccountName, NodeNumber};
 use twinscale_provisioner::{ProviderDriver, SimCloudConfig};
 use twinscale_shards::RequestIds;
 use twinscale_twin::HostStatus;
+use twinscale_twin::stored::schema::{NEWEST_SCHEMA, OLDEST_SCHEMA};
 use twinscale_wire::{
     CredentialFiles, Credentials, DefaultTimeProvider, Identity, Task, WireSettings,
 };
@@ -106,6 +107,10 @@ impl Together {
             groups: GroupsOptions::default(),
             log: GroupLogOptions::default(),
             clock: Arc::new(SystemWallClock),
+            schemas: SchemaRange {
+                oldest: OLDEST_SCHEMA,
+                newest: NEWEST_SCHEMA,
+            },
             late,
             observers: observe::cluster::observers(&instruments),
         };
@@ -204,6 +209,7 @@ impl Together {
         loop {
             tokio::select! {
                 failure = cut_off(&mut views) => return failure,
+                reason = self.node.expelled() => return reason,
                 _now = tick.tick() => {}
             }
             self.tell(twins()).await;

@@ -66,6 +66,11 @@ impl ShardedTwins {
         self.places.shard_of(customer)
     }
 
+    /// The schema up to which every node of the cluster knows commands.
+    pub fn schema_gate(&self) -> u32 {
+        self.places.schema()
+    }
+
     /// Says whether the node's log takes writes.
     pub fn set_status(&self, status: HostStatus) {
         self.status.send_replace(status);
@@ -117,7 +122,7 @@ impl ShardedTwins {
     }
 
     pub(super) fn lead(&self, shard: &Arc<HostedShard>, generation: Generation) {
-        let writer = LeaderWriter::new(Arc::clone(shard), generation);
+        let writer = LeaderWriter::new(Arc::clone(shard), Arc::clone(&self.places), generation);
         let authority = Authority {
             writer: Arc::new(writer),
             generation,

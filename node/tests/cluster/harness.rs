@@ -76,6 +76,10 @@ impl Places for Everywhere {
         let cut = self.requests.state().cut;
         node != self.own && cut.is_some_and(|cut| cut == node || cut == self.own)
     }
+
+    fn schema(&self) -> u32 {
+        1
+    }
 }
 
 fn shard_of(customer: &CustomerId, shards: u32) -> ShardId {

@@ -30,7 +30,7 @@ use twinscale_cluster::node::{ClusterNode, NodeSetup};
 use twinscale_cluster_config::NodeSettings;
 use twinscale_consensus::{GroupLogOptions, GroupsOptions};
 use twinscale_membership::{ClusterKey, KeyRing};
-use twinscale_meta::stored::v1::By;
+use twinscale_meta::stored::v1::{By, SchemaRange};
 use twinscale_meta::{Creation, GroupId};
 use twinscale_protocol::twin::IngestRequest;
 use twinscale_protocol::{
@@ -165,6 +165,10 @@ impl Nodes {
                 ..GroupLogOptions::default()
             },
             clock: Arc::new(twinscale_membership::SystemWallClock),
+            schemas: SchemaRange {
+                oldest: 1,
+                newest: 1,
+            },
             late,
             observers: cluster::observers(instruments),
         }

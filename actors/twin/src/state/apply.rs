@@ -41,6 +41,12 @@ pub enum ApplyResult {
         /// Why.
         reason: String,
     },
+    /// The note is kept (schema 2).
+    #[cfg(feature = "next-schema")]
+    Annotated {
+        /// Notes that were ever taken.
+        notes_taken: u64,
+    },
 }
 
 /// What came of events.
@@ -285,6 +291,8 @@ impl TwinState {
                 self.check_version(config_version)?;
                 self.apply_configure(config)
             }
+            #[cfg(feature = "next-schema")]
+            TwinCommand::Annotate(note) => self.apply_note(note),
         }
     }
 }

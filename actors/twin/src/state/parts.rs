@@ -4,9 +4,11 @@
 
 use super::TwinState;
 use crate::observations::{BlockKey, Resolution, Touched};
+#[cfg(not(feature = "next-schema"))]
+use crate::stored::v1::META;
 use crate::stored::v1::{
     ALLOCATION, AllocationRecord, BLOCK, BlockRecord, CALIBRATION, CONFIG, CalibrationRecord,
-    EVENTS, FEEDBACK, FORECAST, INTENTS, IntentsRecord, META, PLAN, SERIES, SeriesRecord,
+    EVENTS, FEEDBACK, FORECAST, INTENTS, IntentsRecord, KINDS, PLAN, SERIES, SeriesRecord,
 };
 use std::collections::BTreeSet;
 use twinscale_protocol::envelope::{self, EnvelopeError};
@@ -41,6 +43,9 @@ pub enum PartKey {
     Intents,
     /// What steps are judged by, and what came of it.
     Feedback,
+    /// The newest notes.
+    #[cfg(feature = "next-schema")]
+    Notes,
 }
 
 /// A part with its new value; `None` = it is gone.
@@ -92,7 +97,12 @@ impl RestoreError {
     /// tried.
     pub fn needs_rebuild(&self) -> bool {
         match self {
-            Self::Value { source, .. } => !matches!(source, EnvelopeError::Newer { .. }),
+            Self::Value { source, .. } => match source {
+                EnvelopeError::Newer { .. } => false,
+                // Whole, and of a layout that a newer program gave this part.
+                EnvelopeError::Kind { found, .. } => !KINDS.contains(found),
+                _ => true,
+            },
             Self::Inconsistent { .. } => true,
             Self::Key { .. } => false,
         }
@@ -121,6 +131,8 @@ impl PartKey {
             Self::Allocation => key("allocation")?,
             Self::Intents => key("intents")?,
             Self::Feedback => key("feedback")?,
+            #[cfg(feature = "next-schema")]
+            Self::Notes => key("notes")?,
         }
         .build())
     }
@@ -150,6 +162,8 @@ impl PartKey {
             ("allocation", []) => Self::Allocation,
             ("intents", []) => Self::Intents,
             ("feedback", []) => Self::Feedback,
+            #[cfg(feature = "next-schema")]
+            ("notes", []) => Self::Notes,
             _ => return None,
         };
         Some((customer, part))
@@ -182,6 +196,8 @@ impl TwinState {
             PartKey::Allocation,
             PartKey::Intents,
             PartKey::Feedback,
+            #[cfg(feature = "next-schema")]
+            PartKey::Notes,
         ]);
         let all = self.observations.all_parts();
         keys.extend(
@@ -233,7 +249,7 @@ impl TwinState {
 
     fn encode(&self, part: PartKey) -> Result<Option<Vec<u8>>, EnvelopeError> {
         let sealed = match part {
-            PartKey::Meta => envelope::seal(META, &self.meta)?,
+            PartKey::Meta => self.encode_meta()?,
             PartKey::Config => match &self.config {
                 Some(config) => envelope::seal(CONFIG, config)?,
                 None => return Ok(None),
@@ -276,6 +292,8 @@ impl TwinState {
                 envelope::seal(INTENTS, &IntentsRecord { open })?
             }
             PartKey::Feedback => envelope::seal(FEEDBACK, &self.feedback)?,
+            #[cfg(feature = "next-schema")]
+            PartKey::Notes => return self.encode_notes(),
         };
         Ok(Some(sealed))
     }
@@ -288,10 +306,7 @@ impl TwinState {
             source,
         };
         let fits = match part {
-            PartKey::Meta => {
-                self.meta = envelope::open(META, bytes).map_err(unreadable)?;
-                Ok(())
-            }
+            PartKey::Meta => self.restore_meta(bytes).map(Ok).map_err(unreadable)?,
             PartKey::Config => {
                 self.config = Some(envelope::open(CONFIG, bytes).map_err(unreadable)?);
                 Ok(())
@@ -347,8 +362,21 @@ impl TwinState {
                 self.feedback = envelope::open(FEEDBACK, bytes).map_err(unreadable)?;
                 Ok(())
             }
+            #[cfg(feature = "next-schema")]
+            PartKey::Notes => self.restore_notes(bytes).map(Ok).map_err(unreadable)?,
         };
         fits.map_err(|reason| self.inconsistent(part, reason))
+    }
+
+    #[cfg(not(feature = "next-schema"))]
+    fn encode_meta(&self) -> Result<Vec<u8>, EnvelopeError> {
+        envelope::seal(META, &self.meta)
+    }
+
+    #[cfg(not(feature = "next-schema"))]
+    fn restore_meta(&mut self, bytes: &[u8]) -> Result<(), EnvelopeError> {
+        self.meta = envelope::open(META, bytes)?;
+        Ok(())
     }
 
     fn inconsistent(&self, part: PartKey, reason: &'static str) -> RestoreError {

@@ -7,6 +7,7 @@ use super::message::{
 };
 use super::picture::{AuditReply, MembersReply, SeenBy};
 use super::probe::{ProbeReply, probe};
+use super::schema::schema;
 use super::standing::standing;
 use super::words;
 use crate::meta::{Carrier, Heard, MetaShown, MetaWriter, Reports, with_silent};
@@ -174,6 +175,7 @@ impl Admin {
                     records: records.map(|one| words::audit_line(state, one)).collect(),
                 }))
             }
+            ReadRequest::Schema => Ok(ReadReply::Schema(schema(seen_by, state))),
             ReadRequest::Standing(_) => Err(WireError::new(
                 WireErrorCode::Unavailable,
                 "no node leads group 0 now, which alone knows how far it is: ask again",

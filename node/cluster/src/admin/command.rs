@@ -19,9 +19,9 @@ const PROPOSE_LIMIT: Duration = Duration::from_secs(5);
 /// How long a replica may take for its snapshot.
 const SNAPSHOT_LIMIT: Duration = Duration::from_secs(20);
 
-type Carried = Result<Routed<WriteReply>, WireError>;
+pub(super) type Carried = Result<Routed<WriteReply>, WireError>;
 
-fn done(outcome: Outcome, notes: Vec<String>, task: Option<Task>) -> WriteReply {
+pub(super) fn done(outcome: Outcome, notes: Vec<String>, task: Option<Task>) -> WriteReply {
     WriteReply {
         outcome,
         notes,
@@ -66,6 +66,7 @@ impl Admin {
             }
             WriteRequest::Rebalance => self.rebalance(by, &state).await,
             WriteRequest::Snapshot { shard } => self.snapshot(by, &state, group_of(*shard)).await,
+            WriteRequest::RaiseSchema { to } => self.raise_schema(by, &state, *to).await,
         }
     }
 
@@ -74,7 +75,12 @@ impl Admin {
     }
 
     /// Commits a command; a refusal is an error with its reason.
-    async fn commit(&self, by: &AccountName, command: MetaCommand, task: Option<Task>) -> Carried {
+    pub(super) async fn commit(
+        &self,
+        by: &AccountName,
+        command: MetaCommand,
+        task: Option<Task>,
+    ) -> Carried {
         let by = By::Operator(by.clone());
         match self.parts.writer.propose(by, command, PROPOSE_LIMIT).await {
             Ok(MetaOutcome::Applied(_)) => {

@@ -1,6 +1,6 @@
 //! Questions and commands as they travel.
 
-use super::picture::{AuditReply, MembersReply, ShardsReply};
+use super::picture::{AuditReply, MembersReply, SchemaReply, ShardsReply};
 use serde::{Deserialize, Serialize};
 use twinscale_protocol::envelope::EnvelopeKind;
 use twinscale_protocol::{AccountName, NodeNumber, ShardId, WireError, WireErrorCode};
@@ -95,6 +95,8 @@ pub enum ReadRequest {
     },
     /// How far a task is.
     Standing(Task),
+    /// The schema gate, and what each node's program knows.
+    Schema,
 }
 
 /// The answers, each to the question of the same place.
@@ -110,6 +112,8 @@ pub enum ReadReply {
     Audit(AuditReply),
     /// How far a task is.
     Standing(Standing),
+    /// The schema gate.
+    Schema(SchemaReply),
 }
 
 /// What can be commanded. Nodes are named by name or number.
@@ -149,6 +153,11 @@ pub enum WriteRequest {
     Snapshot {
         /// The shard; `None` is group 0.
         shard: Option<ShardId>,
+    },
+    /// Raise the schema gate.
+    RaiseSchema {
+        /// The schema; `None` is the newest that a node knows.
+        to: Option<u32>,
     },
 }
 
@@ -239,7 +248,7 @@ mod tests {
     #[test]
     fn golden_bytes_of_commands() {
         let node = || "ab".to_owned();
-        let cases: [(WriteRequest, &[u8]); 6] = [
+        let cases: [(WriteRequest, &[u8]); 8] = [
             (WriteRequest::Drain { node: node() }, &[0, 2, 97, 98]),
             (WriteRequest::Undrain { node: node() }, &[1, 2, 97, 98]),
             (
@@ -259,6 +268,8 @@ mod tests {
             ),
             (WriteRequest::Rebalance, &[4]),
             (WriteRequest::Snapshot { shard: None }, &[5, 0]),
+            (WriteRequest::RaiseSchema { to: None }, &[6, 0]),
+            (WriteRequest::RaiseSchema { to: Some(2) }, &[6, 1, 2]),
         ];
         for (request, golden) in cases {
             let by = Some(AccountName::new("ada").expect("a name"));
@@ -282,7 +293,7 @@ mod tests {
             add: vec![NodeNumber(4)],
             remove: vec![NodeNumber(2)],
         }];
-        let cases: [(ReadRequest, &[u8]); 6] = [
+        let cases: [(ReadRequest, &[u8]); 7] = [
             (ReadRequest::Members, &[0]),
             (ReadRequest::Shards { only: None }, &[1, 0]),
             (ReadRequest::Audit { at_most: 7 }, &[2, 7]),
@@ -302,6 +313,7 @@ mod tests {
                 ReadRequest::Standing(Task::Moves { moves }),
                 &[3, 2, 1, 1, 1, 9, 1, 4, 1, 2],
             ),
+            (ReadRequest::Schema, &[4]),
         ];
         for (request, golden) in cases {
             let asked = Asked::by_certificate(request.clone());

@@ -233,6 +233,34 @@ pub struct MoveLine {
     pub started_unix_ms: u64,
 }
 
+/// The schema gate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchemaReply {
+    /// Who says so.
+    pub seen_by: SeenBy,
+    /// The schema up to which commands may be proposed.
+    pub gate: u32,
+    /// The nodes that may apply them, ascending by number.
+    pub nodes: Vec<SchemaLine>,
+}
+
+/// The schemas that a node's program knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchemaLine {
+    /// Its number.
+    pub number: NodeNumber,
+    /// Its name.
+    pub name: NodeId,
+    /// What group 0 says that it is.
+    pub state: MemberState,
+    /// Its software version.
+    pub software: String,
+    /// The oldest schema.
+    pub oldest: u32,
+    /// The newest schema.
+    pub newest: u32,
+}
+
 /// What was done to the cluster, newest last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditReply {

@@ -17,6 +17,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::{Mutex, watch};
 use twinscale_consensus::Groups;
 use twinscale_log::disk::Disk;
+use twinscale_meta::stored::v1::SchemaRange;
 use twinscale_meta::{GroupId, ShardCount, shard_of};
 use twinscale_protocol::{CustomerId, ShardId};
 use twinscale_shards::{ShardHost, WriterOptions};
@@ -40,6 +41,8 @@ pub struct KeeperParts {
     pub store_options: StoreOptions,
     /// Bounds of the shards' writers.
     pub writer: WriterOptions,
+    /// The schemas that this program knows.
+    pub schemas: SchemaRange,
 }
 
 /// The replicas of a node.
@@ -49,6 +52,7 @@ pub struct ReplicaKeeper {
     host: Arc<ShardHost>,
     shown: Arc<MetaShown>,
     writer: WriterOptions,
+    schemas: SchemaRange,
     file: RecordsFile,
     kept: Mutex<Kept>,
     held: watch::Sender<BTreeMap<GroupId, u64>>,
@@ -120,6 +124,7 @@ impl ReplicaKeeper {
             host: parts.host,
             shown: parts.shown,
             writer: parts.writer,
+            schemas: parts.schemas,
             file,
             kept: Mutex::new(Kept {
                 records,
@@ -363,6 +368,7 @@ impl ReplicaKeeper {
             host: &self.host,
             shown: &self.shown,
             writer: self.writer,
+            schemas: self.schemas,
         }
     }
 

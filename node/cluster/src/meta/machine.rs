@@ -9,7 +9,7 @@ use std::io::{Cursor, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use twinscale_consensus::{AppliedMark, CommittedBatch, MachineError, StateImage, StateMachine};
 use twinscale_meta::MetaState;
-use twinscale_meta::stored::v1::OUTCOME;
+use twinscale_meta::stored::v1::{OUTCOME, SchemaRange};
 use twinscale_protocol::envelope::{self, BODY_BYTES_MAX, HEADER_BYTES};
 
 /// The state machine of group 0.
@@ -17,6 +17,7 @@ use twinscale_protocol::envelope::{self, BODY_BYTES_MAX, HEADER_BYTES};
 pub struct MetaMachine {
     held: Mutex<Held>,
     shown: Arc<MetaShown>,
+    schemas: SchemaRange,
 }
 
 /// The state with how far it is; one changes with the other.
@@ -27,12 +28,26 @@ struct Held {
 }
 
 impl MetaMachine {
-    /// Begins empty; what it applies is shown.
-    pub fn new(shown: Arc<MetaShown>) -> Self {
+    /// Begins empty; what it applies is shown, as long as this program knows the schema.
+    pub fn new(shown: Arc<MetaShown>, schemas: SchemaRange) -> Self {
         Self {
             held: Mutex::default(),
             shown,
+            schemas,
         }
+    }
+
+    /// Below the gate all replicas pass over the same unreadable entries; behind a gate that this program
+    /// does not know it would pass over what the others apply, and must not go on.
+    fn check(&self, state: &MetaState) -> Result<(), MachineError> {
+        let gate = state.schema();
+        if gate <= self.schemas.newest {
+            return Ok(());
+        }
+        Err(MachineError::new(format!(
+            "the cluster's schema is {gate}, and this program knows {} at most: start a newer one",
+            self.schemas.newest
+        )))
     }
 
     /// A panic inside leaves the state as it was after some command; the group stops all the same.
@@ -64,7 +79,9 @@ impl StateMachine for MetaMachine {
         });
         let outcomes = outcomes.collect::<Result<Vec<Bytes>, MachineError>>()?;
         held.mark = Some(mark.clone());
+        // Shown all the same, so that the node learns why its replica stops.
         self.show(&held, mark);
+        self.check(&held.state)?;
         Ok(outcomes)
     }
 
@@ -92,6 +109,6 @@ impl StateMachine for MetaMachine {
             mark: Some(mark.clone()),
         };
         self.show(&held, mark);
-        Ok(())
+        self.check(&held.state)
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use twinscale_consensus::{Group, Groups, StateMachine};
 use twinscale_meta::GroupId;
+use twinscale_meta::stored::v1::SchemaRange;
 use twinscale_shards::{HostedShard, ShardHost, ShardMachine, WriterOptions};
 use twinscale_twin::shard::ShardTwins;
 
@@ -23,6 +24,7 @@ pub(super) struct Ground<'a> {
     pub(super) host: &'a ShardHost,
     pub(super) shown: &'a Arc<MetaShown>,
     pub(super) writer: WriterOptions,
+    pub(super) schemas: SchemaRange,
 }
 
 /// The state of a replica that runs.
@@ -45,7 +47,7 @@ pub(super) fn consensus_group(group: GroupId) -> twinscale_consensus::GroupId {
 impl Ground<'_> {
     /// Runs the replica of group 0.
     pub(super) async fn start_meta(&self) -> Result<Machine, KeeperError> {
-        let machine = Arc::new(MetaMachine::new(Arc::clone(self.shown)));
+        let machine = Arc::new(MetaMachine::new(Arc::clone(self.shown), self.schemas));
         self.start(GroupId::Meta, Arc::<MetaMachine>::clone(&machine))
             .await?;
         Ok(Machine::Meta(machine))

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use twinscale_consensus::{Group, GroupError, GroupStatus};
 use twinscale_membership::WallClock;
-use twinscale_meta::stored::v1::{By, COMMAND, OUTCOME, SCHEMA};
+use twinscale_meta::stored::v1::{By, COMMAND, OUTCOME};
 use twinscale_meta::{MetaCommand, MetaEntry, Outcome, UnixMillis};
 use twinscale_protocol::envelope;
 
@@ -43,7 +43,8 @@ impl MetaWriter {
         deadline: Duration,
     ) -> Result<Outcome, MetaError> {
         let entry = MetaEntry {
-            schema: SCHEMA,
+            // What the command needs, and not what this program knows: others may know less.
+            schema: command.schema(),
             by,
             at: UnixMillis(self.clock.unix_ms()),
             command,

@@ -46,6 +46,21 @@ pub enum NodeError {
         /// Who this node is.
         own: String,
     },
+    /// The directory's cluster has a schema that this program does not know.
+    #[error(
+        "directory {path} belongs to a cluster of schema {gate}, and this program knows {oldest} to {newest}: start \
+         the program that the other nodes run"
+    )]
+    Schema {
+        /// The directory.
+        path: PathBuf,
+        /// The cluster's schema, as last kept there.
+        gate: u32,
+        /// The oldest that this program knows.
+        oldest: u32,
+        /// The newest.
+        newest: u32,
+    },
     /// The directory has a node already, or has none.
     #[error("directory {path} {state}: {remedy}")]
     State {

@@ -17,6 +17,8 @@ pub(super) struct MetaPlaces {
     pub(super) shown: Arc<MetaShown>,
     pub(super) keeper: Arc<ReplicaKeeper>,
     pub(super) members: watch::Receiver<Arc<MembershipView>>,
+    /// The schema that is open on this node.
+    pub(super) gate: watch::Receiver<u32>,
 }
 
 impl Places for MetaPlaces {
@@ -37,5 +39,9 @@ impl Places for MetaPlaces {
     fn is_silent(&self, node: u64) -> bool {
         let liveness = self.members.borrow().liveness(NodeNumber(node));
         matches!(liveness, Some(Liveness::Dead | Liveness::Left))
+    }
+
+    fn schema(&self) -> u32 {
+        *self.gate.borrow()
     }
 }

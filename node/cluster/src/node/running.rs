@@ -2,6 +2,7 @@
 
 use super::answers::{ErrandAnswers, MetaNetwork, ReportAnswers};
 use super::error::NodeError;
+use super::gate::Gate;
 use super::joining::{JOIN_REQUEST, JoinAnswers, follow};
 use super::places::MetaPlaces;
 use super::start::{Before, ClusterNode};
@@ -44,10 +45,12 @@ impl Running<'_> {
         } = self.before;
         let groups = self.keeper.groups();
         let clock = Arc::clone(&setup.clock);
+        let gate = Gate::new(file.schema);
         let places: Arc<dyn Places> = Arc::new(MetaPlaces {
             shown: Arc::clone(&shown),
             keeper: Arc::clone(self.keeper),
             members: self.membership.watch(),
+            gate: gate.open.subscribe(),
         });
         let router = self.router(&places, &host);
         let reports = Arc::new(Reports::default());
@@ -81,16 +84,10 @@ impl Running<'_> {
         };
         let dispatch = self.answers(&network, joins, Arc::clone(&router));
         let dispatch = self.answers_of_people(dispatch, &parts);
-        let server = Server::bind(
-            setup.listen,
-            setup.credentials.clone(),
-            setup.wire.clone(),
-            Arc::new(dispatch),
-            setup.observers.wire.clone(),
-        );
-        let server = server.await?;
+        let server = self.bind(dispatch).await?;
         let reporter = Reporter::new(self.number, file.incarnation, desk, network);
         let mut tasks = JoinSet::new();
+        tasks.spawn(gate.keeper(file, setup).run(Arc::clone(&shown)));
         tasks.spawn(follow(shown, Arc::clone(directory)));
         tasks.spawn(MetaDriver::new(parts).run());
         tasks.spawn(reporter.run(hands.done()));
@@ -106,8 +103,21 @@ impl Running<'_> {
             places,
             server,
             wire: setup.observers.wire.clone(),
+            gate,
             tasks,
         })
+    }
+
+    async fn bind(&self, dispatch: Dispatch) -> Result<Server, NodeError> {
+        let setup = &self.before.setup;
+        let server = Server::bind(
+            setup.listen,
+            setup.credentials.clone(),
+            setup.wire.clone(),
+            Arc::new(dispatch),
+            setup.observers.wire.clone(),
+        );
+        Ok(server.await?)
     }
 
     fn calls(&self) -> NodeCalls {

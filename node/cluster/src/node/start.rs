@@ -2,6 +2,7 @@
 
 use super::ask::{Joined, ask};
 use super::error::NodeError;
+use super::gate::Gate;
 use super::joining::{JoinAnswers, JoinRequest};
 use super::observers::NodeObservers;
 use super::place::NodeFile;
@@ -65,6 +66,8 @@ pub struct NodeSetup {
     pub log: GroupLogOptions,
     /// The clock.
     pub clock: Arc<dyn WallClock>,
+    /// The schemas that this program knows.
+    pub schemas: SchemaRange,
     /// Kinds that are answered by parts that start after the node, and who may ask them.
     pub late: Vec<(EnvelopeKind, Callers, Arc<LateAnswer>)>,
     /// Who is told what its parts do.
@@ -84,6 +87,7 @@ pub struct ClusterNode {
     pub(super) places: Arc<dyn Places>,
     pub(super) server: Server,
     pub(super) wire: WireMetrics,
+    pub(super) gate: Gate,
     pub(super) tasks: JoinSet<()>,
 }
 
@@ -148,7 +152,7 @@ impl ClusterNode {
             writer: self.writer.clone(),
             shown: Arc::clone(self.keeper.shown()),
         };
-        self.tasks.spawn(telling.run(joins));
+        self.tasks.spawn(telling.run(joins, self.gate.clone()));
     }
 
     /// Its number in the cluster.
@@ -189,6 +193,19 @@ impl ClusterNode {
     /// Who is heard.
     pub fn membership(&self) -> &Membership {
         &self.membership
+    }
+
+    /// The schema that is open here, with changes: commands that need a newer one are not proposed.
+    pub fn schema_gate(&self) -> watch::Receiver<u32> {
+        self.gate.open.subscribe()
+    }
+
+    /// Waits until the cluster does not take this start of the node, or goes on without it; returns why.
+    pub async fn expelled(&self) -> String {
+        let mut expelled = self.gate.expelled.subscribe();
+        let reason = expelled.wait_for(Option::is_some).await;
+        let reason = reason.ok().and_then(|reason| reason.clone());
+        reason.unwrap_or_default()
     }
 
     /// Where it listens for other nodes.
@@ -236,8 +253,10 @@ impl Before {
                 number: None,
                 incarnation: 0,
                 founding: false,
+                schema: SCHEMA,
             },
         };
+        file.check_schema(&path, setup.schemas)?;
         let directory = Arc::new(Directory::default());
         let connect = |addresses| {
             let metrics = setup.observers.wire.clone();
@@ -276,10 +295,7 @@ impl Before {
             api_address: self.setup.api_address.clone(),
             zone: self.setup.zone.clone(),
             software: env!("CARGO_PKG_VERSION").to_owned(),
-            schema: SchemaRange {
-                oldest: SCHEMA,
-                newest: SCHEMA,
-            },
+            schema: self.setup.schemas,
         }
     }
 
@@ -416,6 +432,7 @@ impl Before {
             store: self.setup.directory.join("store"),
             store_options: StoreOptions::default(),
             writer: WriterOptions::default(),
+            schemas: self.setup.schemas,
         };
         let keeper = ReplicaKeeper::open(parts).await?;
         let environment = Environment {

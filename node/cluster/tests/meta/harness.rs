@@ -32,6 +32,10 @@ use twinscale_store::StoreOptions;
 pub(crate) const SHARDS: u32 = 8;
 const DEADLINE: Duration = Duration::from_mins(3);
 const LIMIT: Duration = Duration::from_secs(5);
+const SCHEMAS: SchemaRange = SchemaRange {
+    oldest: 1,
+    newest: 1,
+};
 
 pub(crate) struct Cluster {
     network: MemoryNetwork,
@@ -59,10 +63,7 @@ fn facts(number: u64, incarnation: u64) -> NodeFacts {
         api_address: format!("10.0.0.{number}:8000"),
         zone: ZoneName::new(format!("zone-{}", number % 3)).expect("a zone"),
         software: "0.1.0".to_owned(),
-        schema: SchemaRange {
-            oldest: 1,
-            newest: 1,
-        },
+        schema: SCHEMAS,
     }
 }
 
@@ -153,6 +154,7 @@ impl Cluster {
             store: folder.join("store"),
             store_options: StoreOptions::default(),
             writer: WriterOptions::default(),
+            schemas: SCHEMAS,
         };
         let keeper = ReplicaKeeper::open(parts).await.expect("opens");
         let node = NodeNumber(number);

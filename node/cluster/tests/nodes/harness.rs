@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use twinscale_cluster::node::{ClusterNode, NodeError, NodeObservers, NodeSetup};
 use twinscale_consensus::{GroupId as ConsensusGroup, GroupLogOptions, GroupsOptions};
 use twinscale_membership::{ClusterKey, KeyRing, SystemWallClock};
-use twinscale_meta::stored::v1::By;
+use twinscale_meta::stored::v1::{By, SchemaRange};
 use twinscale_meta::{Creation, GroupId};
 use twinscale_protocol::{
     AccountName, ClusterId, CustomerId, DomainTime, FixedValue, MetricName, NodeId, RequestId,
@@ -22,6 +22,11 @@ use twinscale_wire::{Credentials, DefaultTimeProvider, WireSettings};
 
 pub(crate) const DEADLINE: Duration = Duration::from_mins(2);
 pub(crate) const SHARDS: u32 = 4;
+/// What a program of today knows.
+pub(crate) const SCHEMAS: SchemaRange = SchemaRange {
+    oldest: 1,
+    newest: 1,
+};
 const START: DomainTime = DomainTime(1_700_006_400);
 
 pub(crate) struct Nodes {
@@ -108,6 +113,7 @@ impl Nodes {
                 ..GroupLogOptions::default()
             },
             clock: Arc::new(SystemWallClock),
+            schemas: SCHEMAS,
             late: Vec::new(),
             observers: NodeObservers::default(),
         }

@@ -140,7 +140,7 @@ pub(super) fn check_facts(facts: &NodeFacts, gate: u32) -> Result<(), Refusal> {
         return Err(Refusal::BadFacts { name });
     }
     let range = facts.schema;
-    if (range.oldest..=range.newest).contains(&gate) {
+    if range.holds(gate) {
         return Ok(());
     }
     Err(Refusal::SchemaOfNode {

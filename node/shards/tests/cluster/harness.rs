@@ -4,6 +4,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -40,6 +41,7 @@ pub(crate) struct Cluster {
     shards: u32,
     network: MemoryNetwork,
     requests: Requests,
+    gate: Arc<AtomicU32>,
     folders: BTreeMap<u64, TempDir>,
     nodes: BTreeMap<u64, Node>,
 }
@@ -133,6 +135,7 @@ struct Everywhere {
     nodes: Vec<u64>,
     own: u64,
     requests: Requests,
+    gate: Arc<AtomicU32>,
 }
 
 impl std::fmt::Debug for Everywhere {
@@ -156,6 +159,10 @@ impl Places for Everywhere {
         let runs = router.is_some_and(|router| router.strong_count() > 0);
         !runs || state.is_cut(self.own, node)
     }
+
+    fn schema(&self) -> u32 {
+        self.gate.load(Ordering::Relaxed)
+    }
 }
 
 fn shard_of(customer: &CustomerId, shards: u32) -> ShardId {
@@ -170,6 +177,7 @@ impl Cluster {
             shards,
             network: MemoryNetwork::new(seed),
             requests: Requests::default(),
+            gate: Arc::new(AtomicU32::new(1)),
             folders: (1..=nodes)
                 .map(|number| (number, TempDir::new().expect("a folder")))
                 .collect(),
@@ -243,12 +251,6 @@ impl Cluster {
             let group = group.expect("starts");
             host.insert(HostedShard::new(machine, group, WriterOptions::default()));
         }
-        let places = Everywhere {
-            shards,
-            nodes: self.folders.keys().copied().collect(),
-            own: number,
-            requests: self.requests.clone(),
-        };
         let requests = RequestsOf {
             requests: self.requests.clone(),
             node: number,
@@ -256,7 +258,7 @@ impl Cluster {
         let router = Arc::new(Router::new(
             number,
             Arc::clone(&host),
-            Arc::new(places),
+            self.places_of(number),
             Arc::new(requests),
             RouterOptions::default(),
         ));
@@ -271,6 +273,21 @@ impl Cluster {
                 router,
             },
         );
+    }
+
+    pub(crate) fn places_of(&self, number: u64) -> Arc<dyn Places> {
+        Arc::new(Everywhere {
+            shards: self.shards,
+            nodes: self.folders.keys().copied().collect(),
+            own: number,
+            requests: self.requests.clone(),
+            gate: Arc::clone(&self.gate),
+        })
+    }
+
+    /// Sets the schema up to which all nodes are said to know commands.
+    pub(crate) fn set_gate(&self, gate: u32) {
+        self.gate.store(gate, Ordering::Relaxed);
     }
 
     pub(crate) fn folder(&self, number: u64) -> PathBuf {

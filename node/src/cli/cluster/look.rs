@@ -68,7 +68,7 @@ pub(in crate::cli) struct AuditArguments {
 }
 
 /// Tells where a picture does not come from the leader of group 0.
-fn say_source(seen_by: &SeenBy) {
+pub(super) fn say_source(seen_by: &SeenBy) {
     if seen_by.meta_leader.is_none() {
         console::say(&format!(
             "warning: no node leads group 0; this is what node {} knows, and it may be old",

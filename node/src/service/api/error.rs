@@ -55,6 +55,8 @@ pub enum ErrorCode {
     Unavailable,
     /// It may or may not have happened: send the same again, nothing is stored twice (503).
     OutcomeUnknown,
+    /// Not every node of the cluster knows it yet, or its schema was not raised since (409).
+    FeatureNotEnabled,
 }
 
 /// An error on its way to a client.
@@ -125,7 +127,7 @@ impl ErrorCode {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
-            Self::Conflict => StatusCode::CONFLICT,
+            Self::Conflict | Self::FeatureNotEnabled => StatusCode::CONFLICT,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,

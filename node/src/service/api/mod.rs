@@ -11,6 +11,8 @@ mod forward;
 mod here;
 mod lines;
 mod node;
+#[cfg(feature = "next-schema")]
+mod notes;
 mod refusal;
 mod router;
 mod sample_line;
@@ -33,6 +35,8 @@ pub use node::{
     ThreadsView, TurnCounts, TwinActorCounts, WriterCounts,
 };
 pub(crate) use node::{actors, readiness, threads, twin_mailboxes};
+#[cfg(feature = "next-schema")]
+pub use notes::{NoteLine, NoteTaken, NoteView, NotesReply};
 pub use refusal::{RefusalCode, Refusals, RefusedLine};
 pub(crate) use router::with_leaders;
 pub use router::{openapi_json, router};

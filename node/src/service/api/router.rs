@@ -38,7 +38,7 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 struct Description;
 
 fn described() -> OpenApiRouter<Arc<Service>> {
-    OpenApiRouter::with_openapi(Description::openapi())
+    let router = OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(telemetry::telemetry))
         .routes(routes!(events::events))
         .routes(routes!(customers::customers))
@@ -52,7 +52,10 @@ fn described() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(configure::get_stack, configure::put_stack))
         .routes(routes!(node::health))
         .routes(routes!(node::ready))
-        .routes(routes!(node::node))
+        .routes(routes!(node::node));
+    #[cfg(feature = "next-schema")]
+    let router = router.routes(routes!(super::notes::get_notes, super::notes::post_note));
+    router
 }
 
 /// All metrics, for Prometheus.
@@ -69,7 +72,26 @@ pub(crate) fn with_leaders(
     alone: Router,
     here: Arc<dyn HereAnswers>,
 ) -> Router {
-    alone.route_layer(from_fn_with_state(Way { service, here }, to_leader))
+    let way = Way {
+        service: Arc::clone(&service),
+        here,
+    };
+    behind_gate(
+        alone.route_layer(from_fn_with_state(way, to_leader)),
+        service,
+    )
+}
+
+/// The schema gate before the way to whoever leads, who may not know what is behind it.
+#[cfg(feature = "next-schema")]
+fn behind_gate(router: Router, service: Arc<Service>) -> Router {
+    router.route_layer(from_fn_with_state(service, super::notes::behind_gate))
+}
+
+/// Nothing of this program needs more than the first schema.
+#[cfg(not(feature = "next-schema"))]
+fn behind_gate(router: Router, _service: Arc<Service>) -> Router {
+    router
 }
 
 /// The API over a service that answers for itself.

@@ -92,6 +92,10 @@ pub struct TwinReply {
     pub actor_id: Option<String>,
     /// Counts since it exists.
     pub counters: CountersView,
+    /// What people wrote down, in the order in which it came.
+    #[cfg(feature = "next-schema")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<super::notes::NoteView>,
 }
 
 /// A series that is sent.
@@ -348,6 +352,8 @@ pub(crate) fn twin_reply(state: &TwinState, kept: Option<&KeptTwin>) -> TwinRepl
         restarts: kept.map_or(0, |kept| kept.child().1),
         actor_id: kept.and_then(|kept| running_id(kept.actor())),
         counters: counters_view(state.counters()),
+        #[cfg(feature = "next-schema")]
+        notes: super::notes::note_views(state),
     }
 }
 

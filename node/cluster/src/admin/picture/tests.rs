@@ -129,3 +129,24 @@ fn golden_bytes_of_an_audit_and_of_a_probe() {
     };
     assert_eq!(body(NODE_PROBE_REPLY, &probe), [5, 6, 1]);
 }
+
+#[test]
+fn golden_bytes_of_the_schema() {
+    let nodes = vec![SchemaLine {
+        number: NodeNumber(1),
+        name: NodeId::new("a").expect("an id"),
+        state: MemberState::Serving,
+        software: "s".to_owned(),
+        oldest: 1,
+        newest: 2,
+    }];
+    let reply = SchemaReply {
+        seen_by: seen_by(),
+        gate: 1,
+        nodes,
+    };
+    check(
+        ReadReply::Schema(reply),
+        &[&[0, 4, 1, 1, 2, 5], &[1, 1, 1, 1, 97, 1, 1, 115, 1, 2]],
+    );
+}

@@ -142,6 +142,33 @@ pub enum MetaCommand {
     },
 }
 
+impl MetaCommand {
+    /// The schema that it needs: while the gate is below, it is not proposed.
+    pub const fn schema(&self) -> u32 {
+        // Each kind by name, so that a new one must say its own.
+        match self {
+            Self::CreateCluster(_)
+            | Self::JoinNode { .. }
+            | Self::NoteServing { .. }
+            | Self::NoteDead { .. }
+            | Self::DrainNode { .. }
+            | Self::FillNode { .. }
+            | Self::DecommissionNode { .. }
+            | Self::RemoveNode { .. }
+            | Self::FinishDecommission { .. }
+            | Self::PlaceShards { .. }
+            | Self::NoteFounded { .. }
+            | Self::StartMove { .. }
+            | Self::AdvanceMove { .. }
+            | Self::FinishMove { .. }
+            | Self::ChangeSetting(_)
+            | Self::SetDefaults { .. }
+            | Self::SetCatalogue(_)
+            | Self::RaiseSchema { .. } => super::SCHEMA,
+        }
+    }
+}
+
 /// What is fixed, or first set, when a cluster is created.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Creation {
@@ -211,6 +238,13 @@ pub struct SchemaRange {
     pub oldest: u32,
     /// The newest.
     pub newest: u32,
+}
+
+impl SchemaRange {
+    /// Whether it holds a schema.
+    pub const fn holds(self, schema: u32) -> bool {
+        self.oldest <= schema && schema <= self.newest
+    }
 }
 
 /// The first voters of a shard.
