@@ -2,7 +2,7 @@
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo test verify fix lint doc deny fuzz dist image test-compose
+.PHONY: help setup demo test verify fix lint doc deny fuzz dist image test-compose build-next test-upgrade
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 14
@@ -43,3 +43,10 @@ image: ## Make the container image of what dist/ holds (packed first when it hol
 
 test-compose: image ## Run the cluster of deploy/compose.yaml on a container engine through faults, under load
 	@bash deploy/test.sh
+
+build-next: setup ## Build the program of the next schema into target/next
+	@bash scripts/build-next.sh
+
+test-upgrade: build-next ## Replace the program of every node of a cluster under load (ARGS: --nodes 5 ...)
+	cargo test --quiet --workspace --test next_schema --features twinscale/next-schema --target-dir target/next
+	cargo run --quiet -p twinscale-chaos -- upgrade --next target/next/debug/twinscale --out $(or $(OUT),$(shell mktemp -u -d)) $(ARGS)

@@ -1,6 +1,7 @@
 //! The command line of the chaos scenarios.
 
 mod cluster_arguments;
+mod upgrade_arguments;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -15,13 +16,14 @@ use twinscale::service::fault_port::{StrikeBlow, StrikeVictim};
 use twinscale_chaos::cluster::check::{HistoryFiles, check_history};
 use twinscale_chaos::cluster::disk::NodeDisk;
 use twinscale_chaos::cluster::fabric::Fabric;
-use twinscale_chaos::cluster::run::run_cluster;
+use twinscale_chaos::cluster::run::{run_cluster, run_upgrade};
 use twinscale_chaos::{
     ActorKind, ActorsOptions, ChaosError, ScenarioOptions, ServiceFault, ServiceOptions,
     StrikeOptions, Verdict, WorkloadKind, run_actors, run_kill9, run_power_cut, run_service,
     run_worker, workload,
 };
 use twinscale_log::{MonotonicClock as _, SystemMonotonicClock};
+use upgrade_arguments::UpgradeArguments;
 
 /// A promise was broken.
 const EXIT_VIOLATED: u8 = 1;
@@ -56,6 +58,8 @@ enum ChaosCommand {
     Service(ServiceArguments),
     /// Break a cluster of processes while clients read, write and send (partitions and power cuts need root).
     Cluster(ClusterArguments),
+    /// Replace the nodes of a cluster by those of the next program, one after the other, under load.
+    Upgrade(UpgradeArguments),
     /// Check what clients of a cluster were told: registers, samples, times of recovery.
     CheckHistory(HistoryArguments),
     /// Build a network of namespaces as the cluster scenarios have it, and keep it until standard input ends
@@ -175,6 +179,7 @@ fn main() -> ExitCode {
         }
         ChaosCommand::Service(arguments) => run_service_scenario(&arguments),
         ChaosCommand::Cluster(arguments) => run_cluster_scenario(&arguments),
+        ChaosCommand::Upgrade(arguments) => run_upgrade_scenario(&arguments),
         ChaosCommand::CheckHistory(arguments) => check_files(arguments),
         ChaosCommand::Network { hosts, disks } => hold_network(hosts, disks),
         ChaosCommand::Node { arguments } => {
@@ -227,11 +232,19 @@ fn run_service_scenario(arguments: &ServiceArguments) -> Result<ExitCode, ChaosE
 
 fn run_cluster_scenario(arguments: &ClusterArguments) -> Result<ExitCode, ChaosError> {
     let options = arguments.options(this_program()?)?;
-    let verdict = run_cluster(&options, &mut |text| {
-        // Nobody is left to tell when standard error is closed.
-        drop(writeln!(io::stderr(), "{text}"));
-    })?;
+    let verdict = run_cluster(&options, &mut say)?;
     print_verdict(&verdict, verdict.passed)
+}
+
+fn run_upgrade_scenario(arguments: &UpgradeArguments) -> Result<ExitCode, ChaosError> {
+    let options = arguments.options(this_program()?)?;
+    let verdict = run_upgrade(&options, &mut say)?;
+    print_verdict(&verdict, verdict.passed)
+}
+
+fn say(text: &str) {
+    // Nobody is left to tell when standard error is closed.
+    drop(writeln!(io::stderr(), "{text}"));
 }
 
 fn check_files(arguments: HistoryArguments) -> Result<ExitCode, ChaosError> {

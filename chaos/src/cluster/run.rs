@@ -9,6 +9,8 @@ mod clients;
 mod operator;
 mod processes;
 mod settle;
+mod steady;
+mod upgrade;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -48,6 +50,8 @@ use crate::error::ChaosError;
 use clients::{Shared, WRITERS, read_register, send_samples, write_register};
 use operator::{Operator, Replicas};
 use processes::{Processes, cloud_of};
+pub use steady::Requests;
+pub use upgrade::{Notes, Step, UpgradeOptions, UpgradeVerdict, run_upgrade};
 pub use verdict::{ClusterSize, ClusterVerdict};
 
 /// How long nodes may take until they serve, and twins until they are at rest.
@@ -101,23 +105,7 @@ pub fn run_cluster(
     options: &ClusterOptions,
     say: &mut dyn FnMut(&str),
 ) -> Result<ClusterVerdict, ChaosError> {
-    fs::create_dir_all(&options.folder)
-        .map_err(|error| ChaosError::io("create", &options.folder, error))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| ChaosError::io("start", "a runtime", error))?;
-    let clock = Arc::new(SystemMonotonicClock::start());
-    let run = Run {
-        options,
-        runtime,
-        clock,
-        twins: (0..options.size.twins)
-            .map(|twin| format!("twin-{twin:04}"))
-            .collect(),
-    };
-    run.carry_out(say)
+    Run::prepare(options)?.carry_out(say)
 }
 
 struct Run<'a> {
@@ -142,6 +130,26 @@ struct Left {
     stored: Stored,
     known: BTreeMap<String, TwinVms>,
     cloud: CloudRecord,
+}
+
+impl<'a> Run<'a> {
+    fn prepare(options: &'a ClusterOptions) -> Result<Self, ChaosError> {
+        fs::create_dir_all(&options.folder)
+            .map_err(|error| ChaosError::io("create", &options.folder, error))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(|error| ChaosError::io("start", "a runtime", error))?;
+        Ok(Self {
+            options,
+            runtime,
+            clock: Arc::new(SystemMonotonicClock::start()),
+            twins: (0..options.size.twins)
+                .map(|twin| format!("twin-{twin:04}"))
+                .collect(),
+        })
+    }
 }
 
 impl Run<'_> {
@@ -328,10 +336,7 @@ impl Run<'_> {
         left: Left,
         network: super::fabric::FabricKind,
     ) -> Result<ClusterVerdict, ChaosError> {
-        let path = self.file("history.jsonl");
-        let file = File::open(&path).map_err(|error| ChaosError::io("open", &path, error))?;
-        let history = History::read(BufReader::new(file))
-            .map_err(|source| ChaosError::History { path, source })?;
+        let history = self.history()?;
         let effort = Effort {
             steps_max: STEPS_MAX,
             is_over: &|| false,
@@ -375,6 +380,12 @@ impl Run<'_> {
         let verdict = verdict.judge();
         self.write("verdict.json", &verdict)?;
         Ok(verdict)
+    }
+
+    fn history(&self) -> Result<History, ChaosError> {
+        let path = self.file("history.jsonl");
+        let file = File::open(&path).map_err(|error| ChaosError::io("open", &path, error))?;
+        History::read(BufReader::new(file)).map_err(|source| ChaosError::History { path, source })
     }
 
     fn keep(&self, left: &Left) -> Result<(), ChaosError> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -91,8 +91,12 @@ impl Operator {
         nodes.position(|node| node.name == name)
     }
 
-    /// Any node may be asked: the command goes on to the next one that answers.
     fn ask<T: serde::de::DeserializeOwned>(&self, words: &[&str]) -> Option<T> {
+        serde_json::from_slice(&self.command(words)?.stdout).ok()
+    }
+
+    /// Gives a command. Any node may be asked: it goes on to the next one that answers.
+    pub(super) fn command(&self, words: &[&str]) -> Option<Output> {
         let mut command = Command::new("timeout");
         command
             .arg(LIMIT.as_secs().to_string())
@@ -102,14 +106,12 @@ impl Operator {
             .arg("--json")
             .arg("--certificates")
             .arg(&self.layout.operator)
-            .stdin(Stdio::null())
-            .stderr(Stdio::null());
+            .stdin(Stdio::null());
         for node in &self.layout.nodes {
             command
                 .arg("--node")
                 .arg(format!("{}={}", node.name, node.peer));
         }
-        let output = command.output().ok()?;
-        serde_json::from_slice(&output.stdout).ok()
+        command.output().ok()
     }
 }

@@ -20,10 +20,35 @@ use crate::error::ChaosError;
 /// How long a node may take to end in order, in seconds.
 const END_LIMIT_S: i64 = 60;
 
+/// A program that nodes can run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NodeProgram {
+    file: PathBuf,
+    /// What comes before the words of `twinscale`.
+    leading: Option<&'static str>,
+}
+
+impl NodeProgram {
+    /// This program, which has the product in it.
+    pub(super) fn of_runner(file: &Path) -> Self {
+        Self {
+            file: file.to_owned(),
+            leading: Some("node"),
+        }
+    }
+
+    /// A `twinscale` of its own.
+    pub(super) fn alone(file: &Path) -> Self {
+        Self {
+            file: file.to_owned(),
+            leading: None,
+        }
+    }
+}
+
 /// Processes of a laid out cluster; dropping them kills them.
 #[derive(Debug)]
 pub(super) struct Processes {
-    program: PathBuf,
     layout: Layout,
     nodes: Vec<Node>,
     cloud: Child,
@@ -31,6 +56,7 @@ pub(super) struct Processes {
 
 #[derive(Debug)]
 struct Node {
+    program: NodeProgram,
     entrance: Entrance,
     disk: NodeDisk,
     child: Option<Child>,
@@ -60,6 +86,7 @@ impl Processes {
             let disk = NodeDisk::make(fabric)?;
             on_own_disk(node, &disk)?;
             nodes.push(Node {
+                program: NodeProgram::of_runner(program),
                 entrance: fabric.entrance(host),
                 disk,
                 child: None,
@@ -68,7 +95,6 @@ impl Processes {
         let cloud = start_cloud(program, &layout)?;
         fabric.adopt(&cloud)?;
         Ok(Self {
-            program: program.to_owned(),
             layout,
             nodes,
             cloud,
@@ -101,6 +127,16 @@ impl Processes {
         lines.get(from..).unwrap_or_default().join("\n")
     }
 
+    /// Has a node run another program, from its next start on.
+    pub(super) fn set_program(
+        &mut self,
+        node: usize,
+        program: &NodeProgram,
+    ) -> Result<(), ChaosError> {
+        self.node(node)?.program = program.clone();
+        Ok(())
+    }
+
     fn node(&mut self, node: usize) -> Result<&mut Node, ChaosError> {
         let count = self.nodes.len();
         self.nodes.get_mut(node).ok_or_else(|| ChaosError::NotHere {
@@ -122,17 +158,18 @@ impl Deployment for Processes {
         let log = log_of(&layout);
         let opened = OpenOptions::new().create(true).append(true).open(&log);
         let log = opened.map_err(|error| ChaosError::io("open", log, error))?;
-        let program = self.program.clone();
         let one = self.node(node)?;
-        let mut command = one.entrance.command(program.as_os_str());
+        let NodeProgram { file, leading } = one.program.clone();
+        let mut command = one.entrance.command(file.as_os_str());
         command
-            .args(["node", "run", "--config"])
+            .args(leading)
+            .args(["run", "--config"])
             .arg(&layout.settings);
         if node == 0 {
             // Founds the cluster once; on a disk that has one it only says that it may.
             command.arg("--found");
         }
-        one.child = Some(quiet(&mut command, log, &program)?);
+        one.child = Some(quiet(&mut command, log, &file)?);
         Ok(())
     }
 
