@@ -42,6 +42,8 @@ pub struct NodeSettings {
     pub unconfigured_max: usize,
     /// Turns of twins that run at once.
     pub turns_at_once: usize,
+    /// Time without a turn and a request after which a twin is put away.
+    pub passivate_after: Seconds,
     /// Time that requests under way have to end when the node stops.
     pub drain: Seconds,
     /// When work counts as hung, and how much of it the node survives.
@@ -154,6 +156,7 @@ fn build(
         series_max: count("series_max"),
         unconfigured_max: count("unconfigured_max"),
         turns_at_once: count("turns_at_once"),
+        passivate_after: Seconds(node.whole_u32("passivate_after_s")),
         drain: Seconds(node.whole_u32("drain_s")),
         watch,
         cluster,

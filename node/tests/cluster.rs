@@ -8,6 +8,8 @@ mod acting;
 mod harness;
 #[path = "cluster/held.rs"]
 mod held;
+#[path = "cluster/resting.rs"]
+mod resting;
 
 use harness::{Cluster, START, customer};
 use twinscale_protocol::{DomainTime, Seconds};

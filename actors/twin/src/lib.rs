@@ -16,6 +16,7 @@ pub mod host;
 pub mod intake;
 pub mod limits;
 pub mod observations;
+pub mod outline;
 pub mod shard;
 pub mod state;
 pub mod stored;
@@ -26,8 +27,9 @@ pub use clients::{Answer, ForecastClient, PlanClient, Proposal, ProvisionClient,
 pub use cycle::{CycleSettings, TurnSummary};
 pub use host::{
     HostError, HostMetrics, HostOpenReport, HostOptions, HostStatus, HostSurroundings, OpenError,
-    RoomOptions, SharedTwin, TwinHost,
+    Residency, RoomOptions, SharedTwin, TwinHost,
 };
+pub use outline::TwinOutline;
 pub use state::{ApplyResult, Refusal, TwinState};
 pub use stored::v1::{SampleGroup, TwinCommand, TwinConfig};
 pub use twin::{PhaseLimits, Twin, TwinArguments, TwinDependencies, TwinFault, TwinMessage};

@@ -1,8 +1,9 @@
 //! All twins that a node serves, whoever commits for them, and under what each of them acts.
 
 use crate::clients::TwinWriter;
-use crate::host::{HostError, HostMetrics, HostStatus, SharedTwin};
+use crate::host::{HostError, HostMetrics, HostStatus, Residency, SharedTwin};
 use crate::intake;
+use crate::outline::TwinOutline;
 use crate::state::{EventsRecorded, TwinState};
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -14,6 +15,24 @@ use twinscale_protocol::{CustomerId, Generation};
 pub trait Twins: TwinWriter {
     /// Names the customers that have a twin here, ascending.
     fn customers(&self) -> Vec<CustomerId>;
+
+    /// Whether a customer has a twin here, in memory or put away.
+    fn knows(&self, customer: &CustomerId) -> bool;
+
+    /// What is known of a twin without bringing its state back.
+    fn outline(&self, customer: &CustomerId) -> Option<TwinOutline>;
+
+    /// Counts the changes of a twin's policy and stack, 0 = it is not configured; as `outline`, and cheaper.
+    fn config_version(&self, customer: &CustomerId) -> Option<u64>;
+
+    /// A twin's state as it is now, which does not keep it in memory: for those who look at many.
+    fn peek(&self, customer: &CustomerId) -> Option<SharedTwin>;
+
+    /// Puts away the states that nobody used since the last time; returns how many.
+    fn put_away_idle(&self) -> usize;
+
+    /// How many states are in memory and how many are put away.
+    fn residency(&self) -> Residency;
 
     /// Says whether commands are taken, and why not.
     fn status(&self) -> HostStatus;
@@ -34,6 +53,15 @@ impl dyn Twins + '_ {
     /// Reads a customer's state; `None` when there is no such twin here.
     pub fn read<R>(&self, customer: &CustomerId, look: impl FnOnce(&TwinState) -> R) -> Option<R> {
         self.find(customer).map(|twin| twin.read(look))
+    }
+
+    /// As `read`, without keeping the state in memory for it.
+    pub fn glance<R>(
+        &self,
+        customer: &CustomerId,
+        look: impl FnOnce(&TwinState) -> R,
+    ) -> Option<R> {
+        self.peek(customer).map(|twin| twin.read(look))
     }
 
     /// Stores samples: [`intake::ingest`].

@@ -103,6 +103,13 @@ pub const NODE_KEYS: &[KeySpec] = &[
         "Turns of twins that run at once; further ones wait.",
     ),
     key(
+        "passivate_after_s",
+        whole(1, 604_800),
+        Some("60"),
+        "600",
+        "Time without a turn, a sample and a request after which a twin is put away, in seconds: its actor ends, and its state stands in the store alone until a turn is due or somebody asks for it. Longer than `interval_s` keeps twins in memory between their turns.",
+    ),
+    key(
         "drain_s",
         whole(1, 3_600),
         Some("20"),

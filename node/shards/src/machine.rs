@@ -110,7 +110,7 @@ impl StateMachine for ShardMachine {
             if twins.consensus().is_empty() {
                 return Ok(None);
             }
-            twins.copy()
+            twins.copy().map_err(MachineError::new)?
         };
         let mark = AppliedMark::from_bytes(copy.consensus()).map_err(MachineError::new)?;
         let mut contents = Vec::new();

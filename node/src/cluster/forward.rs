@@ -24,7 +24,7 @@ use twinscale_membership::{Liveness, MembershipView};
 use twinscale_protocol::envelope::{self, EnvelopeKind};
 use twinscale_protocol::{CustomerId, NodeNumber, ShardId, WireError, WireErrorCode};
 use twinscale_shards::{Router, ShardsError, of_wire};
-use twinscale_twin::TwinWriter as _;
+use twinscale_twin::Twins as _;
 use twinscale_wire::Envelope;
 
 /// How long a request may look for its leader: several elections.
@@ -190,7 +190,7 @@ impl Forwarder {
             Box::pin(async move {
                 if NodeNumber(node) == self.own {
                     self.confirm(shard).await?;
-                    return Ok(self.twins.find(customer).is_some());
+                    return Ok(self.twins.knows(customer));
                 }
                 let kinds = (API_REQUEST, API_REPLY);
                 let ApiReply(reply) = self.ask(node, shard, kinds, call, limit).await?;

@@ -15,7 +15,6 @@ use twinscale_consensus::GroupRole;
 use twinscale_log::LogIndex;
 use twinscale_protocol::{CustomerId, Generation, ShardId};
 use twinscale_shards::{HostedShard, ShardHost};
-use twinscale_twin::{TwinState, TwinWriter as _};
 
 /// How long one check that this node leads may take.
 const CHECK_LIMIT: Duration = Duration::from_secs(3);
@@ -145,7 +144,8 @@ impl Owning {
         tracing::info!(%shard, %generation, ended, "this node drives the twins of a shard no more");
     }
 
-    /// Sees to it that every configured twin is driven, when something was applied since the last look.
+    /// Sees to it that every configured twin is driven, when something was applied since the last look. Those
+    /// that are not due rest until they are.
     async fn start_twins(&mut self) {
         let reader = self.shard.machine().reader();
         let applied = self.shard.machine().applied_index();
@@ -154,13 +154,7 @@ impl Owning {
         }
         let mut all_are_driven = true;
         for customer in reader.customers() {
-            let is_kept = self.keeper.find(&customer).is_some();
-            let is_configured = |state: &TwinState| state.config().is_some();
-            let twin = self.twins.find(&customer);
-            if is_kept || !twin.is_some_and(|twin| twin.read(is_configured)) {
-                continue;
-            }
-            if let Err(error) = self.keeper.ensure(&customer).await {
+            if let Err(error) = self.keeper.keep(&customer).await {
                 tracing::error!(%customer, %error, "twin cannot be started: it is tried again");
                 all_are_driven = false;
             }

@@ -10,9 +10,10 @@ use twinscale_protocol::{CustomerId, Generation, ShardId, WireError, WireErrorCo
 use twinscale_shards::{
     HostedShard, LeaderWriter, Places, RequestIds, Router, ShardHost, ShardsError,
 };
+use twinscale_twin::shard::ShardReader;
 use twinscale_twin::{
-    Answer, Authorities, Authority, HostError, HostMetrics, HostStatus, Proposal, SharedTwin,
-    TwinCommand, TwinWriter, Twins,
+    Answer, Authorities, Authority, HostError, HostMetrics, HostStatus, Proposal, Residency,
+    SharedTwin, TwinCommand, TwinOutline, TwinWriter, Twins,
 };
 
 /// How long a command may take to find its leader and be committed: several elections.
@@ -73,7 +74,14 @@ impl ShardedTwins {
 
     /// Says whether the node's log takes writes.
     pub fn set_status(&self, status: HostStatus) {
-        self.status.send_replace(status);
+        self.status.send_if_modified(|shown| {
+            // What failed for good stays failed, whatever else goes on.
+            let changes = !matches!(shown, HostStatus::Failed { .. }) && *shown != status;
+            if changes {
+                *shown = status;
+            }
+            changes
+        });
     }
 
     /// Shards that this node leads, with the term.
@@ -136,6 +144,30 @@ impl ShardedTwins {
         led.remove(&shard);
     }
 
+    /// Looks at the replica that holds a customer's twin, and sees whether its states still come back.
+    fn look<R>(
+        &self,
+        customer: &CustomerId,
+        look: impl FnOnce(&ShardReader, &CustomerId) -> Option<R>,
+    ) -> Option<R> {
+        let hosted = self.host.find(self.shard_of(customer)).ok()?;
+        let reader = hosted.machine().reader();
+        let found = look(reader, customer);
+        if found.is_none() {
+            self.note_failure(reader);
+        }
+        found
+    }
+
+    /// A store that does not give back what was put into it is broken: the node ends, and its next start
+    /// rebuilds the store.
+    fn note_failure(&self, reader: &ShardReader) {
+        if let Some(reason) = reader.failure() {
+            let reason = reason.to_owned();
+            self.set_status(HostStatus::Failed { reason });
+        }
+    }
+
     fn count(&self, error: &ShardsError) {
         if matches!(error, ShardsError::Overloaded { .. }) {
             self.overloaded.fetch_add(1, Ordering::Relaxed);
@@ -165,8 +197,7 @@ impl TwinWriter for ShardedTwins {
     }
 
     fn find(&self, customer: &CustomerId) -> Option<SharedTwin> {
-        let hosted = self.host.find(self.shard_of(customer)?).ok()?;
-        hosted.machine().reader().twin(customer)
+        self.look(customer, ShardReader::twin)
     }
 
     /// Twins act through the writer of their [`Authority`]: nothing else may act outside.
@@ -186,6 +217,41 @@ impl Twins for ShardedTwins {
             .collect();
         customers.sort_unstable();
         customers
+    }
+
+    fn knows(&self, customer: &CustomerId) -> bool {
+        let knows = |reader: &ShardReader, customer: &CustomerId| Some(reader.knows(customer));
+        self.look(customer, knows).unwrap_or_default()
+    }
+
+    fn outline(&self, customer: &CustomerId) -> Option<TwinOutline> {
+        self.look(customer, ShardReader::outline)
+    }
+
+    fn config_version(&self, customer: &CustomerId) -> Option<u64> {
+        self.look(customer, ShardReader::config_version)
+    }
+
+    fn peek(&self, customer: &CustomerId) -> Option<SharedTwin> {
+        self.look(customer, ShardReader::peek)
+    }
+
+    fn put_away_idle(&self) -> usize {
+        let held = self.host.all();
+        let put_away = held.iter().map(|hosted| {
+            let reader = hosted.machine().reader();
+            self.note_failure(reader);
+            reader.put_away_idle()
+        });
+        put_away.sum()
+    }
+
+    fn residency(&self) -> Residency {
+        let held = self.host.all();
+        let each = held
+            .iter()
+            .map(|hosted| hosted.machine().reader().residency());
+        each.fold(Residency::default(), Residency::plus)
     }
 
     fn status(&self) -> HostStatus {

@@ -2,16 +2,17 @@
 
 use super::fleet::{self, Fleet, HISTORY_STEPS, INTERVAL, TIERS, step_at};
 use super::memory::at_rest;
-use super::report::{GrowthRow, MemoryMib};
+use super::report::{GrowthRow, Latency, MemoryMib};
 use crate::assembly::{ForecastWeights, Node, NodeOptions, NodeTwin, WatchLimits};
 use crate::error::ExpectedError;
 use crate::micro::network_speed;
 use crate::observe::Instruments;
 use crate::progress::Progress;
+use anyhow::Context as _;
 use futures::{StreamExt as _, TryStreamExt as _};
 use std::future::Future;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::Instant;
 use twinscale_forecaster::actor::ForecasterRequest;
@@ -38,7 +39,16 @@ const LEAST: Duration = Duration::from_secs(1);
 const ROUNDS: u32 = 2;
 
 /// Parts of a run, for its progress.
-const PARTS: u64 = 6;
+const PARTS: u64 = 9;
+
+/// Twins that are given their history before those that are done are put away.
+const HISTORY_CHUNK: u32 = 1_000;
+
+/// Twins at rest that are asked for something, one after the other.
+const COLD_MAX: usize = 1_000;
+
+/// Twins whose snapshot is measured, of those with turns and of those without.
+const WEIGHED_MAX: u32 = 200;
 
 /// How to measure.
 #[derive(Clone, Debug)]
@@ -47,6 +57,8 @@ pub struct GrowthOptions {
     pub directory: PathBuf,
     /// Twins.
     pub twins: u32,
+    /// Most twins that are given turns; the others have their history and rest.
+    pub active_max: u32,
     /// The forecaster's weights.
     pub weights: ForecastWeights,
 }
@@ -64,17 +76,24 @@ pub async fn measure(
         progress.of(done, PARTS);
         progress.note(format!("{} twins: {text}", options.twins));
     };
+    let load_average_begin = load_average()?;
     let mut run = Run::start(options).await?;
     run.warm_up().await?;
     let process = at_rest().await?;
     part(0, "history");
     let begun = Instant::now();
-    run.activate(options.twins).await?;
-    let activations_per_s = per_second(options.twins, begun.elapsed());
+    run.give_history(options.twins).await?;
+    let histories_per_s = per_second(options.twins, begun.elapsed());
+    let passive = at_rest().await?;
+    part(1, "actors");
+    let active = options.twins.min(options.active_max);
+    let begun = Instant::now();
+    run.activate(active).await?;
+    let activations_per_s = per_second(active, begun.elapsed());
     let idle = at_rest().await?;
-    part(1, "first turns");
+    part(2, "first turns");
     let first_turns_per_s = run.turns().await?;
-    part(2, "turns");
+    part(3, "turns");
     let mut turns_took = Duration::ZERO;
     for _ in 0..ROUNDS {
         run.next_step().await?;
@@ -82,33 +101,80 @@ pub async fn measure(
         run.turns().await?;
         turns_took += begun.elapsed();
     }
-    let active = at_rest().await?;
-    part(3, "forecasts");
+    let with_turns = at_rest().await?;
+    part(4, "forecasts");
     run.next_step().await?;
     let speed = network_speed(clock)?;
     let forecasts_per_s = run.forecasts().await?;
-    part(4, "plans");
+    part(5, "plans");
     let plans_per_s = run.plans().await?;
-    part(5, "memory that is freed");
-    let [stopped, closed] = run.stop().await?;
+    part(6, "twins at rest that are asked");
+    run.rest().await;
+    let rested = at_rest().await?;
+    let cold_report = run.cold_reports().await?;
+    let cold_sample = run.cold_samples().await?;
+    part(7, "sizes");
+    let snapshot_kib = run.snapshot_kib(options.twins, active)?;
+    let closed = run.stop().await?;
+    let store_mib = mib_of(&options.directory.join("store"))?;
+    let log_mib = mib_of(&options.directory.join("log"))?;
+    part(8, "start with all of them");
+    let begun = Instant::now();
+    let run = Run::start(options).await?;
+    let start_s = begun.elapsed().as_secs_f64();
+    let started = at_rest().await?;
+    run.stop().await?;
     Ok(GrowthRow {
         twins: options.twins,
+        active,
+        load_average: [load_average_begin, load_average()?],
         memory_mib: MemoryMib {
             process,
+            passive,
             idle,
-            active,
-            stopped,
+            active: with_turns,
+            rested,
             closed,
+            started,
         },
+        histories_per_s,
         activations_per_s,
         first_turns_per_s,
-        turns_per_s: per_second(options.twins * ROUNDS, turns_took),
+        turns_per_s: per_second(active * ROUNDS, turns_took),
         forecasts_per_s,
         network_forecasts_per_s: speed.network_rows_per_second,
         forecasts_gflops: forecasts_per_s * speed.network_gflops / speed.network_rows_per_second,
         peak_gflops: speed.peak_gflops,
         plans_per_s,
+        cold_report,
+        cold_sample,
+        snapshot_kib,
+        store_mib,
+        log_mib,
+        start_s,
     })
+}
+
+/// How many processes wanted a processor during the last minute, on average.
+fn load_average() -> anyhow::Result<f64> {
+    let text = std::fs::read_to_string("/proc/loadavg").context("failed to read /proc/loadavg")?;
+    let first = text.split(' ').next().and_then(|one| one.parse().ok());
+    first.context("/proc/loadavg has no number")
+}
+
+/// What the files in a folder take.
+fn mib_of(directory: &Path) -> anyhow::Result<f64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        if metadata.is_dir() {
+            bytes += (mib_of(&entry.path())? * 1_048_576.0) as u64;
+        } else {
+            bytes += metadata.len();
+        }
+    }
+    Ok(bytes as f64 / 1_048_576.0)
 }
 
 fn per_second(count: u32, took: Duration) -> f64 {
@@ -120,6 +186,8 @@ struct Run {
     node: Node,
     fleet: Fleet,
     twins: Vec<NodeTwin>,
+    /// Twins that are given turns: the first ones.
+    active: u32,
     /// The step that begins now.
     step: u32,
 }
@@ -140,16 +208,46 @@ impl Run {
             node,
             fleet: Fleet::new()?,
             twins: Vec::new(),
+            active: options.twins.min(options.active_max),
             step: HISTORY_STEPS,
         })
     }
 
     /// Has the shared actors load what they load once, by a twin that is not counted.
     async fn warm_up(&mut self) -> anyhow::Result<()> {
+        self.give_history_to(u32::MAX).await?;
         let twin = self.activate_one(u32::MAX).await?;
         self.turn(&twin).await?;
         twin.actor.stop().await;
         Ok(())
+    }
+
+    /// Configures twins and gives them two days of samples; those that are done are put away.
+    async fn give_history(&self, twins: u32) -> anyhow::Result<()> {
+        let mut first = 0;
+        while first < twins {
+            let until = twins.min(first + HISTORY_CHUNK);
+            all((first..until).map(|number| self.give_history_to(number))).await?;
+            self.put_away().await;
+            first = until;
+        }
+        Ok(())
+    }
+
+    async fn give_history_to(&self, number: u32) -> anyhow::Result<()> {
+        let customer = fleet::customer(number)?;
+        let host = self.node.twins();
+        host.configure(self.fleet.configuration(&customer)).await?;
+        self.ingest(&customer, number, 0..HISTORY_STEPS).await
+    }
+
+    /// Puts away every state that nobody holds.
+    async fn put_away(&self) {
+        // The first time only notes who is used.
+        for _ in 0..2 {
+            self.node.twins().put_away_idle();
+            tokio::task::yield_now().await;
+        }
     }
 
     async fn activate(&mut self, twins: u32) -> anyhow::Result<()> {
@@ -161,12 +259,74 @@ impl Run {
         Ok(())
     }
 
+    /// Starts the actor of a twin, whose state comes back from the store.
     async fn activate_one(&self, number: u32) -> anyhow::Result<NodeTwin> {
         let customer = fleet::customer(number)?;
-        let host = self.node.twins();
-        host.configure(self.fleet.configuration(&customer)).await?;
-        self.ingest(&customer, number, 0..HISTORY_STEPS).await?;
         self.node.start_twin(&customer, self.now()).await
+    }
+
+    /// Ends the twins' actors and puts their states away, as a keeper does with those that are idle.
+    async fn rest(&mut self) {
+        for twin in std::mem::take(&mut self.twins) {
+            twin.actor.stop().await;
+        }
+        self.put_away().await;
+    }
+
+    /// Twins at rest, each asked for its report: from the question until the answer of an actor that was
+    /// started for it.
+    async fn cold_reports(&self) -> anyhow::Result<Latency> {
+        let mut took = Vec::new();
+        for number in self.cold() {
+            let begun = Instant::now();
+            let twin = self.activate_one(number).await?;
+            let asked = twin.actor.address().ask(ASK_LIMIT, TwinMessage::Report);
+            let report = asked.await??;
+            took.push(begun.elapsed());
+            if report.customer != twin.customer {
+                return Err(failed(&twin.customer, "another twin answered".to_owned()));
+            }
+            twin.actor.stop().await;
+        }
+        self.put_away().await;
+        Ok(Latency::of(took))
+    }
+
+    /// Twins at rest, each sent a sample: from the request until it is durable and applied.
+    async fn cold_samples(&self) -> anyhow::Result<Latency> {
+        let mut took = Vec::new();
+        for number in self.cold() {
+            let customer = fleet::customer(number)?;
+            let begun = Instant::now();
+            self.ingest(&customer, number, self.step..self.step + 1)
+                .await?;
+            took.push(begun.elapsed());
+        }
+        self.put_away().await;
+        Ok(Latency::of(took))
+    }
+
+    /// Twins that had turns, spread over all of them.
+    fn cold(&self) -> impl Iterator<Item = u32> + use<> {
+        let step = (self.active as usize).div_ceil(COLD_MAX).max(1);
+        (0..self.active).step_by(step)
+    }
+
+    /// What a snapshot holds of a twin at rest that had no turn, and of one that had some, in KiB.
+    fn snapshot_kib(&self, twins: u32, active: u32) -> anyhow::Result<[f64; 2]> {
+        let mean = |numbers: std::ops::Range<u32>| -> anyhow::Result<f64> {
+            let mut bytes = 0;
+            let count = numbers.len().max(1);
+            for number in numbers {
+                let customer = fleet::customer(number)?;
+                let encoded = self.node.twins().glance(&customer, TwinState::encode_all);
+                let encoded = encoded.ok_or_else(|| failed(&customer, "it is gone".to_owned()))?;
+                bytes += encoded?.iter().map(|(_, value)| value.len()).sum::<usize>();
+            }
+            Ok(bytes as f64 / count as f64 / 1_024.0)
+        };
+        let without = mean(active..twins.min(active + WEIGHED_MAX))?;
+        Ok([without, mean(0..active.min(WEIGHED_MAX))?])
     }
 
     async fn ingest(
@@ -296,15 +456,11 @@ impl Run {
         Ok(per_second(count, begun.elapsed()))
     }
 
-    /// Ends the twins' actors, then the node; returns the memory after each.
-    async fn stop(self) -> anyhow::Result<[f64; 2]> {
-        let Self { node, twins, .. } = self;
-        for twin in twins {
-            twin.actor.stop().await;
-        }
-        let stopped = at_rest().await?;
-        node.stop().await;
-        Ok([stopped, at_rest().await?])
+    /// Ends the twins' actors, then the node; returns the memory after that.
+    async fn stop(mut self) -> anyhow::Result<f64> {
+        self.rest().await;
+        self.node.stop().await;
+        at_rest().await
     }
 
     fn now(&self) -> DomainTime {

@@ -1,4 +1,5 @@
-//! What twins cost as they become many: memory, turns, forecasts and plans for one number of twins.
+//! What twins cost as they become many: memory, turns, forecasts, plans, and what waking one takes, for one
+//! number of twins.
 //!
 //! `fleet` makes the twins, `memory` reads what the process holds, `measure` goes through the
 //! phases, `report` shows how figures grow by number of twins. The actors are those of every other
@@ -14,4 +15,4 @@ mod report;
 mod tests;
 
 pub use measure::{GrowthOptions, measure};
-pub use report::{GrowthReport, GrowthRow, MemoryMib};
+pub use report::{GrowthReport, GrowthRow, Latency, MemoryMib};

@@ -2,23 +2,55 @@
 
 use crate::micro::Machine;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Format of the JSON output.
-const FORMAT: &str = "twinscale-growth/1";
+const FORMAT: &str = "twinscale-growth/2";
 
 /// Resident memory at moments of a run, in MiB.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MemoryMib {
     /// With the network loaded, before the twins.
     pub process: f64,
-    /// With all twins configured, given their history, and at rest.
+    /// With all twins configured, given their history, and put away.
+    pub passive: f64,
+    /// With the actors of those that get turns, and their states in memory.
     pub idle: f64,
-    /// After three turns of each, with forecast, plan and running VMs.
+    /// After three turns of each of these, with forecast, plan and running VMs.
     pub active: f64,
-    /// After the twins' actors have ended; their states are still held.
-    pub stopped: f64,
+    /// After their actors have ended and their states are put away again.
+    pub rested: f64,
     /// After log, store and states are closed.
     pub closed: f64,
+    /// After a start with all twins.
+    pub started: f64,
+}
+
+/// How long something took, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// Half of them.
+    pub p50_ms: f64,
+    /// All but a hundredth.
+    pub p99_ms: f64,
+    /// The longest.
+    pub max_ms: f64,
+}
+
+impl Latency {
+    /// Of times; zeros without any.
+    pub(super) fn of(mut took: Vec<Duration>) -> Self {
+        took.sort_unstable();
+        let at = |share: usize| {
+            let place = took.len().saturating_sub(1) * share / 100;
+            took.get(place).map_or(0.0, |one| one.as_secs_f64() * 1e3)
+        };
+        Self {
+            p50_ms: at(50),
+            p99_ms: at(99),
+            max_ms: at(100),
+        }
+    }
 }
 
 /// What was measured with one number of twins.
@@ -26,9 +58,15 @@ pub struct MemoryMib {
 pub struct GrowthRow {
     /// Twins.
     pub twins: u32,
+    /// Twins among them that had turns.
+    pub active: u32,
+    /// Load average of the machine before and after: above its processors, others worked as well.
+    pub load_average: [f64; 2],
     /// Memory.
     pub memory_mib: MemoryMib,
-    /// Twins configured, given two days of two series, and started, per second.
+    /// Twins configured and given two days of two series, per second.
+    pub histories_per_s: f64,
+    /// Actors of twins at rest started, per second.
     pub activations_per_s: f64,
     /// First turns per second, which learn from the whole history.
     pub first_turns_per_s: f64,
@@ -44,6 +82,47 @@ pub struct GrowthRow {
     pub peak_gflops: f64,
     /// Plans per second through the optimizer's actor.
     pub plans_per_s: f64,
+    /// From a question to a twin at rest until the answer of its actor.
+    pub cold_report: Latency,
+    /// From a sample for a twin at rest until it is durable and applied.
+    pub cold_sample: Latency,
+    /// What a snapshot holds of a twin without turns, and of one with three, in KiB.
+    pub snapshot_kib: [f64; 2],
+    /// The store on disk.
+    pub store_mib: f64,
+    /// The log on disk, which is not purged on a node alone.
+    pub log_mib: f64,
+    /// Time of a start with all twins, each of which is read and checked.
+    pub start_s: f64,
+}
+
+impl GrowthRow {
+    /// Memory of a twin that is put away, in KiB.
+    #[must_use]
+    pub fn passive_kib(&self) -> f64 {
+        let memory = &self.memory_mib;
+        (memory.passive - memory.process) * 1_024.0 / f64::from(self.twins)
+    }
+
+    /// Memory that a twin takes whose actor runs and which had no turn yet, beside that of one that is put
+    /// away, in KiB.
+    #[must_use]
+    pub fn idle_kib(&self) -> f64 {
+        let memory = &self.memory_mib;
+        self.passive_kib() + (memory.idle - memory.passive) * 1_024.0 / f64::from(self.active)
+    }
+
+    /// The same of a twin with forecast, plan and VMs.
+    #[must_use]
+    pub fn active_kib(&self) -> f64 {
+        let memory = &self.memory_mib;
+        self.passive_kib() + (memory.active - memory.passive) * 1_024.0 / f64::from(self.active)
+    }
+}
+
+/// Twins of a size in KiB that fit into a GiB; none where the size is not above zero.
+fn per_gib(kib: f64) -> f64 {
+    if kib > 0.0 { 1_048_576.0 / kib } else { 0.0 }
 }
 
 /// Rows in ascending order of twins.
@@ -58,20 +137,29 @@ pub struct GrowthReport {
 /// One line of the table: its name, its unit and what it shows of a row.
 type Line = (&'static str, &'static str, fn(&GrowthRow) -> f64);
 
-const LINES: [Line; 14] = [
+const LINES: [Line; 32] = [
+    ("twins with turns", "", |row| f64::from(row.active)),
+    ("load average before", "", |row| row.load_average[0]),
+    ("load average after", "", |row| row.load_average[1]),
     ("memory before the twins", "MiB", |row| {
         row.memory_mib.process
     }),
-    ("memory, twins idle", "MiB", |row| row.memory_mib.idle),
-    ("memory, twins active", "MiB", |row| row.memory_mib.active),
-    ("memory, twins stopped", "MiB", |row| row.memory_mib.stopped),
+    ("memory, all put away", "MiB", |row| row.memory_mib.passive),
+    ("memory, some with actors", "MiB", |row| row.memory_mib.idle),
+    ("memory, these with turns", "MiB", |row| {
+        row.memory_mib.active
+    }),
+    ("memory, these at rest", "MiB", |row| row.memory_mib.rested),
     ("memory, all closed", "MiB", |row| row.memory_mib.closed),
-    ("of it per idle twin", "KiB", |row| {
-        row.per_twin_kib(|memory| memory.idle)
+    ("memory after a start", "MiB", |row| row.memory_mib.started),
+    ("a twin put away", "KiB", GrowthRow::passive_kib),
+    ("a twin idle, with actor", "KiB", GrowthRow::idle_kib),
+    ("a twin active", "KiB", GrowthRow::active_kib),
+    ("twins put away per GiB", "", |row| {
+        per_gib(row.passive_kib())
     }),
-    ("of it per active twin", "KiB", |row| {
-        row.per_twin_kib(|memory| memory.active)
-    }),
+    ("twins active per GiB", "", |row| per_gib(row.active_kib())),
+    ("histories", "twins/s", |row| row.histories_per_s),
     ("activations", "twins/s", |row| row.activations_per_s),
     ("first turns", "turns/s", |row| row.first_turns_per_s),
     ("turns", "turns/s", |row| row.turns_per_s),
@@ -83,15 +171,16 @@ const LINES: [Line; 14] = [
         100.0 * row.forecasts_gflops / row.peak_gflops
     }),
     ("plans", "plans/s", |row| row.plans_per_s),
+    ("cold report, p50", "ms", |row| row.cold_report.p50_ms),
+    ("cold report, p99", "ms", |row| row.cold_report.p99_ms),
+    ("cold sample, p50", "ms", |row| row.cold_sample.p50_ms),
+    ("cold sample, p99", "ms", |row| row.cold_sample.p99_ms),
+    ("snapshot, without turns", "KiB", |row| row.snapshot_kib[0]),
+    ("snapshot, with turns", "KiB", |row| row.snapshot_kib[1]),
+    ("store", "MiB", |row| row.store_mib),
+    ("log", "MiB", |row| row.log_mib),
+    ("start", "s", |row| row.start_s),
 ];
-
-impl GrowthRow {
-    /// Memory beyond that before the twins, by twin.
-    fn per_twin_kib(&self, at: fn(&MemoryMib) -> f64) -> f64 {
-        let more = at(&self.memory_mib) - self.memory_mib.process;
-        more * 1_024.0 / f64::from(self.twins.max(1))
-    }
-}
 
 impl GrowthReport {
     /// Joins rows with where they were measured.
@@ -126,7 +215,9 @@ impl GrowthReport {
         let cells = self.rows.iter().map(|row| {
             let now = (row.twins, figure(row));
             let grown = before.replace(now).map(|before| growth(before, now));
-            let text = grown.map(|grown| format!("x {grown:.2}"));
+            // Only what has a unit grows, and only from something.
+            let shown = grown.filter(|grown| grown.is_finite() && !unit.is_empty());
+            let text = shown.map(|grown| format!("x {grown:.2}"));
             cell(
                 now.1,
                 1,
@@ -154,10 +245,7 @@ impl GrowthReport {
                 first.twins, last.twins
             )
         };
-        vec![
-            text("idle", slope(|memory| memory.idle)),
-            text("active", slope(|memory| memory.active)),
-        ]
+        vec![text("put-away", slope(|memory| memory.passive))]
     }
 }
 

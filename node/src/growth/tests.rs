@@ -14,6 +14,7 @@ fn ten_twins_go_through_all_phases() {
     let options = GrowthOptions {
         directory: folder.path().to_owned(),
         twins: 10,
+        active_max: 6,
         weights: ForecastWeights::load(None).expect("the shipped weights"),
     };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -23,20 +24,30 @@ fn ten_twins_go_through_all_phases() {
         .block_on(measure(&options, &clock, &quiet))
         .expect("a run");
     let rates = [
+        row.histories_per_s,
         row.activations_per_s,
         row.first_turns_per_s,
         row.turns_per_s,
         row.forecasts_per_s,
         row.plans_per_s,
         row.memory_mib.process,
+        row.memory_mib.started,
+        row.cold_report.p50_ms,
+        row.cold_sample.p99_ms,
+        row.snapshot_kib[0],
+        row.store_mib,
+        row.log_mib,
+        row.start_s,
     ];
     assert!(rates.iter().all(|rate| *rate > 0.0), "{row:?}");
+    assert_eq!(row.active, 6);
+    assert!(row.snapshot_kib[1] > row.snapshot_kib[0], "{row:?}");
     assert!(row.forecasts_gflops < row.peak_gflops, "{row:?}");
 
     let mut more = row;
     more.twins = 100;
     more.plans_per_s = row.plans_per_s / 2.0;
-    more.memory_mib.idle = row.memory_mib.idle + 9.0;
+    more.memory_mib.passive = row.memory_mib.passive + 9.0;
     let report = GrowthReport::new(&Machine::here(), vec![more, row]).expect("plain data");
     let table = report.table();
     let plans = table.lines().find(|line| line.starts_with("plans"));
@@ -45,7 +56,7 @@ fn ten_twins_go_through_all_phases() {
         "{table}"
     );
     assert!(
-        table.contains("slope from 10 to 100 twins: 102.4 KiB per idle twin"),
+        table.contains("slope from 10 to 100 twins: 102.4 KiB per put-away twin"),
         "{table}"
     );
 }

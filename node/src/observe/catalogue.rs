@@ -99,6 +99,14 @@ metrics! {
         "Twins by state, counted at most every ten seconds.";
     TWINS_STALE = Gauge, "twinscale_twins_stale", [],
         "Twins whose newest forecast is an older one, shifted and widened.";
+    TWIN_STATES = Gauge, "twinscale_twin_states", [("place", "memory, store")],
+        "Twins by where their state is: in memory, or put away in the store until somebody asks for it.";
+    TWIN_STATES_MOVED = Counter, "twinscale_twin_states_moved_total", [("to", "memory, store")],
+        "States that were brought back into memory, or put away.";
+    TWIN_ACTORS = Gauge, "twinscale_twin_actors", [("state", "awake, resting")],
+        "Driven twins by whether they have an actor, or rest until a turn is due.";
+    TWIN_ACTORS_MOVED = Counter, "twinscale_twin_actors_moved_total", [("to", "awake, resting")],
+        "Twins that were woken, or put to rest.";
     OPEN_INTENTS = Gauge, "twinscale_open_intents", [],
         "Wishes to change the provider that have no outcome yet, over all twins.";
 

@@ -9,8 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
-use twinscale_protocol::forecaster::ForecastSource;
-use twinscale_twin::{HostStatus, TwinState};
+use twinscale_twin::{HostStatus, TwinOutline};
 
 /// Twins are looked at no more often than this, however often somebody asks.
 const LOOK_PERIOD: Duration = Duration::from_secs(10);
@@ -65,9 +64,9 @@ impl Collector {
         let mut counts = TwinCounts::default();
         for customers in service.twins().customers().chunks(LOOKS_AT_ONCE) {
             for customer in customers {
-                service
-                    .twins()
-                    .read(customer, |state| counts.look_at(state));
+                if let Some(outline) = service.twins().outline(customer) {
+                    counts.look_at(&outline);
+                }
             }
             tokio::task::yield_now().await;
         }
@@ -134,6 +133,13 @@ impl Collector {
         self.total(&metric::INGEST_REQUESTS, &[], requests);
         let overloaded = read(&counters.overloaded);
         self.total(&metric::INGEST_OVERLOADED, &[], overloaded);
+        let residency = service.twins().residency();
+        let states = &metric::TWIN_STATES;
+        self.gauge(states, &["memory"], residency.resident);
+        self.gauge(states, &["store"], residency.away);
+        let moved = &metric::TWIN_STATES_MOVED;
+        self.total(moved, &["memory"], residency.brought_back);
+        self.total(moved, &["store"], residency.put_away);
         let host = service.twins().metrics();
         self.total(&metric::COMMITS, &[], host.commands);
         self.total(&metric::COMMITS_SHED, &[], host.overloaded);
@@ -151,6 +157,11 @@ impl Collector {
         turns("stale", report.turns_stale);
         turns("failed", report.turns_failed);
         self.total(&metric::TURNS_LATE, &[], report.turns_late);
+        let awake = report.running + report.restarting + report.given_up;
+        self.gauge(&metric::TWIN_ACTORS, &["awake"], awake as u64);
+        self.gauge(&metric::TWIN_ACTORS, &["resting"], report.resting as u64);
+        self.total(&metric::TWIN_ACTORS_MOVED, &["awake"], report.woken);
+        self.total(&metric::TWIN_ACTORS_MOVED, &["resting"], report.rested);
     }
 
     fn gauge(&self, metric: &super::Metric, labels: &[&str], value: u64) {
@@ -163,20 +174,16 @@ impl Collector {
 }
 
 impl TwinCounts {
-    fn look_at(&mut self, state: &TwinState) {
-        if state.quarantine().is_some() {
+    fn look_at(&mut self, outline: &TwinOutline) {
+        if outline.is_quarantined {
             self.quarantined += 1;
-        } else if state.config().is_some() {
+        } else if outline.is_configured() {
             self.active += 1;
         } else {
             self.unconfigured += 1;
         }
-        let is_stale = state.forecast().is_some_and(|record| {
-            let mut sources = record.forecasts.iter().map(|forecast| &forecast.source);
-            sources.any(|source| matches!(source, ForecastSource::Stale))
-        });
-        self.stale += u64::from(is_stale);
-        self.open_intents += state.open_intents().count() as u64;
+        self.stale += u64::from(outline.is_stale);
+        self.open_intents += u64::from(outline.open_intents);
     }
 }
 

@@ -43,13 +43,11 @@ impl Admission {
     pub fn recount(&self, twins: &dyn Twins) {
         let mut counted = Counted::default();
         for customer in twins.customers() {
-            let (is_unconfigured, series) = twins
-                .read(&customer, |state| {
-                    (state.config().is_none(), state.series().count())
-                })
-                .unwrap_or_default();
-            counted.unconfigured += usize::from(is_unconfigured);
-            counted.series = counted.series.saturating_add(series);
+            let Some(outline) = twins.outline(&customer) else {
+                continue;
+            };
+            counted.unconfigured += usize::from(!outline.is_configured());
+            counted.series = counted.series.saturating_add(outline.series as usize);
         }
         self.series.store(counted.series, Ordering::Relaxed);
         self.unconfigured
@@ -73,7 +71,7 @@ impl Admission {
         twins: &dyn Twins,
         customer: &CustomerId,
     ) -> Result<(), (RefusalCode, String)> {
-        if twins.twin(customer).is_some() {
+        if twins.knows(customer) {
             return Ok(());
         }
         let limit = self.unconfigured_max;

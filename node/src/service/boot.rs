@@ -7,6 +7,7 @@ use crate::assembly::{Node, NodeOptions, Surroundings};
 use crate::cluster::start::{Together, provider};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use twinscale_cluster_config::NodeSettings;
 use twinscale_protocol::NodeNumber;
 
@@ -97,6 +98,11 @@ fn kept(
     wall: &Arc<dyn WallClock>,
 ) -> (Arc<Node>, Arc<Keeper>) {
     let node = Arc::new(node);
-    let keeper = Keeper::new(Arc::clone(&node), Arc::clone(wall), settings.turns_at_once);
+    let keeper = Keeper::new(
+        Arc::clone(&node),
+        Arc::clone(wall),
+        settings.turns_at_once,
+        Duration::from_secs(u64::from(settings.passivate_after.0)),
+    );
     (node, Arc::new(keeper))
 }

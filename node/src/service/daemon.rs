@@ -164,8 +164,11 @@ async fn apart(service: &Service, together: Option<&Together>) -> String {
     match together {
         Some(together) => {
             let forecasters = service.node().forecasters();
-            let running = || service.keeper().report().running;
-            together.failed(running, forecasters).await
+            let driven = || {
+                let report = service.keeper().report();
+                report.running + report.resting
+            };
+            together.failed(driven, forecasters).await
         }
         None => std::future::pending().await,
     }

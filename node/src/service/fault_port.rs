@@ -154,7 +154,11 @@ async fn deal(service: &Service, request: &StrikeRequest) -> Result<String, ApiE
     match request.victim {
         StrikeVictim::Twin => {
             let customer = customer(request)?;
-            let kept = service.keeper().find(&customer).ok_or_else(|| {
+            let woken = service.keeper().wake(&customer).await.map_err(|error| {
+                let hint = "GET /v1/node says how the node is";
+                ApiError::new(ErrorCode::Unavailable, error.to_string(), hint)
+            })?;
+            let kept = woken.ok_or_else(|| {
                 let text = format!("no twin of customer {customer} is driven");
                 ApiError::new(ErrorCode::NotFound, text, "configure it first")
             })?;

@@ -142,6 +142,7 @@ pub(crate) struct Cluster {
     network: MemoryNetwork,
     requests: Requests,
     wall: SetClock,
+    passivate_after: Duration,
     pub(crate) cloud: SimCloudDriver,
     pub(crate) gate: Gate,
     members: BTreeMap<u64, Member>,
@@ -150,12 +151,18 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts nodes that each hold a replica of every shard, and share a provider.
     pub(crate) async fn start(nodes: u64, shards: u32) -> Self {
+        Self::start_with(nodes, shards, Duration::from_mins(1)).await
+    }
+
+    /// As [`Cluster::start`], with twins that rest after a time.
+    pub(crate) async fn start_with(nodes: u64, shards: u32, passivate_after: Duration) -> Self {
         let folder = TempDir::new().expect("a folder");
         let mut cluster = Self {
             shards,
             network: MemoryNetwork::new(7),
             requests: Requests::default(),
             wall: SetClock::default(),
+            passivate_after,
             cloud: SimCloudDriver::new(SimCloudConfig::with_seed(7)),
             gate: Gate::default(),
             members: BTreeMap::new(),
@@ -255,7 +262,12 @@ impl Cluster {
         let node = Node::start_for(options, around).await;
         let node = Arc::new(node.expect("its actors start"));
         let wall: Arc<dyn WallClock> = Arc::new(self.wall.clone());
-        let keeper = Arc::new(Keeper::new(Arc::clone(&node), wall, 8));
+        let keeper = Arc::new(Keeper::new(
+            Arc::clone(&node),
+            wall,
+            8,
+            self.passivate_after,
+        ));
         let mut owner = Owner::new(Arc::clone(&twins), Arc::clone(&keeper));
         for hosted in host.all() {
             owner.follow(hosted);
@@ -346,7 +358,7 @@ impl Cluster {
     fn drivers(&self, customer: &CustomerId) -> Vec<(u64, Generation)> {
         let shard = shard_of(customer, self.shards);
         let drives = self.members.iter().filter_map(|(number, member)| {
-            member.keeper.find(customer)?;
+            member.keeper.glance(customer)?;
             Some((*number, *member.twins.led().get(&shard)?))
         });
         drives.collect()
@@ -366,12 +378,48 @@ impl Cluster {
             let kept = |customer: &CustomerId| {
                 let members = self.members.values();
                 members
-                    .filter(|member| member.keeper.find(customer).is_some())
+                    .filter(|member| member.keeper.keeps(customer))
                     .count()
             };
             customers
                 .iter()
                 .all(|customer| kept(customer) == 1)
+                .then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until a twin rests where it is driven and its state is put away on every node, those that are
+    /// cut off too; returns how often states were brought back, by node.
+    pub(crate) async fn wait_for_rest(&self, customer: &CustomerId) -> BTreeMap<u64, u64> {
+        self.wait_for(&format!("the rest of {customer}"), || {
+            let rests = |member: &Member| {
+                let glance = member.keeper.glance(customer);
+                glance.is_none_or(|glance| glance.rests_until.is_some())
+            };
+            let is_away = |member: &Member| member.twins.residency().resident == 0;
+            let (driver, _) = self.driven(customer)?;
+            let all = self.members.values();
+            let is_quiet = all.into_iter().all(|one| rests(one) && is_away(one));
+            (is_quiet && self.members[&driver].twins.knows(customer)).then(|| self.brought_back())
+        })
+        .await
+    }
+
+    /// How often states were brought back, by node.
+    pub(crate) fn brought_back(&self) -> BTreeMap<u64, u64> {
+        let counts = self.members.iter();
+        counts
+            .map(|(number, member)| (*number, member.twins.residency().brought_back))
+            .collect()
+    }
+
+    /// Waits until every node has brought more states back than before.
+    pub(crate) async fn wait_until_brought_back(&self, before: &BTreeMap<u64, u64>) {
+        self.wait_for("states that are brought back", || {
+            let now = self.brought_back();
+            now.iter()
+                .all(|(number, count)| *count > before[number])
                 .then_some(())
         })
         .await;

@@ -222,7 +222,12 @@ impl Nodes {
         let node = Node::start_for(options, around).await;
         let node = Arc::new(node.expect("its actors start"));
         let wall: Arc<dyn WallClock> = Arc::new(SystemWallClock);
-        let keeper = Arc::new(Keeper::new(Arc::clone(&node), Arc::clone(&wall), 8));
+        let keeper = Arc::new(Keeper::new(
+            Arc::clone(&node),
+            Arc::clone(&wall),
+            8,
+            Duration::from_mins(1),
+        ));
         let mut owner = Owner::new(twins, Arc::clone(&keeper));
         for hosted in cluster.host().all() {
             owner.follow(hosted);

@@ -188,6 +188,9 @@ pub enum OpenError {
     /// The store cannot be used.
     #[error("store cannot be used: {0}")]
     Store(StoreError),
+    /// The store is closed for now: it failed, or there is no room for it.
+    #[error("store is closed until it can be opened again; see why the node is read-only")]
+    Closed,
     /// The stored state cannot be read.
     #[error("stored state cannot be read: {0}")]
     Restore(RestoreError),

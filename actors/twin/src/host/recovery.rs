@@ -1,18 +1,21 @@
 //! Bringing the twins back: the store as far as it goes, the log behind it.
 
-use super::directory::Directory;
+use super::directory::{Directory, StateSource};
 use super::error::OpenError;
+use super::store_slot::StoreSlot;
 use super::writer::{StorePlace, add_changes, apply_guarded};
+use crate::outline::TwinOutline;
 use crate::state::{KEYS_PREFIX, PartKey, RestoreError, TwinState};
 use crate::stored::entry::{self, EntryError};
 use crate::stored::v1::COMMAND;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use twinscale_log::{CommandLog, Entry, LogIndex, ReadLimits};
 use twinscale_protocol::CustomerId;
 use twinscale_store::{
-    Batch, MemoryDisk, OpenOutcome, ReplayReport, StateStore, open_in_memory, open_store,
-    rebuild_store, replay,
+    Batch, KeyValue, MemoryDisk, OpenOutcome, ReplayReport, StateStore, StoreError,
+    customer_prefix, open_in_memory, open_store, rebuild_store, replay,
 };
 
 /// What opening a host found.
@@ -28,6 +31,9 @@ pub struct HostOpenReport {
     pub applied_index: LogIndex,
 }
 
+/// States in memory at which those that nobody holds are put away while the log is replayed.
+const REPLAY_RESIDENT_MAX: usize = 1_024;
+
 /// The parts of the customer whose keys are being read: keys of one customer stand together.
 #[derive(Default)]
 struct Gathered {
@@ -35,36 +41,86 @@ struct Gathered {
     parts: BTreeMap<PartKey, Vec<u8>>,
 }
 
-/// Reads all twins of a store.
-pub(crate) fn load(store: &dyn StateStore) -> Result<Directory, OpenError> {
-    let directory = Directory::default();
+/// Reads all twins of a store, one after the other, and checks each as it is read.
+pub(crate) fn load_each(
+    store: &dyn StateStore,
+    take: &mut dyn FnMut(TwinState),
+) -> Result<(), OpenError> {
     let mut gathered = Gathered::default();
     let mut failure = None;
-    let mut visit = |key: &[u8], value: &[u8]| {
-        let taken = gathered.take(&directory, key, value);
-        match taken {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                failure = Some(error);
-                ControlFlow::Break(())
-            }
+    let mut visit = |key: &[u8], value: &[u8]| match gathered.take(key, value) {
+        Ok(None) => ControlFlow::Continue(()),
+        Ok(Some(state)) => {
+            take(state);
+            ControlFlow::Continue(())
+        }
+        Err(error) => {
+            failure = Some(error);
+            ControlFlow::Break(())
         }
     };
     store
         .scan_prefix(KEYS_PREFIX, &mut visit)
         .map_err(OpenError::Store)?;
-    match failure {
+    let last = match failure {
         Some(error) => Err(error),
-        None => gathered.finish(&directory),
+        None => gathered.finish(),
+    };
+    if let Some(state) = last.map_err(OpenError::Restore)? {
+        take(state);
     }
-    .map_err(OpenError::Restore)?;
-    Ok(directory)
+    Ok(())
+}
+
+/// The keys of a twin in a store, with their values.
+pub(crate) fn stored_parts(
+    store: &dyn StateStore,
+    customer: &CustomerId,
+) -> Result<Vec<KeyValue>, StoreError> {
+    let prefix = customer_prefix(customer.as_str())?;
+    let mut parts = Vec::new();
+    store.scan_prefix(&prefix, &mut |key, value| {
+        parts.push((key.to_vec(), value.to_vec()));
+        ControlFlow::Continue(())
+    })?;
+    Ok(parts)
+}
+
+/// Puts a twin together of its keys and values.
+pub(crate) fn restore_stored(
+    customer: &CustomerId,
+    stored: Vec<KeyValue>,
+) -> Result<TwinState, RestoreError> {
+    let mut gathered = Gathered {
+        customer: Some(customer.clone()),
+        parts: BTreeMap::new(),
+    };
+    for (key, value) in stored {
+        gathered.take(&key, &value)?;
+    }
+    if gathered.parts.is_empty() {
+        return Err(RestoreError::Inconsistent {
+            customer: customer.clone(),
+            part: PartKey::Meta,
+            reason: "the store holds nothing of a twin that was put away in it",
+        });
+    }
+    TwinState::restore(customer.clone(), gathered.parts)
+}
+
+/// Reads one twin of a store, which must be there.
+pub(crate) fn load_one(
+    store: &dyn StateStore,
+    customer: &CustomerId,
+) -> Result<TwinState, OpenError> {
+    let stored = stored_parts(store, customer).map_err(OpenError::Store)?;
+    restore_stored(customer, stored).map_err(OpenError::Restore)
 }
 
 /// Twins that stand at the end of the log, and the store that does.
 pub(super) struct Brought {
-    /// `None` while there is no room for one.
-    pub(super) store: Option<Box<dyn StateStore>>,
+    /// Without a store while there is no room for one.
+    pub(super) store: Arc<StoreSlot>,
     pub(super) directory: Directory,
     pub(super) report: HostOpenReport,
 }
@@ -85,54 +141,77 @@ pub(super) fn load_and_replay(
     log: &dyn CommandLog,
     store: Box<dyn StateStore>,
 ) -> Result<Brought, OpenError> {
-    let directory = load(&*store)?;
+    let store = StoreSlot::of(Some(store));
+    let directory = load(&store)?;
     replay_onto(log, store, directory)
 }
 
 /// Makes the twins from the log alone.
 pub(super) fn replay_into_memory(log: &dyn CommandLog) -> Result<Brought, OpenError> {
-    let store = open_in_memory(&MemoryDisk::default()).map_err(OpenError::Store)?;
-    let brought = replay_onto(log, store, Directory::default())?;
+    // Nothing is put away while this is empty, and what a store in memory would hold is held already.
+    let store = StoreSlot::of(None);
+    let scratch = open_in_memory(&MemoryDisk::default()).map_err(OpenError::Store)?;
+    let directory = Directory::new(Arc::clone(&store) as Arc<dyn StateSource>);
+    let replay = replay_log(log, &*scratch, &directory)?;
     Ok(Brought {
-        store: None,
-        ..brought
+        store,
+        report: report(&directory, &replay),
+        directory,
     })
 }
 
 fn replay_onto(
     log: &dyn CommandLog,
-    store: Box<dyn StateStore>,
+    store: Arc<StoreSlot>,
     directory: Directory,
 ) -> Result<Brought, OpenError> {
-    let replay = replay_log(log, &*store, &directory)?;
-    let report = HostOpenReport {
+    let opened = store.get().ok_or(OpenError::Closed)?;
+    let replay = replay_log(log, &**opened, &directory)?;
+    directory.put_all_away();
+    Ok(Brought {
+        store,
+        report: report(&directory, &replay),
+        directory,
+    })
+}
+
+fn report(directory: &Directory, replay: &ReplayReport) -> HostOpenReport {
+    HostOpenReport {
         store: None,
         twins: directory.len(),
         replayed: replay.entries,
         applied_index: replay.applied_after,
-    };
-    Ok(Brought {
-        store: Some(store),
-        directory,
-        report,
-    })
+    }
+}
+
+/// The twins of an open store, each checked and put away.
+fn load(store: &Arc<StoreSlot>) -> Result<Directory, OpenError> {
+    let directory = Directory::new(Arc::clone(store) as Arc<dyn StateSource>);
+    let opened = store.get().ok_or(OpenError::Closed)?;
+    load_each(&**opened, &mut |state| {
+        directory.insert_away(state.customer().clone(), TwinOutline::of(&state));
+    })?;
+    Ok(directory)
 }
 
 /// Opens a store and reads its twins; one that cannot be read is set aside for an empty one.
 fn open_and_load(
     place: &StorePlace,
-) -> Result<(Box<dyn StateStore>, Directory, OpenOutcome), OpenError> {
+) -> Result<(Arc<StoreSlot>, Directory, OpenOutcome), OpenError> {
     let StorePlace { path, options } = place;
     let opened = open_store(path, *options).map_err(OpenError::Store)?;
-    let was_sound = !matches!(opened.report.outcome, OpenOutcome::Rebuilt { .. });
-    match load(&*opened.store) {
-        Ok(directory) => Ok((opened.store, directory, opened.report.outcome)),
+    let outcome = opened.report.outcome;
+    let was_sound = !matches!(outcome, OpenOutcome::Rebuilt { .. });
+    let store = StoreSlot::of(Some(opened.store));
+    match load(&store) {
+        Ok(directory) => Ok((store, directory, outcome)),
         Err(error) if error.needs_rebuild() && was_sound => {
             let reason = error.to_string();
-            opened.store.close().map_err(OpenError::Store)?;
+            store.close().map_err(OpenError::Store)?;
             let rebuilt = rebuild_store(path, *options, &reason).map_err(OpenError::Store)?;
-            let directory = load(&*rebuilt.store)?;
-            Ok((rebuilt.store, directory, rebuilt.report.outcome))
+            let store = StoreSlot::of(Some(rebuilt.store));
+            let directory = load(&store)?;
+            Ok((store, directory, rebuilt.report.outcome))
         }
         Err(error) => Err(error),
     }
@@ -144,7 +223,13 @@ fn replay_log(
     store: &dyn StateStore,
     directory: &Directory,
 ) -> Result<ReplayReport, OpenError> {
-    let mut apply = |entry: &Entry, batch: &mut Batch| apply_entry(directory, entry, batch);
+    let mut apply = |entry: &Entry, batch: &mut Batch| {
+        // The batch before this one is in the store.
+        if batch.is_empty() && directory.resident() > REPLAY_RESIDENT_MAX {
+            directory.put_all_away();
+        }
+        apply_entry(directory, entry, batch)
+    };
     replay(log, store, ReadLimits::default(), &mut apply)
         .map_err(|error| OpenError::Replay(Box::new(error)))
 }
@@ -157,7 +242,7 @@ fn apply_entry(directory: &Directory, entry: &Entry, batch: &mut Batch) -> Resul
     }
     let customer = match entry::decode(&entry.payload) {
         Ok((customer, command)) => {
-            let twin = directory.ensure(&customer);
+            let twin = directory.ensure(&customer)?;
             apply_guarded(&twin, index, command);
             customer
         }
@@ -165,39 +250,36 @@ fn apply_entry(directory: &Directory, entry: &Entry, batch: &mut Batch) -> Resul
         Err(EntryError::Command { customer, source }) => {
             let reason = format!("command of log entry {index} cannot be read: {source}");
             tracing::error!(%customer, %reason, "twin is quarantined");
-            let twin = directory.ensure(&customer);
+            let twin = directory.ensure(&customer)?;
             twin.change(|state| state.set_quarantine(&reason));
             customer
         }
         Err(source) => return Err(OpenError::Entry { index, source }),
     };
-    add_changes(&directory.ensure(&customer), batch)
+    add_changes(&directory.ensure(&customer)?, batch)
 }
 
 impl Gathered {
-    fn take(
-        &mut self,
-        directory: &Directory,
-        key: &[u8],
-        value: &[u8],
-    ) -> Result<(), RestoreError> {
+    /// Takes a key; returns the twin before it, where it was the first of the next.
+    fn take(&mut self, key: &[u8], value: &[u8]) -> Result<Option<TwinState>, RestoreError> {
         let Some((customer, part)) = PartKey::from_key(key) else {
             let key = key.escape_ascii().to_string();
             return Err(RestoreError::Key { key });
         };
+        let mut before = None;
         if self.customer.as_ref() != Some(&customer) {
-            self.finish(directory)?;
+            before = self.finish()?;
             self.customer = Some(customer);
         }
         self.parts.insert(part, value.to_vec());
-        Ok(())
+        Ok(before)
     }
 
-    fn finish(&mut self, directory: &Directory) -> Result<(), RestoreError> {
+    fn finish(&mut self) -> Result<Option<TwinState>, RestoreError> {
         let parts = std::mem::take(&mut self.parts);
-        if let Some(customer) = self.customer.take() {
-            directory.insert(TwinState::restore(customer, parts)?);
-        }
-        Ok(())
+        let customer = self.customer.take();
+        customer
+            .map(|customer| TwinState::restore(customer, parts))
+            .transpose()
     }
 }

@@ -1,3 +1,4 @@
+mod away;
 mod full_disk;
 mod real_disk;
 

@@ -3,6 +3,7 @@
 use super::error::{HostError, OpenError};
 use super::recovery;
 use super::status::{Gate, HostStatus};
+use super::store_slot::StoreSlot;
 use super::{HostOptions, Shared, SharedTwin};
 use crate::state::ApplyResult;
 use crate::stored::v1::TwinCommand;
@@ -15,7 +16,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use tokio::sync::oneshot;
 use twinscale_log::{Command, CommandLog, Committed, LogError, LogIndex};
 use twinscale_protocol::CustomerId;
-use twinscale_store::{Batch, StateStore, StoreOptions};
+use twinscale_store::{Batch, StoreOptions};
 
 /// A command that waits for the writer.
 #[derive(Debug)]
@@ -41,8 +42,8 @@ pub(super) struct StorePlace {
 pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) log: Arc<dyn CommandLog>,
-    /// Without it the host is read-only: the log is ahead of it until it is opened again.
-    pub(super) store: Option<Box<dyn StateStore>>,
+    /// While it is empty the host is read-only: the log is ahead of it until it is opened again.
+    pub(super) store: Arc<StoreSlot>,
     pub(super) store_place: Option<StorePlace>,
     pub(super) store_attempts: u32,
     pub(super) waiting: Receiver<Queued>,
@@ -57,9 +58,7 @@ impl Writer {
             tracing::error!("the writer of the twins panicked; no more commands are taken");
             self.shared.fail(HostError::WriterGone);
         }
-        if let Some(store) = self.store
-            && let Err(error) = store.close()
-        {
+        if let Err(error) = self.store.close() {
             tracing::warn!(%error, "store did not close well; the log rebuilds what is missing");
         }
     }
@@ -176,11 +175,11 @@ impl Writer {
             return;
         }
         // The store writes behind: what it met while the disk was full shows only now.
-        let flushed = self.store.as_ref().map_or(Ok(()), |store| store.flush());
+        let flushed = self.store.get().map_or(Ok(()), |store| store.flush());
         if let Err(error) = flushed {
             self.set_store_aside(error.to_string());
         }
-        if self.store.is_none() && !self.open_store_again() {
+        if self.store.get().is_none() && !self.open_store_again() {
             return;
         }
         self.gate.open();
@@ -189,14 +188,15 @@ impl Writer {
     }
 
     /// Opens the store, or a new one in its place, and brings it to the end of the log. The twins in
-    /// memory stay: replay gives the same ones, since they are what the log says.
+    /// memory stay, and the outlines of the others: replay gives the same ones, since they are what the log
+    /// says.
     fn open_store_again(&mut self) -> bool {
         let Some(place) = self.store_place.clone() else {
             return false;
         };
         match recovery::open_and_replay(&*self.log, &place) {
             Ok(brought) => {
-                self.store = brought.store;
+                self.store.put(brought.store.get());
                 self.store_attempts = 0;
                 true
             }
@@ -219,7 +219,17 @@ impl Writer {
         let mut replies = Vec::with_capacity(pending.len());
         let mut touched = BTreeMap::new();
         for (customer, command, reply_to) in pending {
-            let twin = self.shared.directory.ensure(&customer);
+            let twin = match self.shared.directory.ensure(&customer) {
+                Ok(twin) => twin,
+                Err(error) => {
+                    // It is committed and cannot be applied here: only a start from the log can.
+                    let reason = format!("state of twin `{customer}` does not come back: {error}");
+                    tracing::error!(%customer, %reason, "store failed; no more commands are taken");
+                    self.shared.fail(HostError::StoreFailed { reason });
+                    // Those who wait learn that the outcome is unknown, as their channels close.
+                    return;
+                }
+            };
             let result = apply_guarded(&twin, index, command);
             replies.push((reply_to, result));
             touched.insert(customer, twin);
@@ -250,9 +260,7 @@ impl Writer {
 
     /// Goes on without a store that failed, read-only, until it can be opened again.
     fn set_store_aside(&mut self, reason: String) {
-        if let Some(store) = self.store.take()
-            && let Err(error) = store.close()
-        {
+        if let Err(error) = self.store.close() {
             tracing::warn!(%error, "failed store did not close well");
         }
         if self.store_place.is_some() {
@@ -272,7 +280,7 @@ impl Writer {
         for twin in touched.values() {
             add_changes(twin, &mut batch).map_err(|error| error.to_string())?;
         }
-        let store = self.store.as_ref().ok_or("store is closed")?;
+        let store = self.store.get().ok_or("store is closed")?;
         store
             .apply(&batch, applied_index)
             .map_err(|error| error.to_string())

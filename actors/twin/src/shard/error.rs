@@ -1,5 +1,6 @@
 //! Why a shard cannot go on, or takes no snapshot.
 
+use crate::host::OpenError;
 use crate::state::RestoreError;
 use twinscale_log::LogIndex;
 use twinscale_protocol::envelope::EnvelopeError;
@@ -84,6 +85,18 @@ pub enum ShardError {
 }
 
 impl ShardError {
+    /// What reading or writing a twin of the store came to.
+    pub(super) fn of_open(error: OpenError) -> Self {
+        match error {
+            OpenError::Restore(source) => Self::Restore(source),
+            OpenError::Store(source) => Self::Store(source),
+            OpenError::Encode { customer, source } => Self::Encode { customer, source },
+            other => Self::Restore(RestoreError::Key {
+                key: other.to_string(),
+            }),
+        }
+    }
+
     /// Says whether the store must be set aside and rebuilt from log or snapshot.
     pub fn needs_rebuild(&self) -> bool {
         match self {

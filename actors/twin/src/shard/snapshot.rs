@@ -7,6 +7,8 @@ use super::error::ShardError;
 use super::parts_of;
 use super::remembered::{RememberedRequests, number_of};
 use super::twins::restore;
+use crate::host::recovery::restore_stored;
+use crate::outline::TwinOutline;
 use crate::state::{PartKey, TwinState};
 use crate::stored::shard_v1::{
     REMEMBERED, Remembered, SNAPSHOT_BEGIN, SNAPSHOT_END, SNAPSHOT_PART, ShardMark, SnapshotBegin,
@@ -26,15 +28,48 @@ use twinscale_store::KeyValue;
 pub struct ShardCopy {
     shard: ShardId,
     mark: ShardMark,
-    twins: Vec<TwinState>,
+    twins: Vec<CopiedTwin>,
     remembered: RememberedRequests,
+}
+
+/// A twin of a copy.
+#[derive(Clone, Debug)]
+pub(super) enum CopiedTwin {
+    /// As it was in memory.
+    State(Box<TwinState>),
+    /// As it was stored.
+    Stored(CustomerId, Vec<KeyValue>),
+}
+
+impl CopiedTwin {
+    /// All its keys with their values: the same ones, whether it was in memory or put away.
+    fn parts(&self) -> Result<Vec<KeyValue>, ShardError> {
+        match self {
+            Self::State(state) => parts_of(state),
+            Self::Stored(customer, stored) => parts_of(&restored(customer, stored)?),
+        }
+    }
+
+    fn outline(&self) -> Result<(CustomerId, TwinOutline), ShardError> {
+        match self {
+            Self::State(state) => Ok((state.customer().clone(), TwinOutline::of(state))),
+            Self::Stored(customer, stored) => {
+                let state = restored(customer, stored)?;
+                Ok((customer.clone(), TwinOutline::of(&state)))
+            }
+        }
+    }
+}
+
+fn restored(customer: &CustomerId, stored: &[KeyValue]) -> Result<TwinState, ShardError> {
+    restore_stored(customer, stored.to_vec()).map_err(ShardError::Restore)
 }
 
 impl ShardCopy {
     pub(super) fn new(
         shard: ShardId,
         mark: ShardMark,
-        twins: Vec<TwinState>,
+        twins: Vec<CopiedTwin>,
         remembered: RememberedRequests,
     ) -> Self {
         Self {
@@ -82,7 +117,7 @@ impl ShardCopy {
             write_frame(target, SNAPSHOT_PART, &SnapshotPart { key, value })
         };
         for twin in &self.twins {
-            let encoded = parts_of(twin).map_err(io::Error::other)?;
+            let encoded = twin.parts().map_err(io::Error::other)?;
             encoded.into_iter().try_for_each(&mut put)?;
         }
         let remembered = self.remembered.parts(self.shard);
@@ -151,20 +186,25 @@ impl ShardCopy {
             .parts(shard)
             .map_err(|source| ShardError::Mark { shard, source })?;
         for twin in &self.twins {
-            parts.extend(parts_of(twin)?);
+            parts.extend(twin.parts()?);
         }
         Ok(parts)
     }
 
-    pub(super) fn into_parts(self) -> (ShardMark, Vec<TwinState>, RememberedRequests) {
-        (self.mark, self.twins, self.remembered)
+    /// Its twins, as a node knows those that it has put away.
+    pub(super) fn outlines(&self) -> Result<Vec<(CustomerId, TwinOutline)>, ShardError> {
+        self.twins.iter().map(CopiedTwin::outline).collect()
+    }
+
+    pub(super) fn into_marks(self) -> (ShardMark, RememberedRequests) {
+        (self.mark, self.remembered)
     }
 }
 
 /// A snapshot that is being read: parts of one twin stand together.
 struct Reading {
     shard: ShardId,
-    twins: Vec<TwinState>,
+    twins: Vec<CopiedTwin>,
     customer: Option<CustomerId>,
     parts: BTreeMap<PartKey, Vec<u8>>,
     remembered: BTreeMap<u64, Remembered>,
@@ -196,7 +236,8 @@ impl Reading {
     fn finish_twin(&mut self) -> Result<(), ShardError> {
         let parts = std::mem::take(&mut self.parts);
         if let Some(customer) = self.customer.take() {
-            self.twins.push(restore(customer, parts)?);
+            let state = restore(customer, parts)?;
+            self.twins.push(CopiedTwin::State(Box::new(state)));
         }
         Ok(())
     }

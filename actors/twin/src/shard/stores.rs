@@ -7,8 +7,11 @@
 use super::error::ShardError;
 use super::remembered::{RememberedRequests, number_of};
 use super::twins::ShardTwins;
-use crate::host::directory::Directory;
-use crate::host::recovery::load;
+use crate::host::OpenError;
+use crate::host::directory::StateSource;
+use crate::host::recovery::{load_each, load_one, stored_parts};
+use crate::outline::TwinOutline;
+use crate::state::TwinState;
 use crate::stored::shard_v1::{REMEMBERED, Remembered, SHARD_MARK, ShardMark};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -18,7 +21,7 @@ use twinscale_log::LogIndex;
 use twinscale_protocol::envelope;
 use twinscale_protocol::{CustomerId, ShardId};
 use twinscale_store::{
-    Batch, OpenOutcome, StateStore, StoreOptions, node_key, open_store, rebuild_store,
+    Batch, KeyValue, OpenOutcome, StateStore, StoreOptions, node_key, open_store, rebuild_store,
 };
 
 /// One store for all shards of a node.
@@ -57,24 +60,18 @@ impl ShardStores {
         let opened = open_store(path, options).map_err(ShardError::Store)?;
         let outcome = opened.report.outcome;
         let was_sound = !matches!(outcome, OpenOutcome::Rebuilt { .. });
-        // A store that is dropped is closed; reading it twice costs little beside setting one aside.
-        let unreadable = match read_shards(&*opened.store, shard_of) {
-            Ok(_) => None,
-            Err(error) if error.needs_rebuild() && was_sound => Some(error),
-            Err(error) => return Err(error),
-        };
-        let (store, outcome) = match unreadable {
-            None => (opened.store, outcome),
-            Some(error) => {
+        match read_shards(&*opened.store, shard_of) {
+            Ok(read) => Ok(Self::of_read(opened.store, read, Some(outcome))),
+            Err(error) if error.needs_rebuild() && was_sound => {
                 opened.store.close().map_err(ShardError::Store)?;
                 let rebuilt = rebuild_store(path, options, &error.to_string());
                 let rebuilt = rebuilt.map_err(ShardError::Store)?;
-                (rebuilt.store, rebuilt.report.outcome)
+                let read = read_shards(&*rebuilt.store, shard_of)?;
+                let outcome = rebuilt.report.outcome;
+                Ok(Self::of_read(rebuilt.store, read, Some(outcome)))
             }
-        };
-        let (shards, stores, mut report) = Self::open(store, shard_of)?;
-        report.outcome = Some(outcome);
-        Ok((shards, stores, report))
+            Err(error) => Err(error),
+        }
     }
 
     /// Takes an open store and reads the shards in it.
@@ -86,9 +83,17 @@ impl ShardStores {
         shard_of: ShardOf<'_>,
     ) -> Result<(Vec<ShardTwins>, Arc<Self>, ShardStoresReport), ShardError> {
         let read = read_shards(&*store, shard_of)?;
+        Ok(Self::of_read(store, read, None))
+    }
+
+    fn of_read(
+        store: Box<dyn StateStore>,
+        read: BTreeMap<ShardId, ReadShard>,
+        outcome: Option<OpenOutcome>,
+    ) -> (Vec<ShardTwins>, Arc<Self>, ShardStoresReport) {
         let report = ShardStoresReport {
-            outcome: None,
-            twins: read.values().map(|shard| shard.directory.len()).sum(),
+            outcome,
+            twins: read.values().map(|shard| shard.twins.len()).sum(),
             entries: store.entries(),
         };
         let stores = Arc::new(Self {
@@ -99,7 +104,7 @@ impl ShardStores {
             .into_iter()
             .map(|(shard, read)| ShardTwins::new(shard, read, Arc::clone(&stores)))
             .collect();
-        Ok((shards, stores, report))
+        (shards, stores, report)
     }
 
     /// A shard that the store holds nothing of.
@@ -116,6 +121,11 @@ impl ShardStores {
         Ok(())
     }
 
+    /// The keys of a twin, with their values.
+    pub(super) fn stored_parts(&self, customer: &CustomerId) -> Result<Vec<KeyValue>, ShardError> {
+        stored_parts(&*self.store, customer).map_err(ShardError::Store)
+    }
+
     /// Hands what is buffered to the operating system; no fsync.
     ///
     /// # Errors
@@ -125,10 +135,21 @@ impl ShardStores {
     }
 }
 
+impl StateSource for ShardStores {
+    fn is_open(&self) -> bool {
+        true
+    }
+
+    fn bring_back(&self, customer: &CustomerId) -> Result<TwinState, OpenError> {
+        load_one(&*self.store, customer)
+    }
+}
+
 /// What a store holds of one shard.
 #[derive(Debug, Default)]
 pub(super) struct ReadShard {
-    pub(super) directory: Directory,
+    /// Checked when they were read, and left in the store.
+    pub(super) twins: Vec<(CustomerId, TwinOutline)>,
     pub(super) mark: ShardMark,
     pub(super) remembered: RememberedRequests,
 }
@@ -154,18 +175,12 @@ fn read_shards(
     shard_of: ShardOf<'_>,
 ) -> Result<BTreeMap<ShardId, ReadShard>, ShardError> {
     let mut shards = read_marks(store)?;
-    let all = load(store).map_err(|error| match error {
-        crate::host::OpenError::Restore(source) => ShardError::Restore(source),
-        crate::host::OpenError::Store(source) => ShardError::Store(source),
-        other => ShardError::Restore(crate::state::RestoreError::Key {
-            key: other.to_string(),
-        }),
-    })?;
-    for twin in all.all() {
-        let customer = twin.read(|state| state.customer().clone());
+    load_each(store, &mut |state| {
+        let customer = state.customer().clone();
         let shard = shards.entry(shard_of(&customer)).or_default();
-        shard.directory.adopt(customer, twin);
-    }
+        shard.twins.push((customer, TwinOutline::of(&state)));
+    })
+    .map_err(ShardError::of_open)?;
     Ok(shards)
 }
 
@@ -202,7 +217,7 @@ fn read_marks(store: &dyn StateStore) -> Result<BTreeMap<ShardId, ReadShard>, Sh
     let shards = marks.into_iter().map(|(shard, mark)| {
         let entries = requests.remove(&shard).unwrap_or_default();
         let read = ReadShard {
-            directory: Directory::default(),
+            twins: Vec::new(),
             remembered: RememberedRequests::restore(entries, mark.next_remembered),
             mark,
         };

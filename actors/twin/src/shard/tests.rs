@@ -1,3 +1,5 @@
+mod away;
+
 use super::*;
 use crate::fixtures::{
     START, config, customer, hours, plan, record, samples, series, store_forecast,
@@ -46,7 +48,11 @@ fn apply(shard: &mut ShardTwins, index: u64, payload: &[u8]) -> Vec<ApplyResult>
 
 fn written(shard: &ShardTwins) -> Bytes {
     let mut bytes = Vec::new();
-    shard.copy().write(&mut bytes).expect("memory takes it");
+    shard
+        .copy()
+        .expect("the store is read")
+        .write(&mut bytes)
+        .expect("memory takes it");
     Bytes(bytes)
 }
 
@@ -104,13 +110,15 @@ fn payloads(kinds: &[(u8, u8, u8)]) -> Vec<Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// However entries are batched, wherever the process ends, and by log or snapshot: the same bytes.
+    /// However entries are batched, wherever the process ends, whatever is put away, and by log or snapshot:
+    /// the same bytes.
     #[test]
     fn replicas_of_one_log_are_one_another(
         kinds in prop::collection::vec((any::<u8>(), any::<u8>(), any::<u8>()), 1..40),
         batch in 1_usize..7,
         restart_at in 0_usize..14,
         snapshot_at in 0_usize..14,
+        away in any::<u16>(),
     ) {
         let payloads = payloads(&kinds);
         let (mut plain, _) = open(&MemoryDisk::default());
@@ -134,6 +142,11 @@ proptest! {
                 let (mut other, _) = open(&MemoryDisk::default());
                 other.install(copy).expect("installs");
                 prop_assert_eq!(written(&other), written(&shard));
+            }
+            if away >> (place % 16) & 1 == 1 {
+                shard.reader().put_away_idle();
+                shard.reader().put_away_idle();
+                prop_assert_eq!(shard.reader().residency().resident, 0);
             }
             let until = (place + batch).min(payloads.len());
             let entries: Vec<ShardEntry<'_>> = (place..until)

@@ -1,13 +1,13 @@
 //! Applies the entries of a shard's log.
 
 use super::error::ShardError;
-use super::parts_of;
 use super::remembered::RememberedRequests;
-use super::snapshot::ShardCopy;
+use super::snapshot::{CopiedTwin, ShardCopy};
 use super::stores::{ReadShard, ShardStores, mark_key};
-use crate::host::SharedTwin;
-use crate::host::directory::Directory;
+use crate::host::directory::{Directory, StateSource};
 use crate::host::writer::{add_changes, apply_guarded};
+use crate::host::{Residency, SharedTwin};
+use crate::outline::TwinOutline;
 use crate::state::{ApplyResult, PartKey, Refusal, TwinState};
 use crate::stored::entry::{self, EntryError};
 use crate::stored::shard_v1::{SHARD_BATCH, SHARD_MARK, ShardBatch, ShardCommand, ShardMark};
@@ -46,9 +46,45 @@ pub struct ShardReader {
 }
 
 impl ShardReader {
-    /// Finds a customer's twin.
+    /// Finds a customer's twin; one that was put away is brought back.
     pub fn twin(&self, customer: &CustomerId) -> Option<SharedTwin> {
-        self.directory.find(customer)
+        self.directory.look_up(customer)
+    }
+
+    /// A twin's state as it is now, without keeping it in memory for it.
+    pub fn peek(&self, customer: &CustomerId) -> Option<SharedTwin> {
+        self.directory.peek(customer)
+    }
+
+    /// What is known of a twin without bringing its state back.
+    pub fn outline(&self, customer: &CustomerId) -> Option<TwinOutline> {
+        self.directory.outline(customer)
+    }
+
+    /// Counts the changes of a twin's policy and stack.
+    pub fn config_version(&self, customer: &CustomerId) -> Option<u64> {
+        self.directory.config_version(customer)
+    }
+
+    /// Whether a customer has a twin.
+    pub fn knows(&self, customer: &CustomerId) -> bool {
+        self.directory.knows(customer)
+    }
+
+    /// Puts away the states that nobody used since the last time; returns how many.
+    pub fn put_away_idle(&self) -> usize {
+        self.directory.put_away_idle()
+    }
+
+    /// How many states are in memory.
+    pub fn residency(&self) -> Residency {
+        self.directory.residency()
+    }
+
+    /// Why a state did not come back from the store: this node must be started again, which rebuilds the
+    /// store.
+    pub fn failure(&self) -> Option<&str> {
+        self.directory.failure()
     }
 
     /// Names the customers that have a twin, ascending.
@@ -69,9 +105,13 @@ impl ShardReader {
 
 impl ShardTwins {
     pub(super) fn new(shard: ShardId, read: ReadShard, stores: Arc<ShardStores>) -> Self {
+        let directory = Directory::new(Arc::clone(&stores) as Arc<dyn StateSource>);
+        for (customer, outline) in read.twins {
+            directory.insert_away(customer, outline);
+        }
         Self {
             shard,
-            directory: Arc::new(read.directory),
+            directory: Arc::new(directory),
             mark: read.mark,
             remembered: read.remembered,
             repeated: 0,
@@ -119,7 +159,24 @@ impl ShardTwins {
         entries: &[ShardEntry<'_>],
         consensus: &[u8],
     ) -> Result<Vec<Vec<ApplyResult>>, ShardError> {
+        let applied = self.apply_and_store(entries, consensus);
+        if let Err(error) = &applied {
+            // The store lacks what memory has: what is read until the node ends is read there.
+            self.directory.keep_all();
+            if error.needs_rebuild() {
+                self.directory.note_failure(error.to_string());
+            }
+        }
+        applied
+    }
+
+    fn apply_and_store(
+        &mut self,
+        entries: &[ShardEntry<'_>],
+        consensus: &[u8],
+    ) -> Result<Vec<Vec<ApplyResult>>, ShardError> {
         let mut batch = Batch::new();
+        // Held until they are stored: none is put away before.
         let mut touched = BTreeMap::new();
         let mut results = Vec::with_capacity(entries.len());
         for entry in entries {
@@ -134,7 +191,7 @@ impl ShardTwins {
             self.mark.applied = entry.index.get();
         }
         for twin in touched.values() {
-            add_changes(twin, &mut batch).map_err(|error| self.changes_error(error))?;
+            add_changes(twin, &mut batch).map_err(ShardError::of_open)?;
         }
         self.mark.consensus = consensus.to_vec();
         self.mark.next_remembered = self.remembered.next();
@@ -189,10 +246,11 @@ impl ShardTwins {
             self.repeated += 1;
             return Ok(before.clone());
         }
-        let (customer, result) = match entry::decode(payload) {
+        let (customer, twin, result) = match entry::decode(payload) {
             Ok((customer, command)) => {
-                let twin = self.ensure(&customer);
-                (customer, apply_guarded(&twin, index, command))
+                let twin = self.ensure(&customer)?;
+                let result = apply_guarded(&twin, index, command);
+                (customer, twin, result)
             }
             Err(EntryError::Newer { source, .. }) => {
                 return Err(ShardError::Newer {
@@ -205,16 +263,15 @@ impl ShardTwins {
             Err(EntryError::Command { customer, source }) => {
                 let reason = format!("command of log entry {index} cannot be read: {source}");
                 tracing::error!(%customer, %reason, "twin is quarantined");
-                let twin = self.ensure(&customer);
+                let twin = self.ensure(&customer)?;
                 let result = twin.change(|state| state.set_quarantine(&reason));
-                (customer, result)
+                (customer, twin, result)
             }
             Err(error @ EntryError::Customer) => {
                 tracing::error!(%shard, %index, %error, "a command is passed over");
                 return Ok(ApplyResult::Refused(Refusal::Invalid(error.to_string())));
             }
         };
-        let twin = self.directory.ensure(&customer);
         touched.insert(customer, twin);
         self.remembered
             .remember(shard, *request, &result, batch)
@@ -222,27 +279,30 @@ impl ShardTwins {
         Ok(result)
     }
 
-    /// Finds a twin or makes it. A new one is stored whatever its first command changes: a replica that
-    /// starts again must have it as its peers do.
-    fn ensure(&self, customer: &CustomerId) -> SharedTwin {
-        if let Some(twin) = self.directory.find(customer) {
-            return twin;
-        }
-        let twin = self.directory.ensure(customer);
-        twin.change(|state| state.mark(PartKey::Meta));
-        twin
+    fn ensure(&self, customer: &CustomerId) -> Result<SharedTwin, ShardError> {
+        self.directory.ensure(customer).map_err(ShardError::of_open)
     }
 
-    /// Copies the shard as it is after the last applied entry: quick, so that applying can go on.
-    #[must_use]
-    pub fn copy(&self) -> ShardCopy {
-        let twins = self.directory.all();
-        ShardCopy::new(
+    /// Copies the shard as it is after the last applied entry: quick, so that applying can go on. Twins that
+    /// are put away are copied as they are stored, and not brought back.
+    ///
+    /// # Errors
+    /// [`ShardError::Store`].
+    pub fn copy(&self) -> Result<ShardCopy, ShardError> {
+        let twins = self.directory.all().into_iter();
+        let twins = twins.map(|(customer, here)| match here {
+            Some(twin) => Ok(CopiedTwin::State(Box::new(twin.read(Clone::clone)))),
+            None => {
+                let stored = self.stores.stored_parts(&customer)?;
+                Ok(CopiedTwin::Stored(customer, stored))
+            }
+        });
+        Ok(ShardCopy::new(
             self.shard,
             self.mark.clone(),
-            twins.iter().map(|twin| twin.read(Clone::clone)).collect(),
+            twins.collect::<Result<_, ShardError>>()?,
             self.remembered.clone(),
-        )
+        ))
     }
 
     /// Puts a snapshot in the place of everything; it was checked whole when it was read.
@@ -261,11 +321,12 @@ impl ShardTwins {
         for (key, value) in copy.parts()? {
             batch.put(key, value);
         }
-        let (mark, twins, remembered) = copy.into_parts();
+        let outlines = copy.outlines()?;
+        let (mark, remembered) = copy.into_marks();
         self.mark = mark;
         self.put_mark(&mut batch)?;
-        self.stores.write(&batch)?;
-        self.directory.replace(twins);
+        self.directory
+            .replace(outlines, || self.stores.write(&batch))?;
         self.remembered = remembered;
         Ok(())
     }
@@ -278,14 +339,14 @@ impl ShardTwins {
         let mut batch = Batch::new();
         self.delete_all(&mut batch)?;
         batch.delete(mark_key(self.shard));
-        self.stores.write(&batch)?;
-        self.directory.replace(Vec::new());
-        Ok(())
+        self.directory.end();
+        self.directory
+            .replace(Vec::new(), || self.stores.write(&batch))
     }
 
     fn delete_all(&self, batch: &mut Batch) -> Result<(), ShardError> {
-        for twin in self.directory.all() {
-            for (key, _value) in twin.read(parts_of)? {
+        for customer in self.directory.customers() {
+            for (key, _value) in self.stores.stored_parts(&customer)? {
                 batch.delete(key);
             }
         }
@@ -303,19 +364,6 @@ impl ShardTwins {
             .map_err(|source| ShardError::Mark { shard, source })?;
         batch.put(mark_key(shard), sealed);
         Ok(())
-    }
-
-    fn changes_error(&self, error: crate::host::OpenError) -> ShardError {
-        match error {
-            crate::host::OpenError::Encode { customer, source } => {
-                ShardError::Encode { customer, source }
-            }
-            crate::host::OpenError::Store(source) => ShardError::Store(source),
-            other => ShardError::Snapshot {
-                shard: self.shard,
-                reason: other.to_string(),
-            },
-        }
     }
 }
 

@@ -239,6 +239,11 @@ impl TwinState {
         }
     }
 
+    /// Whether something changed that was not taken for the store yet.
+    pub(crate) fn has_changes(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
     pub(crate) fn mark(&mut self, part: PartKey) {
         self.dirty.insert(part);
     }

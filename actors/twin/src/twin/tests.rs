@@ -1,4 +1,5 @@
 mod fakes;
+mod resting;
 
 use super::*;
 use crate::fixtures::{START, config, customer, hours, record, samples, series, vm_type, vms};
@@ -62,6 +63,12 @@ impl World {
             matches!(configured, ApplyResult::Configured { .. }),
             "{configured:?}"
         );
+        self.start(name).await
+    }
+
+    /// Starts the actor of a twin that is configured.
+    async fn start(&self, name: &str) -> Supervised<TwinMessage> {
+        let customer = customer(name);
         let dependencies = TwinDependencies {
             host: Arc::clone(&self.host) as Arc<dyn TwinWriter>,
             forecaster: Arc::<DayBefore>::clone(&self.forecaster),

@@ -14,18 +14,23 @@ use twinscale_log::SystemMonotonicClock;
 /// Most twins: what one node holds.
 const TWINS_MAX: i64 = 100_000;
 
-/// Measures memory per twin, turns, forecasts and plans for several numbers of twins.
+/// Measures memory per twin, turns, forecasts, plans and waking for several numbers of twins.
 ///
 /// Each number has a process of its own: a node with log, store and recorded provider, whose twins have two
-/// series with two days of five-minute history and the default policy. Memory is read with the twins
-/// idle, after three turns of each, and after they are gone. Forecasts and plans go through the actors, as
-/// many at once as a node lets turns run.
+/// series with two days of five-minute history and the default policy. All twins get their history and are
+/// put away; some of them get an actor, three turns each, and are put away again, asked, and sent a sample.
+/// Memory is read after each, and after a start with all twins. Forecasts and plans go through the actors,
+/// as many at once as a node lets turns run. With 100,000 twins it takes some ten minutes and 5 GB of disk.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct GrowthArguments {
     /// Numbers of twins.
-    #[arg(long, value_name = "COUNT", value_delimiter = ',', default_values_t = [100, 1_000, 10_000],
+    #[arg(long, value_name = "COUNT", value_delimiter = ',', default_values_t = [1_000, 10_000, 100_000],
           value_parser = clap::value_parser!(u32).range(1..=TWINS_MAX))]
     twins: Vec<u32>,
+    /// Most twins that are given turns; the others have their history and rest.
+    #[arg(long, value_name = "COUNT", default_value_t = 1_000,
+          value_parser = clap::value_parser!(u32).range(1..=TWINS_MAX))]
+    active_max: u32,
     /// Folder on whose disk logs and stores are written; scratch folders in it are removed.
     #[arg(long, value_name = "DIR")]
     directory: Option<PathBuf>,
@@ -67,6 +72,7 @@ fn here(twins: u32, arguments: &GrowthArguments, quiet: bool) -> anyhow::Result<
     let options = GrowthOptions {
         directory: folder.path().to_owned(),
         twins,
+        active_max: arguments.active_max,
         weights: ForecastWeights::load(None)?,
     };
     let progress = Progress::start("measuring", 1, quiet);
@@ -84,6 +90,7 @@ fn in_own_process(
     let program = std::env::current_exe()?;
     let mut command = Command::new(&program);
     command.args(["bench", "growth", "--json", "--twins", &twins.to_string()]);
+    command.args(["--active-max", &arguments.active_max.to_string()]);
     if let Some(directory) = &arguments.directory {
         command.arg("--directory").arg(directory);
     }

@@ -166,6 +166,9 @@ impl ActorAnswers {
             let service = self.0.service()?;
             let shard_of = |customer: &CustomerId| self.0.shard_of(customer);
             let here = self.0.here(&service, &shard_of);
+            if let ActorsRequest::Inspect { actor, .. } = request {
+                here.woken(actor).await?;
+            }
             found.extend(actors_here(&here, request));
         }
         found.sort_by_key(|one| one.node);

@@ -66,6 +66,7 @@ type Operated = (ActorLine, Option<String>, String);
 async fn operate(here: &Here<'_>, order: &ActorOrder) -> Result<Option<Operated>, WireError> {
     let node = here.service.node();
     let name = &order.actor;
+    here.woken(name).await?;
     let operation = order.operation;
     let shared = SHARED_MAILBOX;
     let operated = match name {

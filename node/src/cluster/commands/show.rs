@@ -6,7 +6,7 @@ use super::message::{
 use crate::assembly::{SHARED_MAILBOX, TWIN_MAILBOX};
 use crate::clients::{BorrowCounts, Forecasters};
 use crate::service::api::{state_word, twin_reply, word};
-use crate::service::keeper::{KeptTwin, LastTurn};
+use crate::service::keeper::{Glance, LastTurn};
 use crate::service::state::Service;
 use twinscale_protocol::{CustomerId, NodeNumber, ShardId, WireError, WireErrorCode};
 use twinscale_supervision::{ChildState, Supervised};
@@ -36,29 +36,29 @@ impl Here<'_> {
     /// The twin of a customer, where this node leads its shard.
     pub(super) fn line(&self, customer: &CustomerId) -> Option<TwinLine> {
         self.service.node().authorities().of(customer)?;
-        let kept = self.service.keeper().find(customer);
-        let twin = self.service.twins().find(customer)?;
+        let glance = self.service.keeper().glance(customer);
+        let twin = self.service.twins().peek(customer)?;
         let shard = (self.shard_of)(customer)?;
-        Some(twin.read(|state| self.line_of(state, shard, kept.as_deref())))
+        Some(twin.read(|state| self.line_of(state, shard, glance)))
     }
 
-    fn line_of(&self, state: &TwinState, shard: ShardId, kept: Option<&KeptTwin>) -> TwinLine {
+    fn line_of(&self, state: &TwinState, shard: ShardId, glance: Option<Glance>) -> TwinLine {
         let vms = &state.observed().vms;
         let serving = vms.iter().filter(|vm| vm.serving_since.is_some()).count();
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        let is_running = kept.is_some_and(|kept| kept.child().0 == ChildState::Running);
+        let is_driven = glance.as_ref().is_some_and(|glance| glance.is_driven);
         TwinLine {
             customer: state.customer().clone(),
             shard,
             node: self.node,
             node_name: self.name.clone(),
-            state: state_word(state, is_running),
+            state: state_word(state, is_driven),
             mode: state.config().map(|config| word(config.policy.mode)),
             plan: state.target_plan().map(|plan| plan.number.0),
             serving: count(serving),
             starting: count(vms.len().saturating_sub(serving)),
-            last_turn: kept.and_then(KeptTwin::last_turn).map(last_turn),
-            restarts: kept.map_or(0, |kept| kept.child().1),
+            restarts: glance.as_ref().map_or(0, |glance| glance.restarts),
+            last_turn: glance.and_then(|glance| glance.last_turn).map(last_turn),
         }
     }
 
@@ -67,23 +67,24 @@ impl Here<'_> {
         let Some(line) = self.line(customer) else {
             return Ok(None);
         };
-        let kept = self.service.keeper().find(customer);
+        let glance = self.service.keeper().glance(customer);
         let Some(twin) = self.service.twins().find(customer) else {
             return Ok(None);
         };
-        let reply = twin.read(|state| twin_reply(state, kept.as_deref()));
+        let reply = twin.read(|state| twin_reply(state, glance.as_ref()));
         let json = serde_json::to_string(&reply)
             .map_err(|error| WireError::new(WireErrorCode::Internal, error.to_string()))?;
         Ok(Some(TwinShown { line, json }))
     }
 
-    /// All actors.
+    /// All actors; twins at rest have none and are counted with those that are left out.
     pub(super) fn tree(&self) -> NodeActors {
-        let driven: Vec<CustomerId> = self
-            .customers()
-            .into_iter()
-            .filter(|customer| self.service.keeper().find(customer).is_some())
-            .collect();
+        let keeper = self.service.keeper();
+        let mut kept = self.customers();
+        kept.retain(|customer| keeper.keeps(customer));
+        let twins = kept.len();
+        let awake = |customer: &CustomerId| keeper.find(customer).is_some();
+        let driven: Vec<CustomerId> = kept.into_iter().filter(awake).collect();
         let shared = [
             ActorName::Forecaster,
             ActorName::Optimizer,
@@ -92,17 +93,31 @@ impl Here<'_> {
         let shown = driven.iter().take(TREE_TWINS_MAX).cloned();
         let names = shared.into_iter().chain(shown.map(ActorName::Twin));
         let actors: Vec<ActorLine> = names.filter_map(|name| self.actor(&name)).collect();
-        let left_out = driven.len().saturating_sub(TREE_TWINS_MAX);
+        let left_out = twins.saturating_sub(driven.len().min(TREE_TWINS_MAX));
         NodeActors {
             node: self.node,
             name: self.name.clone(),
             actors,
-            twins: driven.len() as u64,
+            twins: twins as u64,
             twins_left_out: left_out as u64,
         }
     }
 
-    /// One actor; `None` for a twin that is not driven here.
+    /// Wakes a twin whose actor is asked for; others run always.
+    ///
+    /// # Errors
+    /// When its supervisor cannot be started.
+    pub(super) async fn woken(&self, name: &ActorName) -> Result<(), WireError> {
+        let ActorName::Twin(customer) = name else {
+            return Ok(());
+        };
+        let woken = self.service.keeper().wake(customer).await;
+        woken
+            .map(drop)
+            .map_err(|error| WireError::new(WireErrorCode::Unavailable, error.to_string()))
+    }
+
+    /// One actor; `None` for a twin that is not driven here, or rests: [`Here::woken`] comes first.
     pub(super) fn actor(&self, name: &ActorName) -> Option<ActorLine> {
         let node = self.service.node();
         Some(match name {

@@ -74,7 +74,7 @@ pub(crate) async fn customers(
     let around = TwinAround::of_kept(&service, chosen).await;
     let items = chosen.iter().zip(&around).filter_map(|(customer, around)| {
         let twins = service.twins();
-        twins.read(customer, |state| customer_item(state, around))
+        twins.glance(customer, |state| customer_item(state, around))
     });
     let is_last = chosen.len() == rest.len();
     let here = CustomersReply {
@@ -100,9 +100,9 @@ pub(crate) async fn twin(
 ) -> Result<Json<TwinReply>, ApiError> {
     let _permit = service.begin_read()?;
     let customer = customer_id(&customer)?;
-    let kept = service.keeper().find(&customer);
+    let glance = service.keeper().glance(&customer);
     read(&service, &customer, |state| {
-        twin_reply(state, kept.as_deref())
+        twin_reply(state, glance.as_ref())
     })
     .map(Json)
 }
@@ -222,6 +222,13 @@ pub(super) fn read<R>(
     look: impl FnOnce(&TwinState) -> R,
 ) -> Result<R, ApiError> {
     service.twins().read(customer, look).ok_or_else(|| {
+        if service.twins().knows(customer) {
+            return ApiError::new(
+                ErrorCode::Unavailable,
+                format!("the state of customer `{customer}` cannot be read from the store now"),
+                "ask again; GET /v1/ready says what is wrong",
+            );
+        }
         ApiError::new(
             ErrorCode::NotFound,
             format!("there is no customer `{customer}`"),

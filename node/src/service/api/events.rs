@@ -111,7 +111,7 @@ pub(crate) async fn events(
 
 /// Whether a customer has a twin, on this node or where its shard is led.
 async fn is_known(service: &Service, customer: &CustomerId) -> Result<bool, ApiError> {
-    if service.twins().twin(customer).is_some() {
+    if service.twins().knows(customer) {
         return Ok(true);
     }
     match service.forwarder() {

@@ -146,6 +146,12 @@ pub struct TurnCounts {
 pub struct TwinActorCounts {
     /// That run.
     pub running: u64,
+    /// Twins that have none until a turn is due or somebody asks for one.
+    #[serde(default)]
+    pub resting: u64,
+    /// Twins whose state is in memory, led here or not; all others stand in the store alone.
+    #[serde(default)]
+    pub resident: u64,
     /// That come back.
     pub restarting: u64,
     /// Whose supervisor gave up.
@@ -285,6 +291,7 @@ fn view(service: &Service) -> NodeReply {
     let metrics = service.twins().metrics();
     let KeeperReport {
         running,
+        resting,
         restarting,
         given_up,
         restarts,
@@ -293,6 +300,8 @@ fn view(service: &Service) -> NodeReply {
         turns_stale,
         turns_late,
         turns_running,
+        rested: _,
+        woken: _,
     } = service.keeper().report();
     let settings = service.settings();
     let (abandoned_threads, abandoned_threads_max) = service.node().health().abandoned_threads();
@@ -340,6 +349,8 @@ fn view(service: &Service) -> NodeReply {
         abandoned_threads_max,
         twins: TwinActorCounts {
             running: running as u64,
+            resting: resting as u64,
+            resident: service.twins().residency().resident,
             restarting: restarting as u64,
             given_up: given_up as u64,
             restarts,

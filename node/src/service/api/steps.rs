@@ -9,7 +9,6 @@ use super::configure::customer_id;
 use super::customers::read;
 use super::error::{ApiError, ErrorReply};
 use crate::assembly::NodeTwin;
-use crate::service::keeper::KeptTwin;
 use crate::service::limits::{COSTS_LIMIT, PAGE_STEPS_MAX};
 use crate::service::state::Service;
 use axum::Json;
@@ -128,8 +127,14 @@ impl TwinAround {
         let now = service.now();
         let around = customers.iter().zip(costs(service, customers, now).await);
         let around = around.map(|(customer, cost)| {
-            let kept = service.keeper().find(customer);
-            Self::of(kept.as_deref().map(KeptTwin::twin), now, cost)
+            let glance = service.keeper().glance(customer);
+            Self {
+                now,
+                is_running: glance.as_ref().is_some_and(|glance| glance.is_driven),
+                restarts: glance.as_ref().map_or(0, |glance| glance.restarts),
+                mailbox: glance.map_or(0, |glance| glance.mailbox),
+                cost,
+            }
         });
         around.collect()
     }

@@ -1,14 +1,12 @@
 //! What twins know, as the API shows it: seconds since 1970, US dollars, units of the metric.
 
-use super::node::running_id;
 use super::steps::{TierView, TwinAround, is_fresh, rate, tier_views};
 use crate::assembly::TWIN_MAILBOX;
-use crate::service::keeper::{KeptTwin, LastTurn};
+use crate::service::keeper::{Glance, LastTurn};
 use serde::{Deserialize, Serialize};
 use twinscale_protocol::optimizer::{Plan, PlanCost};
 use twinscale_protocol::twin::TwinCounters;
 use twinscale_protocol::{FixedValue, MicroDollars, QUANTILE_LEVELS, SeriesKey};
-use twinscale_supervision::ChildState;
 use twinscale_twin::TwinState;
 use utoipa::ToSchema;
 
@@ -17,8 +15,8 @@ use utoipa::ToSchema;
 pub struct CustomerItem {
     /// Its name.
     pub customer: String,
-    /// `unconfigured` (samples are stored, nothing else happens), `driven`, `waiting` (configured, its
-    /// actor does not run), or `quarantined`.
+    /// `unconfigured` (samples are stored, nothing else happens), `driven` (its turns are taken; its actor may
+    /// rest between them), `waiting` (configured, its actor does not run), or `quarantined`.
     pub state: String,
     /// `observe`, `advise` or `enforce`.
     pub mode: Option<String>,
@@ -86,9 +84,12 @@ pub struct TwinReply {
     pub open_intents: u64,
     /// Its newest turn since the node started.
     pub last_turn: Option<TurnView>,
+    /// When its actor comes back, where it was put away because it has nothing to do until then.
+    #[serde(default)]
+    pub rests_until: Option<i64>,
     /// Restarts of its actor since the node started.
     pub restarts: u64,
-    /// Names the incarnation of its actor that runs; after a restart it is another one.
+    /// Names the incarnation of its actor that runs; after a restart, or a rest, it is another one.
     pub actor_id: Option<String>,
     /// Counts since it exists.
     pub counters: CountersView,
@@ -323,7 +324,7 @@ pub(crate) fn customer_item(state: &TwinState, around: &TwinAround) -> CustomerI
     }
 }
 
-pub(crate) fn twin_reply(state: &TwinState, kept: Option<&KeptTwin>) -> TwinReply {
+pub(crate) fn twin_reply(state: &TwinState, glance: Option<&Glance>) -> TwinReply {
     let config = state.config();
     let plan = state.target_plan();
     let series = state.series().map(|key| SeriesView {
@@ -333,10 +334,7 @@ pub(crate) fn twin_reply(state: &TwinState, kept: Option<&KeptTwin>) -> TwinRepl
     });
     TwinReply {
         customer: state.customer().to_string(),
-        state: state_word(
-            state,
-            kept.is_some_and(|kept| kept.child().0 == ChildState::Running),
-        ),
+        state: state_word(state, glance.is_some_and(|glance| glance.is_driven)),
         quarantine: state.quarantine().map(str::to_owned),
         mode: config.map(|config| word(config.policy.mode)),
         interval_s: config.map(|config| config.interval.0),
@@ -348,9 +346,14 @@ pub(crate) fn twin_reply(state: &TwinState, kept: Option<&KeptTwin>) -> TwinRepl
         plan_cost: plan.map(cost_view),
         vms: vm_groups(state),
         open_intents: state.open_intents().count() as u64,
-        last_turn: kept.and_then(KeptTwin::last_turn).map(turn_view),
-        restarts: kept.map_or(0, |kept| kept.child().1),
-        actor_id: kept.and_then(|kept| running_id(kept.actor())),
+        last_turn: glance
+            .and_then(|glance| glance.last_turn.clone())
+            .map(turn_view),
+        rests_until: glance
+            .and_then(|glance| glance.rests_until)
+            .map(|until| until.0),
+        restarts: glance.map_or(0, |glance| glance.restarts),
+        actor_id: glance.and_then(|glance| glance.actor_id.clone()),
         counters: counters_view(state.counters()),
         #[cfg(feature = "next-schema")]
         notes: super::notes::note_views(state),
