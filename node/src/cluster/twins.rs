@@ -150,7 +150,7 @@ impl ShardedTwins {
         customer: &CustomerId,
         look: impl FnOnce(&ShardReader, &CustomerId) -> Option<R>,
     ) -> Option<R> {
-        let hosted = self.host.find(self.shard_of(customer)).ok()?;
+        let hosted = self.host.find(self.shard_of(customer)?).ok()?;
         let reader = hosted.machine().reader();
         let found = look(reader, customer);
         if found.is_none() {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use twinscale_protocol::twin::TickRequest;
 use twinscale_protocol::{DomainTime, Generation, NodeNumber};
-use twinscale_shards::{HostedShard, LeaderWriter};
+use twinscale_shards::{HostedShard, LeaderWriter, Places};
 use twinscale_twin::{Authority, TurnSummary, TwinMessage};
 
 /// How long a shard may be without a leader: several elections.
@@ -31,6 +31,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 pub(super) struct Place {
     pub(super) node: NodeNumber,
     pub(super) shard: Arc<HostedShard>,
+    pub(super) places: Arc<dyn Places>,
     pub(super) generation: Generation,
 }
 
@@ -84,7 +85,11 @@ pub(super) async fn start(
 ) -> anyhow::Result<Driven> {
     let place = leader(cluster, one).await?;
     let node = cluster.node(place.node).context("whoever leads lives")?;
-    let writer = LeaderWriter::new(Arc::clone(&place.shard), place.generation);
+    let writer = LeaderWriter::new(
+        Arc::clone(&place.shard),
+        Arc::clone(&place.places),
+        place.generation,
+    );
     let authority = Authority {
         writer: Arc::new(writer),
         generation: place.generation,

@@ -20,13 +20,14 @@ use tokio::time::{Instant, sleep};
 use twinscale_cluster::node::{ClusterNode, NodeObservers, NodeSetup};
 use twinscale_consensus::{GroupLogOptions, GroupsOptions};
 use twinscale_membership::{ClusterKey, KeyRing, SystemWallClock};
-use twinscale_meta::stored::v1::By;
+use twinscale_meta::stored::v1::{By, SchemaRange};
 use twinscale_meta::{Creation, GroupId};
 use twinscale_protocol::{AccountName, ClusterId, CustomerId, NodeId, NodeNumber, ZoneName};
 use twinscale_provisioner::memory::SharedMemory;
 use twinscale_provisioner::{ProviderDriver, RetryPolicy, SimCloudDriver};
 use twinscale_shards::{Places, RequestIds};
 use twinscale_twin::Twins;
+use twinscale_twin::stored::schema::{NEWEST_SCHEMA, OLDEST_SCHEMA};
 use twinscale_wire::ca::{AUTHORITY_VALIDITY, CERTIFICATE_VALIDITY, CertificateAuthority};
 use twinscale_wire::{CredentialFiles, Credentials, DefaultTimeProvider, WireSettings};
 
@@ -152,7 +153,9 @@ impl Embedded {
     pub(super) async fn leader(&self, customer: &CustomerId, limit: Duration) -> Option<Place> {
         for (number, member) in &self.members {
             let places: &Arc<dyn Places> = member.cluster.places();
-            let Ok(shard) = member.cluster.host().find(places.shard_of(customer)) else {
+            let placed = places.shard_of(customer);
+            let found = placed.and_then(|shard| member.cluster.host().find(shard).ok());
+            let Some(shard) = found else {
                 continue;
             };
             let Some(generation) = shard.generation() else {
@@ -162,6 +165,7 @@ impl Embedded {
                 return Some(Place {
                     node: *number,
                     shard,
+                    places: Arc::clone(places),
                     generation,
                 });
             }
@@ -266,6 +270,10 @@ impl Ground {
             },
             log: GroupLogOptions::default(),
             clock: Arc::new(SystemWallClock),
+            schemas: SchemaRange {
+                oldest: OLDEST_SCHEMA,
+                newest: NEWEST_SCHEMA,
+            },
             late: Vec::new(),
             observers: NodeObservers::default(),
         })

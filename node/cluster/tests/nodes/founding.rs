@@ -14,6 +14,7 @@ use twinscale_consensus::memory_network::MemoryNetwork;
 use twinscale_consensus::{GroupLog, GroupLogOptions, Groups, GroupsOptions, LogIdentity};
 use twinscale_log::disk::FsDisk;
 use twinscale_meta::GroupId;
+use twinscale_meta::stored::v1::{SCHEMA, SchemaRange};
 use twinscale_protocol::ClusterId;
 use twinscale_shards::{ShardHost, WriterOptions};
 use twinscale_store::StoreOptions;
@@ -71,6 +72,7 @@ async fn cut_short(nodes: &Nodes, cut: Cut) {
         number: Some(FIRST_NODE),
         incarnation: 1,
         founding: true,
+        schema: SCHEMA,
     };
     file.write(&directory).expect("writes");
     let log = directory.join("log");
@@ -112,6 +114,10 @@ async fn begin(directory: &Path, log: GroupLog, shards: u32, cut: Cut) {
         store: directory.join("store"),
         store_options: StoreOptions::default(),
         writer: WriterOptions::default(),
+        schemas: SchemaRange {
+            oldest: SCHEMA,
+            newest: SCHEMA,
+        },
     };
     let keeper = ReplicaKeeper::open(parts).await.expect("opens");
     let hands = Hands::new(keeper);
