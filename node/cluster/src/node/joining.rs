@@ -94,6 +94,10 @@ impl JoinAnswers {
                 request.facts.name
             ));
         }
+        if self.shown.state().shard_count().is_none() {
+            // It is being founded, or this node does not know it yet: to be asked again.
+            return Ok(JoinReply::NotLeader { leader: None });
+        }
         let by = AccountName::new(format!("node-{name}")).map_or(By::Planner, By::Operator);
         let command = MetaCommand::JoinNode {
             facts: request.facts,
