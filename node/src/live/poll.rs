@@ -7,6 +7,7 @@ use crate::service::api::{CustomerItem, CustomersReply, NodeReply, StepsReply};
 use crate::service::client::{ApiClient, Target};
 use axum::body::Bytes;
 use axum::http::{Method, StatusCode};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Customers that are listed at the most: more than a person scrolls through.
@@ -50,27 +51,37 @@ impl Poller {
     /// When the node does not answer, or not as expected.
     pub async fn snapshot(&mut self, chosen: Option<&str>) -> Result<LiveSnapshot, ExpectedError> {
         let node: NodeReply = self.client.get("/v1/node").await?;
-        let twins = self.twins().await?;
+        let (twins, silent) = self.twins().await?;
         let chosen = chosen.or_else(|| twins.first().map(|twin| twin.customer.as_str()));
         let chosen = match chosen {
             Some(customer) => self.steps(customer, &twins).await?,
             None => None,
         };
-        Ok(LiveSnapshot::of_daemon(&self.address, node, twins, chosen))
+        let address = match silent.as_slice() {
+            [] => self.address.clone(),
+            nodes => format!("{} (silent: node {})", self.address, nodes.join(", ")),
+        };
+        Ok(LiveSnapshot::of_daemon(&address, node, twins, chosen))
     }
 
-    async fn twins(&self) -> Result<Vec<CustomerItem>, ExpectedError> {
+    /// All twins, and the nodes that did not tell theirs.
+    async fn twins(&self) -> Result<(Vec<CustomerItem>, Vec<String>), ExpectedError> {
         let mut twins = Vec::new();
+        let mut silent = BTreeSet::new();
         let mut path = format!("/v1/customers?limit={PAGE}");
         loop {
             let page: CustomersReply = self.client.get(&path).await?;
             twins.extend(page.customers);
+            silent.extend(page.silent.iter().map(|one| one.node));
             match page.next_after {
                 // Names of customers need no escapes.
                 Some(after) if twins.len() < LISTED_MAX => {
                     path = format!("/v1/customers?limit={PAGE}&after={after}");
                 }
-                _ => return Ok(twins),
+                _ => {
+                    let silent = silent.iter().map(ToString::to_string);
+                    return Ok((twins, silent.collect()));
+                }
             }
         }
     }

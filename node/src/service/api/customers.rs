@@ -51,7 +51,8 @@ pub struct ObservationsPage {
     pub limit: Option<usize>,
 }
 
-/// Lists customers in the order of their names; those without a policy are `unconfigured`.
+/// Lists customers in the order of their names; those without a policy are `unconfigured`. Nodes that lead
+/// shards and do not answer are named in `silent`, and their customers are missing.
 #[utoipa::path(get, path = "/v1/customers", tag = "customers", params(CustomersPage),
     responses((status = 200, description = "a page", body = CustomersReply)))]
 pub(crate) async fn customers(
@@ -80,9 +81,10 @@ pub(crate) async fn customers(
     let here = CustomersReply {
         customers: items.collect(),
         next_after: chosen.last().filter(|_| !is_last).map(ToString::to_string),
+        silent: Vec::new(),
     };
     match service.forwarder().filter(|_| !page.led) {
-        Some(forwarder) => everywhere(forwarder, &page, limit, here).await.map(Json),
+        Some(forwarder) => Ok(Json(everywhere(forwarder, &page, limit, here).await)),
         None => Ok(Json(here)),
     }
 }

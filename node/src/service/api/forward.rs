@@ -2,9 +2,9 @@
 
 use super::body::BodyReader;
 use super::customers::CustomersPage;
-use super::error::{ApiError, ErrorCode};
+use super::error::ApiError;
 use super::here::{call_of, response_of};
-use super::views::{CustomerItem, CustomersReply};
+use super::views::{CustomerItem, CustomersReply, SilentView};
 use crate::cluster::forward::{Forwarder, HereAnswers};
 use crate::cluster::messages::ApiCall;
 use crate::cluster::pages;
@@ -67,13 +67,14 @@ pub(super) fn refused(error: ShardsError) -> ApiError {
     HostError::Shard(error.into()).into()
 }
 
-/// The customers whose shards other nodes lead, joined to those of this one, in the order of their names.
+/// The customers whose shards other nodes lead, joined to those of this one, in the order of their names; nodes
+/// that do not answer are named.
 pub(super) async fn everywhere(
     forwarder: &Forwarder,
     page: &CustomersPage,
     limit: usize,
     here: CustomersReply,
-) -> Result<CustomersReply, ApiError> {
+) -> CustomersReply {
     let after = page.after.as_ref().map(|after| format!("&after={after}"));
     let call = ApiCall {
         shard: None,
@@ -95,23 +96,17 @@ pub(super) async fn everywhere(
         });
         match reply {
             Ok(reply) => pages.push((reply.customers, reply.next_after)),
-            Err(error) => silent.push(format!("node {node}: {error}")),
+            Err(reason) => silent.push(SilentView {
+                node: node.0,
+                reason,
+            }),
         }
-    }
-    if !silent.is_empty() {
-        return Err(ApiError::new(
-            ErrorCode::Unavailable,
-            format!(
-                "not every node answers, so the list would have gaps: {}",
-                silent.join("; ")
-            ),
-            "ask again; ?led=true lists what this node leads",
-        ));
     }
     let key = |item: &CustomerItem| item.customer.clone();
     let (customers, next_after) = pages::merge(pages, limit, key);
-    Ok(CustomersReply {
+    CustomersReply {
         customers,
         next_after,
-    })
+        silent,
+    }
 }

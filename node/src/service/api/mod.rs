@@ -46,8 +46,8 @@ pub(crate) use steps::{TwinAround, range_at, steps_reply, supply_of};
 pub use telemetry::TelemetryReply;
 pub use views::{
     CountersView, CustomerItem, CustomersReply, ForecastReply, ObservationsReply, PlanCostView,
-    PlanReply, PlanVmsView, PlanVolumeView, SeriesForecastView, SeriesView, TurnView, TwinReply,
-    VmGroupView,
+    PlanReply, PlanVmsView, PlanVolumeView, SeriesForecastView, SeriesView, SilentView, TurnView,
+    TwinReply, VmGroupView,
 };
 pub(crate) use views::{customer_item, state_word, twin_reply, word};
 pub use vms::{VmView, VmsReply};

@@ -51,6 +51,18 @@ pub struct CustomersReply {
     pub customers: Vec<CustomerItem>,
     /// Send this as `after` for the next page; none at the end.
     pub next_after: Option<String>,
+    /// Nodes that did not answer: customers whose shards they lead are missing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub silent: Vec<SilentView>,
+}
+
+/// A node that did not answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SilentView {
+    /// Its number.
+    pub node: u64,
+    /// Why.
+    pub reason: String,
 }
 
 /// What a twin knows and does.
