@@ -168,13 +168,8 @@ fn own_program(folder: &Path) -> anyhow::Result<PathBuf> {
 fn follower_of(program: &Path, layout: &Layout, customer: &str) -> anyhow::Result<usize> {
     let mut command = Command::new(program);
     command
-        .args(["twins", "ls", "--limit", "0", "--json", "--certificates"])
-        .arg(&layout.operator);
-    for node in &layout.nodes {
-        command
-            .arg("--node")
-            .arg(format!("{}={}", node.name, node.peer));
-    }
+        .args(["twins", "ls", "--limit", "0", "--json"])
+        .args(layout.operator_arguments());
     let output = command.output()?;
     let told: serde_json::Value = serde_json::from_slice(&output.stdout)
         .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;

@@ -72,7 +72,30 @@ pub struct NodeLayout {
     pub peer: SocketAddr,
 }
 
+impl NodeLayout {
+    /// Where what it says is kept.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.dir.join("node.log")
+    }
+}
+
 impl Layout {
+    /// The arguments by which a command asks the nodes as an operator.
+    #[must_use]
+    pub fn operator_arguments(&self) -> Vec<String> {
+        let who = [
+            "--certificates".to_owned(),
+            self.operator.display().to_string(),
+        ];
+        let nodes = self.nodes.iter();
+        let nodes = nodes.flat_map(|node| {
+            let place = format!("{}={}", node.name, node.peer);
+            ["--node".to_owned(), place]
+        });
+        who.into_iter().chain(nodes).collect()
+    }
+
     /// Reads what was laid out in a folder; `None` when nothing was.
     ///
     /// # Errors

@@ -13,6 +13,9 @@ use tokio::time::Instant;
 /// How often a process is looked at.
 const LOOK_PERIOD: Duration = Duration::from_millis(50);
 
+/// Lines of a log that tell what went wrong.
+const LAST_WORDS: usize = 8;
+
 /// How long one question may take.
 const QUESTION_LIMIT: Duration = Duration::from_secs(2);
 
@@ -68,10 +71,7 @@ impl OwnProcess {
 
     /// What went wrong, for people: its last words.
     pub fn last_words(&self) -> String {
-        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        let from = lines.len().saturating_sub(8);
-        lines.get(from..).unwrap_or_default().join("\n")
+        last_words(&self.log)
     }
 
     /// Asks it to end, and waits; what does not end in time is killed.
@@ -101,6 +101,41 @@ impl Drop for OwnProcess {
     }
 }
 
+/// The last lines of a log.
+#[must_use]
+pub fn last_words(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    let from = lines.len().saturating_sub(LAST_WORDS);
+    lines.get(from..).unwrap_or_default().join("\n")
+}
+
+/// The arguments that start the simulated cloud of a cluster.
+#[must_use]
+pub fn cloud_arguments(layout: &Layout) -> Vec<String> {
+    vec![
+        "sim-cloud".to_owned(),
+        "--data-dir".to_owned(),
+        layout.cloud_dir.display().to_string(),
+        "--listen".to_owned(),
+        layout.cloud.to_string(),
+    ]
+}
+
+/// The arguments that start a node; the first of a cluster founds it, when it was never started.
+#[must_use]
+pub fn node_arguments(node: &NodeLayout, is_first: bool) -> Vec<String> {
+    let mut arguments = vec![
+        "run".to_owned(),
+        "--config".to_owned(),
+        node.settings.display().to_string(),
+    ];
+    if is_first {
+        arguments.push("--found".to_owned());
+    }
+    arguments
+}
+
 /// Starts the simulated cloud of a cluster.
 ///
 /// # Errors
@@ -108,13 +143,7 @@ impl Drop for OwnProcess {
 pub fn start_cloud(program: &Path, layout: &Layout) -> Result<OwnProcess, ExpectedError> {
     let dir = &layout.cloud_dir;
     std::fs::create_dir_all(dir).map_err(|source| ExpectedError::file("create", dir, source))?;
-    let arguments = [
-        "sim-cloud".to_owned(),
-        "--data-dir".to_owned(),
-        dir.display().to_string(),
-        "--listen".to_owned(),
-        layout.cloud.to_string(),
-    ];
+    let arguments = cloud_arguments(layout);
     OwnProcess::start(program, "cloud", &arguments, dir.with_extension("log"))
 }
 
@@ -127,15 +156,8 @@ pub fn start_node(
     node: &NodeLayout,
     is_first: bool,
 ) -> Result<OwnProcess, ExpectedError> {
-    let mut arguments = vec![
-        "run".to_owned(),
-        "--config".to_owned(),
-        node.settings.display().to_string(),
-    ];
-    if is_first {
-        arguments.push("--found".to_owned());
-    }
-    OwnProcess::start(program, &node.name, &arguments, node.dir.join("node.log"))
+    let arguments = node_arguments(node, is_first);
+    OwnProcess::start(program, &node.name, &arguments, node.log())
 }
 
 /// Waits until a node says that it serves.
@@ -152,7 +174,7 @@ pub async fn ready(
     let deadline = Instant::now() + limit;
     let failed = |context: String| ExpectedError::Environment {
         context,
-        hint: format!("look at {}", node.dir.join("node.log").display()),
+        hint: format!("look at {}", node.log().display()),
         source: None,
     };
     loop {

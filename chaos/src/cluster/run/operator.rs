@@ -104,14 +104,8 @@ impl Operator {
             .arg("node")
             .args(words)
             .arg("--json")
-            .arg("--certificates")
-            .arg(&self.layout.operator)
+            .args(self.layout.operator_arguments())
             .stdin(Stdio::null());
-        for node in &self.layout.nodes {
-            command
-                .arg("--node")
-                .arg(format!("{}={}", node.name, node.peer));
-        }
         command.output().ok()
     }
 }

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use twinscale::dev::layout::{Layout, LayoutOptions, NodeLayout};
+use twinscale::dev::processes::{cloud_arguments, last_words, node_arguments};
 use twinscale::service::client::{ApiClient, Target};
 
 use super::super::damage::damage_store;
@@ -119,12 +120,8 @@ impl Processes {
 
     /// The last words of a node.
     pub(super) fn last_words(&self, node: usize) -> String {
-        let file = self.layout.nodes.get(node).map(log_of);
-        let text = file.and_then(|file| fs::read_to_string(file).ok());
-        let text = text.unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        let from = lines.len().saturating_sub(8);
-        lines.get(from..).unwrap_or_default().join("\n")
+        let node = self.layout.nodes.get(node);
+        node.map_or_else(String::new, |node| last_words(&node.log()))
     }
 
     /// Has a node run another program, from its next start on.
@@ -155,20 +152,16 @@ impl Deployment for Processes {
         let Some(layout) = self.layout.nodes.get(node).cloned() else {
             return self.node(node).map(drop);
         };
-        let log = log_of(&layout);
+        let log = layout.log();
         let opened = OpenOptions::new().create(true).append(true).open(&log);
         let log = opened.map_err(|error| ChaosError::io("open", log, error))?;
         let one = self.node(node)?;
         let NodeProgram { file, leading } = one.program.clone();
         let mut command = one.entrance.command(file.as_os_str());
+        // The first founds the cluster once; on a disk that has one it only says that it may.
         command
             .args(leading)
-            .args(["run", "--config"])
-            .arg(&layout.settings);
-        if node == 0 {
-            // Founds the cluster once; on a disk that has one it only says that it may.
-            command.arg("--found");
-        }
+            .args(node_arguments(&layout, node == 0));
         one.child = Some(quiet(&mut command, log, &file)?);
         Ok(())
     }
@@ -248,20 +241,13 @@ fn on_own_disk(node: &NodeLayout, disk: &NodeDisk) -> Result<(), ChaosError> {
         .map_err(|error| ChaosError::io("link", &node.data_dir, error))
 }
 
-fn log_of(node: &NodeLayout) -> PathBuf {
-    node.dir.join("node.log")
-}
-
 fn start_cloud(program: &Path, layout: &Layout) -> Result<Child, ChaosError> {
     let dir = &layout.cloud_dir;
     fs::create_dir_all(dir).map_err(|error| ChaosError::io("create", dir, error))?;
     let log = dir.join("cloud.log");
     let log = File::create(&log).map_err(|error| ChaosError::io("create", log, error))?;
     let mut command = Command::new(program);
-    command
-        .args(["node", "sim-cloud", "--data-dir"])
-        .arg(dir)
-        .args(["--listen", &layout.cloud.to_string()]);
+    command.arg("node").args(cloud_arguments(layout));
     quiet(&mut command, log, program)
 }
 
