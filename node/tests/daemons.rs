@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -15,6 +16,8 @@ use twinscale::dev::processes::{OwnProcess, ready, start_cloud, start_node};
 use twinscale::service::client::{ApiAnswer, ApiClient, Target};
 use twinscale::service::wall_clock::{SystemWallClock, WallClock as _};
 use twinscale_protocol::ClusterId;
+use twinscale_wire::DefaultTimeProvider;
+use twinscale_wire::ca::{AUTHORITY_VALIDITY, CERTIFICATE_VALIDITY, CertificateAuthority};
 
 const DEADLINE: Duration = Duration::from_mins(2);
 const PROGRAM: &str = env!("CARGO_BIN_EXE_twinscale");
@@ -28,24 +31,7 @@ struct Daemons {
 
 impl Daemons {
     async fn start(nodes: u16) -> Self {
-        let folder = TempDir::new().expect("a folder");
-        let options = LayoutOptions {
-            cluster: ClusterId::new("test").expect("an id"),
-            nodes,
-            replication: 3,
-            shards: Some(4),
-            addresses: Vec::new(),
-            cloud: Ipv4Addr::LOCALHOST.into(),
-            node_keys: toml::Table::new(),
-        };
-        let layout = Layout::write(folder.path(), &options).expect("laid out");
-        let cloud = start_cloud(Path::new(PROGRAM), &layout).expect("starts");
-        let mut daemons = Self {
-            running: BTreeMap::new(),
-            _cloud: cloud,
-            folder,
-            layout,
-        };
+        let mut daemons = Self::lay_out(nodes);
         for number in 0..daemons.layout.nodes.len() {
             daemons.run(number);
         }
@@ -53,6 +39,28 @@ impl Daemons {
             daemons.ready(number).await;
         }
         daemons
+    }
+
+    /// A cluster none of whose nodes runs yet.
+    fn lay_out(nodes: u16) -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let options = LayoutOptions {
+            cluster: ClusterId::new("test").expect("an id"),
+            nodes,
+            replication: if nodes < 3 { 1 } else { 3 },
+            shards: Some(4),
+            addresses: Vec::new(),
+            cloud: Ipv4Addr::LOCALHOST.into(),
+            node_keys: toml::Table::new(),
+        };
+        let layout = Layout::write(folder.path(), &options).expect("laid out");
+        let cloud = start_cloud(Path::new(PROGRAM), &layout).expect("starts");
+        Self {
+            running: BTreeMap::new(),
+            _cloud: cloud,
+            folder,
+            layout,
+        }
     }
 
     fn run(&mut self, number: usize) {
@@ -110,15 +118,7 @@ impl Daemons {
         let mut command = Command::new(PROGRAM);
         command
             .args(arguments)
-            .arg("--certificates")
-            .arg(&self.layout.operator);
-        for (number, node) in self.layout.nodes.iter().enumerate() {
-            if self.running.contains_key(&number) {
-                command
-                    .arg("--node")
-                    .arg(format!("{}={}", node.name, node.peer));
-            }
-        }
+            .args(self.layout.operator_arguments());
         command.output().expect("it starts")
     }
 
@@ -163,8 +163,12 @@ fn wishes() -> String {
     json!({"policy": {}, "stack": stack}).to_string()
 }
 
+/// One moment for the whole process: steps of two calls must not meet when an interval ends between them.
+static NOW: LazyLock<u64> =
+    LazyLock::new(|| u64::try_from(SystemWallClock.now().0).expect("after 1970"));
+
 fn samples(customer: &str, steps: std::ops::Range<u64>) -> String {
-    let now = u64::try_from(SystemWallClock.now().0).expect("after 1970");
+    let now = *NOW;
     let lines = steps.map(|step| {
         let line = json!({"customer": customer, "vm_type": "web", "metric": "vm_count",
             "timestamp": now / 300 * 300 - 300 * (step + 1), "value": step % 7});
@@ -200,8 +204,22 @@ async fn any_node_takes_any_request_while_one_is_killed() {
 
     let struck = daemons.leader_of("acme").await;
     let killed = daemons.running.remove(&struck).expect("it runs");
-    drop(killed);
     let other = (struck + 1) % 3;
+    // One that is held for alive and says nothing: the others are listed, and it is named.
+    let id = i32::try_from(killed.id()).expect("small");
+    let pid = rustix::process::Pid::from_raw(id).expect("above 0");
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("it runs");
+    let client = daemons.client(other);
+    let listed = client
+        .send(Method::GET, "/v1/customers", Bytes::new())
+        .await;
+    let listed = listed.expect("it answers");
+    let text = String::from_utf8_lossy(&listed.body);
+    assert_eq!(listed.status, StatusCode::OK, "{text}");
+    let listed: Value = serde_json::from_str(&text).expect("JSON");
+    let silent = listed["silent"].as_array().expect("a list");
+    assert_eq!(silent.len(), 1, "{listed}");
+    drop(killed);
     let answer = daemons
         .until_answered(other, telemetry, &samples("acme", 50..60), None)
         .await;
@@ -337,16 +355,17 @@ async fn two_writers_through_different_nodes_do_not_overwrite_each_other() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_would_harm_a_cluster_is_refused_with_the_remedy() {
-    let daemons = Daemons::start(3).await;
-    let node = &daemons.layout.nodes[1];
+    let mut daemons = Daemons::start(3).await;
+    let node = daemons.layout.nodes[1].clone();
     let settings = std::fs::read_to_string(&node.settings).expect("settings");
-    let refused = |text: &str, words: &[&str]| {
+    let refused_with = |argument: Option<&str>, text: &str, words: &[&str]| {
         let path = node.dir.join("other.toml");
         std::fs::write(&path, text).expect("writes");
         let output = Command::new(PROGRAM)
             .arg("run")
             .arg("--config")
             .arg(&path)
+            .args(argument)
             .output();
         let output = output.expect("it starts");
         let told = String::from_utf8_lossy(&output.stderr);
@@ -355,6 +374,7 @@ async fn what_would_harm_a_cluster_is_refused_with_the_remedy() {
             assert!(told.contains(word), "`{word}` is not in: {told}");
         }
     };
+    let refused = |text: &str, words: &[&str]| refused_with(None, text, words);
     let api = format!("{:?}", node.api.to_string());
     let free = settings.replace(&api, "\"127.0.0.1:0\"");
     let certificates = |name: &str| format!("{name}/certificates");
@@ -376,5 +396,70 @@ async fn what_would_harm_a_cluster_is_refused_with_the_remedy() {
     let cluster = alone.get_mut("cluster").and_then(toml::Value::as_table_mut);
     cluster.expect("stated").remove("seeds");
     refused(&alone.to_string(), &["no seed is given", "--found"]);
+    refused_with(
+        Some("--found"),
+        &elsewhere,
+        &["cluster `test` runs already", "start without --found"],
+    );
+    refused(&elsewhere, &["`node-2` belongs to node", "a new name"]);
+
+    let newer = node.dir.join("newer");
+    std::fs::create_dir(&newer).expect("it is new");
+    std::fs::write(newer.join("node.json"), "{\"format\": 2}").expect("writes");
+    refused(
+        &free.replace("node-2/data", "node-2/newer"),
+        &["node.json", "not a node file of this version", "restore it"],
+    );
+
+    // A certificate of the same name from another cluster's authority.
+    let other = ClusterId::new("elsewhere").expect("an id");
+    let (time, place) = (Arc::new(DefaultTimeProvider), node.dir.join("ca"));
+    let ca = CertificateAuthority::init(&place, &other, AUTHORITY_VALIDITY, time);
+    let identity = "node/node-2".parse().expect("an identity");
+    let folder = node.dir.join("foreign");
+    let issued = ca
+        .expect("made")
+        .issue(&identity, CERTIFICATE_VALIDITY, &folder);
+    issued.expect("issued");
+    let foreign = |text: &str| text.replace(&certificates("node-2"), "node-2/foreign");
+    refused(
+        &foreign(&free),
+        &[
+            "of cluster `test`",
+            "of cluster `elsewhere`",
+            "a directory of its own",
+        ],
+    );
+    let unseen = free.replace("node-2/data", "node-2/unseen");
+    refused(&foreign(&unseen), &["refused", "authority"]);
+
+    let stopped = daemons.running.remove(&1).expect("it runs");
+    stopped.stop(DEADLINE).await;
+    refused(
+        &settings.replace("shards = 4", "shards = 8"),
+        &[
+            "cluster.shards is 8",
+            "made with 4",
+            "fixed when a cluster is made",
+        ],
+    );
+    daemons.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_founding_that_is_killed_again_and_again_makes_one_cluster() {
+    let mut daemons = Daemons::lay_out(1);
+    // From before the first byte to after the last one.
+    for step in 0..12_u64 {
+        daemons.run(0);
+        tokio::time::sleep(Duration::from_millis(step * step * 10)).await;
+        drop(daemons.running.remove(&0));
+    }
+    daemons.run(0);
+    daemons.ready(0).await;
+    let output = daemons.operator(&["members", "--json"]);
+    let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let members = told["members"].as_array().expect("a list");
+    assert_eq!(members.len(), 1, "{told}");
     daemons.stop().await;
 }
