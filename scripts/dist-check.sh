@@ -25,6 +25,9 @@ if grep "not found" <<< "$loaded"; then die "libraries are missing"; fi
 strange=$(sed -n 's/.* => \(.*\) (0x.*/\1/p' <<< "$loaded" | grep -v -e "^$root/" -e '^/lib/' -e '^/lib64/' -e '^/usr/lib/' || true)
 [ -z "$strange" ] || die "loaded from elsewhere: $strange"
 grep -q "libtorch_cpu.so => $root/" <<< "$loaded" || die "LibTorch is not loaded from the package"
+for library in "$root"/lib/*.so*; do
+  [ -L "$library" ] || grep -q "=> $library " <<< "$loaded" || die "$(basename "$library") is packed and never loaded"
+done
 
 clean() { env -i HOME="$folder" "$program" --quiet "$@"; }
 env -i "$program" --version | grep -q "^twinscale $(basename "$root" | cut -d- -f2)$" || die "another version than the archive's name"
@@ -36,7 +39,7 @@ for page in twinscale twinscale-run twinscale-drain; do
   [ -s "$root/share/man/man1/$page.1" ] || die "the manual page $page is missing"
 done
 bash -n "$root/share/bash-completion/completions/twinscale" || die "the completions are no script"
-for file in LICENSE THIRD-PARTY.md licenses/torch/LICENSE share/twinscale/config/policies.toml; do
+for file in LICENSE THIRD-PARTY.md licenses/torch/LICENSE licenses/gcc/GPL-3 licenses/gcc/copyright share/twinscale/config/policies.toml; do
   [ -s "$root/$file" ] || die "$file is missing"
 done
 say "$(basename "$archive") runs from $root with an empty environment"

@@ -8,11 +8,15 @@ export PATH="$HOME/.cargo/bin:$PATH"
 say() { printf 'dist: %s\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$1" >&2; [ $# -lt 2 ] || printf 'hint: %s\n' "$2" >&2; exit 1; }
 
-# LibTorch of scripts/setup-libtorch.sh, and what of it the program loads.
+# LibTorch of scripts/setup-libtorch.sh, and what of it the program loads. PyTorch's package index builds with
+# CUDA: its libtorch_cpu.so names the CUDA runtime and CUPTI as needed, with versioned symbols, for its profiler,
+# so that the loader refuses it without them, though nothing here calls them.
 TORCH=vendor/libtorch
 LIBRARIES="libtorch_cpu.so libc10.so libgomp.so.1 libcudart.so.13 libcupti.so.13"
 # Where Debian keeps the text of libgomp's licence.
 GPL=/usr/share/common-licenses/GPL-3
+# Where it keeps the runtime library exception to it.
+GCC=$(find /usr/share/doc -path '*/gcc-*-base/copyright' | sort -V | tail -n 1)
 
 version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 [ -n "$version" ] || die "Cargo.toml says no version under [workspace.package]"
@@ -23,6 +27,7 @@ out=dist/$name
 [ -d "$TORCH/licenses" ] || die "$TORCH has no licences to pass on: an older set-up left them out" \
   "rm -rf $TORCH && make setup"
 [ -r "$GPL" ] || die "$GPL is missing: the licence of libgomp goes into the package" "pack on Debian"
+grep -q "RUNTIME LIBRARY EXCEPTION" "$GCC" || die "GCC's copyright file lacks its runtime library exception" "pack on Debian"
 
 say "building (profile dist)"
 TWINSCALE_RELOCATABLE=1 cargo build --quiet --locked --profile dist -p twinscale --bin twinscale
@@ -51,6 +56,7 @@ install -m 644 docs/reference/* "$out/share/doc/twinscale/reference"
 install -m 644 samples/config/*.toml "$out/share/twinscale/config"
 install -m 644 samples/NOTICE.md "$out/licenses/samples"
 install -m 644 "$GPL" "$out/licenses/gcc/GPL-3"
+install -m 644 "$GCC" "$out/licenses/gcc/copyright"
 install -m 644 LICENSE "$out"
 cp -R "$TORCH/licenses/." "$out/licenses"
 scripts/notices.py "$arch-unknown-linux-gnu" "$out/licenses" > "$out/THIRD-PARTY.md"
