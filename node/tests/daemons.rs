@@ -354,6 +354,7 @@ async fn two_writers_through_different_nodes_do_not_overwrite_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "one refusal after the other")]
 async fn what_would_harm_a_cluster_is_refused_with_the_remedy() {
     let mut daemons = Daemons::start(3).await;
     let node = daemons.layout.nodes[1].clone();

@@ -67,6 +67,10 @@ pub struct GrowthOptions {
 ///
 /// # Errors
 /// When the node does not start, or does not do what it is asked.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one measurement after the other, each of what the one before left"
+)]
 pub async fn measure(
     options: &GrowthOptions,
     clock: &dyn MonotonicClock,
@@ -164,17 +168,21 @@ fn load_average() -> anyhow::Result<f64> {
 
 /// What the files in a folder take.
 fn mib_of(directory: &Path) -> anyhow::Result<f64> {
+    Ok(bytes_of(directory)? as f64 / 1_048_576.0)
+}
+
+fn bytes_of(directory: &Path) -> anyhow::Result<u64> {
     let mut bytes = 0;
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
         let metadata = entry.metadata()?;
-        if metadata.is_dir() {
-            bytes += (mib_of(&entry.path())? * 1_048_576.0) as u64;
+        bytes += if metadata.is_dir() {
+            bytes_of(&entry.path())?
         } else {
-            bytes += metadata.len();
-        }
+            metadata.len()
+        };
     }
-    Ok(bytes as f64 / 1_048_576.0)
+    Ok(bytes)
 }
 
 fn per_second(count: u32, took: Duration) -> f64 {

@@ -28,6 +28,10 @@ pub struct MemoryMib {
 
 /// How long something took, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "a name ends with its unit, and the JSON has the names"
+)]
 pub struct Latency {
     /// Half of them.
     pub p50_ms: f64,

@@ -381,6 +381,11 @@ impl Directory {
 }
 
 /// Reads from a disk where it keeps no other task waiting: the worker's tasks go on on another thread.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a twin is looked up in plain code too, which cannot wait for another thread; where there is no other \
+              thread it is not called"
+)]
 fn beside_the_workers<R>(work: impl FnOnce() -> R) -> R {
     let flavor = Handle::try_current().map(|handle| handle.runtime_flavor());
     match flavor {

@@ -290,12 +290,12 @@ impl ShardTwins {
     /// [`ShardError::Store`].
     pub fn copy(&self) -> Result<ShardCopy, ShardError> {
         let twins = self.directory.all().into_iter();
-        let twins = twins.map(|(customer, here)| match here {
-            Some(twin) => Ok(CopiedTwin::State(Box::new(twin.read(Clone::clone)))),
-            None => {
-                let stored = self.stores.stored_parts(&customer)?;
-                Ok(CopiedTwin::Stored(customer, stored))
+        let twins = twins.map(|(customer, here)| {
+            if let Some(twin) = here {
+                return Ok(CopiedTwin::State(Box::new(twin.read(Clone::clone))));
             }
+            let stored = self.stores.stored_parts(&customer)?;
+            Ok(CopiedTwin::Stored(customer, stored))
         });
         Ok(ShardCopy::new(
             self.shard,

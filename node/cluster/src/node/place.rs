@@ -144,6 +144,7 @@ mod tests {
             disk: [7; 16],
             number: Some(NodeNumber(3)),
             incarnation: 9,
+            founding: false,
             schema: 2,
         };
         file.write(folder.path()).expect("writes");

@@ -46,12 +46,7 @@ impl Running<'_> {
         let groups = self.keeper.groups();
         let clock = Arc::clone(&setup.clock);
         let gate = Gate::new(file.schema);
-        let places: Arc<dyn Places> = Arc::new(MetaPlaces {
-            shown: Arc::clone(&shown),
-            keeper: Arc::clone(self.keeper),
-            members: self.membership.watch(),
-            gate: gate.open.subscribe(),
-        });
+        let places = self.places(&shown, &gate);
         let router = self.router(&places, &host);
         let reports = Arc::new(Reports::default());
         let hands = Hands::new(Arc::clone(self.keeper));
@@ -105,6 +100,15 @@ impl Running<'_> {
             wire: setup.observers.wire.clone(),
             gate,
             tasks,
+        })
+    }
+
+    fn places(&self, shown: &Arc<MetaShown>, gate: &Gate) -> Arc<dyn Places> {
+        Arc::new(MetaPlaces {
+            shown: Arc::clone(shown),
+            keeper: Arc::clone(self.keeper),
+            members: self.membership.watch(),
+            gate: gate.open.subscribe(),
         })
     }
 

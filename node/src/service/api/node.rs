@@ -3,14 +3,14 @@
 use super::error::{ApiError, ErrorReply};
 use crate::assembly::{Node, SHARED_MAILBOX};
 use crate::service::keeper::KeeperReport;
-use crate::service::state::Service;
+use crate::service::state::{Service, ServiceCounters};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use twinscale_supervision::{ChildState, Supervised};
 use twinscale_twin::HostStatus;
 use utoipa::ToSchema;
@@ -287,7 +287,6 @@ pub(crate) fn readiness(service: &Service) -> ReadyReply {
 fn view(service: &Service) -> NodeReply {
     let now = service.now();
     let counted = service.admission().counted();
-    let counters = service.counters();
     let metrics = service.twins().metrics();
     let KeeperReport {
         running,
@@ -322,14 +321,7 @@ fn view(service: &Service) -> NodeReply {
             series: counted.series as u64,
             series_max: settings.series_max as u64,
         },
-        ingest: IngestCounts {
-            requests: counters.telemetry_requests.load(Ordering::Relaxed),
-            accepted: counters.accepted.load(Ordering::Relaxed),
-            duplicates: counters.duplicates.load(Ordering::Relaxed),
-            corrected: counters.corrected.load(Ordering::Relaxed),
-            refused: counters.refused.load(Ordering::Relaxed),
-            overloaded: counters.overloaded.load(Ordering::Relaxed),
-        },
+        ingest: ingest(service.counters()),
         writer: WriterCounts {
             commands: metrics.commands,
             batches: metrics.batches,
@@ -357,6 +349,18 @@ fn view(service: &Service) -> NodeReply {
             mailbox,
             mailbox_max,
         },
+    }
+}
+
+fn ingest(counters: &ServiceCounters) -> IngestCounts {
+    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    IngestCounts {
+        requests: read(&counters.telemetry_requests),
+        accepted: read(&counters.accepted),
+        duplicates: read(&counters.duplicates),
+        corrected: read(&counters.corrected),
+        refused: read(&counters.refused),
+        overloaded: read(&counters.overloaded),
     }
 }
 
