@@ -329,7 +329,7 @@ async fn who_is_no_node_takes_no_part_in_consensus() {
 /// Keeps why calls failed.
 struct Overheard {
     network: WirePeers,
-    refusals: tokio::sync::mpsc::UnboundedSender<String>,
+    refusals: tokio::sync::mpsc::Sender<String>,
 }
 
 impl PeerNetwork for Overheard {
@@ -337,7 +337,7 @@ impl PeerNetwork for Overheard {
         Box::pin(async move {
             let answered = self.network.call(to, call).await;
             if let Err(PeerError::Refused { reason }) = &answered {
-                let _heard = self.refusals.send(reason.clone());
+                let _heard = self.refusals.try_send(reason.clone());
             }
             answered
         })
@@ -352,7 +352,7 @@ async fn a_node_speaks_for_no_other_in_consensus() {
     let (liar, claimed) = (others[0], others[1]);
     // A process with the certificate of one node and the directory of another one, which stands for election.
     let peers = cluster.peers(&format!("node/{}", name_of(liar)));
-    let (refusals, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let (refusals, mut heard) = tokio::sync::mpsc::channel(16);
     let network = WirePeers::new(peers, Arc::clone(&cluster.directory));
     let folder = cluster.folder.path().join("liar");
     std::fs::create_dir(&folder).expect("it is new");
