@@ -19,6 +19,9 @@ const SNAPSHOT_LOOK: Duration = Duration::from_millis(10);
 /// After this time without the snapshot another one is asked for.
 const SNAPSHOT_AGAIN: Duration = Duration::from_millis(500);
 
+/// How long what is shown of a group may lag behind what it knows.
+const SHOWN_LIMIT: Duration = Duration::from_secs(2);
+
 /// Does errands on this node. Who asks must be a node of the cluster: that is for the wire to know.
 #[derive(Clone, Debug)]
 pub struct Hands {
@@ -148,10 +151,13 @@ impl Hands {
 
 /// Begins a group, unless it has members.
 async fn begin(group: &Group, voters: &[NodeNumber]) -> Result<(), WireError> {
-    match group.initialize(members(voters)).await {
-        Err(GroupError::Members { .. }) if has_members(group) => Ok(()),
-        done => done.map_err(|error| wire_error(&error)),
+    let done = group.initialize(members(voters)).await;
+    if matches!(done, Err(GroupError::Members { .. }))
+        && let Ok(true) = timeout(SHOWN_LIMIT, has_members(group)).await
+    {
+        return Ok(());
     }
+    done.map_err(|error| wire_error(&error))
 }
 
 /// Takes a snapshot that covers all that is applied now; returns once it is on disk.
@@ -177,9 +183,13 @@ async fn snapshot(group: &Group) -> Result<(), WireError> {
     }
 }
 
-fn has_members(group: &Group) -> bool {
-    let status = group.status();
-    status.is_ok_and(|status| !status.borrow().voters.is_empty())
+/// Waits until a group that runs again is seen to have members.
+async fn has_members(group: &Group) -> bool {
+    let Ok(mut status) = group.status() else {
+        return false;
+    };
+    let shown = status.wait_for(|status| !status.voters.is_empty());
+    shown.await.is_ok()
 }
 
 /// Checks that the membership that is compared with does not name a node.

@@ -57,7 +57,7 @@ pub struct ReplicaKeeper {
     kept: Mutex<Kept>,
     held: watch::Sender<BTreeMap<GroupId, u64>>,
     /// The cluster's number of shards, once it is recorded.
-    shards: OnceLock<ShardCount>,
+    shards: Arc<OnceLock<ShardCount>>,
 }
 
 #[derive(Debug)]
@@ -132,7 +132,7 @@ impl ReplicaKeeper {
                 machines: BTreeMap::new(),
             }),
             held: watch::Sender::default(),
-            shards: count.map(OnceLock::from).unwrap_or_default(),
+            shards: Arc::new(count.map(OnceLock::from).unwrap_or_default()),
         };
         keeper.resume(found).await?;
         Ok(Arc::new(keeper))
@@ -173,6 +173,11 @@ impl ReplicaKeeper {
     /// The number of shards that replicas were recorded under here; it is the cluster's, for ever.
     pub fn shards(&self) -> Option<ShardCount> {
         self.shards.get().copied()
+    }
+
+    /// The same, for whoever must not keep the replicas alive.
+    pub(crate) fn recorded_shards(&self) -> Arc<OnceLock<ShardCount>> {
+        Arc::clone(&self.shards)
     }
 
     /// The node's groups.

@@ -1,10 +1,10 @@
 //! Who holds which shard, and who is there.
 
-use crate::meta::{MetaShown, ReplicaKeeper};
-use std::sync::Arc;
+use crate::meta::MetaShown;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 use twinscale_membership::{Liveness, MembershipView};
-use twinscale_meta::{GroupId, shard_of};
+use twinscale_meta::{GroupId, ShardCount, shard_of};
 use twinscale_protocol::{CustomerId, NodeNumber, ShardId};
 use twinscale_shards::Places;
 
@@ -15,7 +15,8 @@ use twinscale_shards::Places;
 #[derive(Debug)]
 pub(super) struct MetaPlaces {
     pub(super) shown: Arc<MetaShown>,
-    pub(super) keeper: Arc<ReplicaKeeper>,
+    /// The number of shards that replicas were recorded under here.
+    pub(super) recorded: Arc<OnceLock<ShardCount>>,
     pub(super) members: watch::Receiver<Arc<MembershipView>>,
     /// The schema that is open on this node.
     pub(super) gate: watch::Receiver<u32>,
@@ -24,7 +25,7 @@ pub(super) struct MetaPlaces {
 impl Places for MetaPlaces {
     fn shard_of(&self, customer: &CustomerId) -> Option<ShardId> {
         let told = self.shown.state().shard_count();
-        let shards = told.or_else(|| self.keeper.shards())?;
+        let shards = told.or_else(|| self.recorded.get().copied())?;
         Some(shard_of(customer, shards))
     }
 

@@ -106,7 +106,7 @@ impl Running<'_> {
     fn places(&self, shown: &Arc<MetaShown>, gate: &Gate) -> Arc<dyn Places> {
         Arc::new(MetaPlaces {
             shown: Arc::clone(shown),
-            keeper: Arc::clone(self.keeper),
+            recorded: self.keeper.recorded_shards(),
             members: self.membership.watch(),
             gate: gate.open.subscribe(),
         })

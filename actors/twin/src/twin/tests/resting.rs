@@ -33,7 +33,8 @@ async fn a_twin_that_rests_commits_what_one_commits_that_never_does() {
     assert!(woken > 20, "woken {woken} times for what a step will need");
     let (expected, found) = (commands_of(&awake, "acme"), commands_of(&resting, "acme"));
     assert_eq!(found.len(), expected.len());
-    assert!(found == expected, "the same commands");
+    let differing = found.iter().zip(&expected).find(|(one, other)| one != other);
+    assert!(differing.is_none(), "the same commands: {differing:#?}");
     assert!(resting.host.residency().brought_back >= 59);
     twin.stop().await;
     rested.stop().await;
