@@ -81,11 +81,17 @@ pub(super) async fn vms(
         }
         tokio::time::sleep(LOOK_PAUSE).await;
     };
-    // A twin that came to rest may have gone on since: its VMs are judged as they were then.
+    // A twin that came to rest may have gone on since: its VMs are judged as they were then. What was started since
+    // has an intent that is read after it.
     for twin in twins {
-        if !left.contains(twin)
-            && let Some(vms) = rested.get(twin)
-        {
+        let allocated = read::<VmsReply>(nodes, &path_of(twin), deadline)
+            .await?
+            .allocated;
+        let Some(vms) = rested.get_mut(twin) else {
+            continue;
+        };
+        vms.intended = (1..=allocated).collect();
+        if !left.contains(twin) {
             rest(&mut record, twin, vms);
         }
     }
@@ -98,13 +104,16 @@ fn rest(record: &mut CloudRecord, twin: &str, vms: &TwinVms) {
     of_twin.for_each(|vm| vm.runs = vms.observed.contains(&vm.vm));
 }
 
+fn path_of(twin: &str) -> String {
+    format!("/v1/customers/{twin}/vms")
+}
+
 async fn look<'a>(
     nodes: &[ApiClient],
     twin: &'a String,
     deadline: Instant,
 ) -> Result<(&'a String, Option<TwinVms>), ChaosError> {
-    let path = format!("/v1/customers/{twin}/vms");
-    let reply: VmsReply = read(nodes, &path, deadline).await?;
+    let reply: VmsReply = read(nodes, &path_of(twin), deadline).await?;
     let vms = reply.wanted.filter(|_| reply.open_intents == 0);
     Ok((
         twin,

@@ -25,15 +25,23 @@ async fn a_twin_that_rests_commits_what_one_commits_that_never_does() {
         let outline = resting.host.outline(&customer("acme")).expect("a twin");
         let due = outline.wake_up.filter(|at| *at < hours(hour + 1));
         if let Some(at) = due {
+            // The one that never rests is woken by its timer, before the next samples come.
+            awake.clock.advance_to(at).await;
             resting.clock.advance_to(at).await;
             woken += 1;
         }
         rested = resting.start("acme").await;
     }
+    // What the last wake-up was for.
+    awake.step("acme", &twin, 60).await.expect("a turn");
+    resting.step("acme", &rested, 60).await.expect("a turn");
     assert!(woken > 20, "woken {woken} times for what a step will need");
     let (expected, found) = (commands_of(&awake, "acme"), commands_of(&resting, "acme"));
     assert_eq!(found.len(), expected.len());
-    let differing = found.iter().zip(&expected).find(|(one, other)| one != other);
+    let differing = found
+        .iter()
+        .zip(&expected)
+        .find(|(one, other)| one != other);
     assert!(differing.is_none(), "the same commands: {differing:#?}");
     assert!(resting.host.residency().brought_back >= 59);
     twin.stop().await;
