@@ -137,8 +137,8 @@ impl<'a, 'b> Upgrade<'a, 'b> {
     }
 
     fn rest(&self) {
-        let rest = tokio::time::sleep(self.run.options.pace.rest);
-        let _guard = self.run.runtime.enter();
+        let pause = self.run.options.pace.rest;
+        let rest = async { tokio::time::sleep(pause).await };
         self.run.runtime.block_on(rest);
     }
 
