@@ -6,7 +6,7 @@
 //! fsynced and applied. After a restart the store is read and the log behind its applied index is
 //! applied again; a store that cannot be read is set aside and rebuilt from the first entry.
 //!
-//! Twins that nobody uses are put away (see [`directory`]): their state stands in the store alone.
+//! Twins that nobody uses are put away (see module `directory`): their state stands in the store alone.
 //!
 //! A disk without room makes the host read-only and not fail: see [`HostStatus`]. A store that fails is
 //! opened again in the same way.
