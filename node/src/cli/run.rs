@@ -85,15 +85,8 @@ pub(super) fn run(arguments: &RunArguments, quiet: bool) -> anyhow::Result<()> {
             "{cut_off} connections were cut off; their requests are not acknowledged"
         ));
     }
-    if let Some(reason) = failure {
-        return Err(ExpectedError::Environment {
-            context: format!("the node cannot do its work any more: {reason}"),
-            hint: "start the node again: what was acknowledged is there; where a disk failed, look at it \
-                   first"
-                .to_owned(),
-            source: None,
-        }
-        .into());
+    if let Some(failure) = failure {
+        return Err(failure.into());
     }
     if !quiet {
         console::say("stopped");

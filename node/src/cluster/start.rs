@@ -52,6 +52,15 @@ const CREDENTIALS_PERIOD: Duration = Duration::from_secs(5);
 /// How often the others are told what this node leads and how busy it is.
 const TELL_PERIOD: Duration = Duration::from_secs(1);
 
+/// Why a node cannot go on among others.
+#[derive(Debug)]
+pub enum Parted {
+    /// It has failed, or the others have let it go.
+    Failed(String),
+    /// It was started with what does not go with the cluster, and heard so only now.
+    Refused(ExpectedError),
+}
+
 /// A node among others, with its twins.
 #[derive(Debug)]
 pub struct Together {
@@ -202,25 +211,25 @@ impl Together {
         &self,
         twins: impl Fn() -> usize + Send + Sync,
         forecasters: &Forecasters,
-    ) -> String {
+    ) -> Parted {
         let mut views = self.node.membership().watch();
         let mut tick = tokio::time::interval(TELL_PERIOD);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                failure = cut_off(&mut views) => return failure,
-                reason = self.node.expelled() => return reason,
+                failure = cut_off(&mut views) => return Parted::Failed(failure),
+                reason = self.node.expelled() => return Parted::Failed(reason),
                 _now = tick.tick() => {}
             }
             self.tell(twins()).await;
             if let Some(reason) = forecasters.is_lost() {
-                return format!(
+                return Parted::Failed(format!(
                     "the forecaster ended too often and no other node is heard whose forecaster would do, the \
                      last time since: {reason}; restart the node"
-                );
+                ));
             }
             if let Err(error) = check_shards(&self.node, self.shards) {
-                return format!("{error}");
+                return Parted::Refused(error);
             }
         }
     }

@@ -14,7 +14,7 @@ use super::state::Service;
 use super::wall_clock::WallClock;
 use crate::assembly::{ForecastWeights, NodeOptions, WatchLimits};
 use crate::cluster::forward::HereAnswers;
-use crate::cluster::start::Together;
+use crate::cluster::start::{Parted, Together};
 use crate::error::ExpectedError;
 use crate::observe::Instruments;
 use std::convert::Infallible;
@@ -70,12 +70,12 @@ pub struct Started {
 }
 
 /// How a daemon ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Ended {
     /// Connections that were cut off since their requests did not end in time.
     pub cut_off: usize,
     /// Why it ended without being asked to.
-    pub failure: Option<String>,
+    pub failure: Option<ExpectedError>,
 }
 
 /// Runs a daemon until `stop` resolves.
@@ -130,8 +130,8 @@ pub async fn run(
         tokio::pin!(stop);
         tokio::select! {
             () = &mut stop => {}
-            reason = failed(&service) => failure = Some(reason),
-            reason = apart(&service, together.as_ref()) => failure = Some(reason),
+            reason = failed(&service) => failure = Some(cannot_work(reason)),
+            error = apart(&service, together.as_ref()) => failure = Some(error),
             never = recount(&service) => match never {},
             never = serve_faults(fault_port, &service) => match never {},
         }
@@ -160,7 +160,7 @@ fn serving(service: &Arc<Service>, together: Option<&Together>) -> axum::Router 
 }
 
 /// Waits until a node among others cannot go on among them; a node alone waits for ever.
-async fn apart(service: &Service, together: Option<&Together>) -> String {
+async fn apart(service: &Service, together: Option<&Together>) -> ExpectedError {
     match together {
         Some(together) => {
             let forecasters = service.node().forecasters();
@@ -168,7 +168,10 @@ async fn apart(service: &Service, together: Option<&Together>) -> String {
                 let report = service.keeper().report();
                 report.running + report.resting
             };
-            together.failed(driven, forecasters).await
+            match together.failed(driven, forecasters).await {
+                Parted::Failed(reason) => cannot_work(reason),
+                Parted::Refused(error) => error,
+            }
         }
         None => std::future::pending().await,
     }
@@ -185,6 +188,16 @@ async fn failed(service: &Service) -> String {
             Ok(HostStatus::Failed { reason }) => format!("nothing can be stored any more: {reason}"),
             _ => "the writer of the twins has ended".to_owned(),
         },
+    }
+}
+
+/// What a node that has failed tells whoever starts it.
+fn cannot_work(reason: String) -> ExpectedError {
+    ExpectedError::Environment {
+        context: format!("the node cannot do its work any more: {reason}"),
+        hint: "start the node again: what was acknowledged is there; where a disk failed, look at it first"
+            .to_owned(),
+        source: None,
     }
 }
 
