@@ -1,0 +1,21 @@
+//! The stack model: what serves one customer, as plain data.
+//!
+//! Units are SI, or stand at the end of the name. Maps are in the order of their names, so that whatever is
+//! made from a model is the same on every run. A model says what *is* there; where requests go and what they
+//! load is computed from it.
+
+mod class;
+mod name;
+mod network;
+mod stack;
+mod storage;
+mod tier;
+
+pub use class::{RequestClass, ServiceLevel};
+pub use network::{Call, CallOrder, Endpoint, Link};
+pub use stack::StackModel;
+pub use storage::{DataSet, Volume};
+pub use tier::{
+    Balancer, Cache, Database, Distribution, HitPoint, HitRatio, Overflow, ServiceDemand, Tier,
+    TierKind, TierVms, VmType,
+};
