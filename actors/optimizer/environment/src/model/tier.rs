@@ -5,7 +5,7 @@ use crate::model::name::{LowerName, Name};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use twinscale_protocol::{RequestClassName, VmTypeId, ZoneName};
+use twinscale_protocol::{DataSetName, RequestClassName, VmTypeId, ZoneName};
 
 /// Facts about a VM type.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -210,6 +210,10 @@ pub enum Distribution {
 pub struct Cache {
     /// Share of look-ups that find their answer, by data set size and memory.
     pub hit: HitRatio,
+    /// Data sets whose objects it keeps, as far as they fit; the data sets of the tier itself when absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<Name>", length(max = 256), extend("examples" = [["products"]]))]
+    pub data_sets: Vec<DataSetName>,
     /// Share of the VMs' memory that holds cached objects, 0 to 1.
     #[serde(default = "memory_share")]
     #[schemars(range(min = 0.01, max = 1.0), example = 0.75)]

@@ -1,0 +1,5 @@
+//! Pictures of a stack.
+
+mod format;
+
+pub(crate) use format::number;
