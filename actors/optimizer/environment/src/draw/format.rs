@@ -33,3 +33,27 @@ pub(crate) fn number(value: f64) -> String {
     };
     format!("{text}{prefix}")
 }
+
+/// Writes a share as per cent.
+pub(crate) fn percent(share: f64) -> String {
+    if !share.is_finite() {
+        return "∞".to_owned();
+    }
+    let value = share * 100.0;
+    if value != 0.0 && value.abs() < 10.0 {
+        format!("{value:.1} %")
+    } else {
+        format!("{value:.0} %")
+    }
+}
+
+/// Writes a length of time with the unit that suits it.
+pub(crate) fn seconds(value: f64) -> String {
+    if value >= 1.0 || value == 0.0 {
+        format!("{} s", number(value))
+    } else if value >= 1e-3 {
+        format!("{} ms", number(value * 1e3))
+    } else {
+        format!("{} µs", number(value * 1e6))
+    }
+}

@@ -3,6 +3,7 @@
 use crate::flow::station::{TierFlow, ratio};
 use crate::flow::visits::CallFlow;
 use crate::model::{Endpoint, Link, StackModel};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use twinscale_protocol::{RequestClassName, TierName, ZoneName};
 
@@ -10,7 +11,7 @@ use twinscale_protocol::{RequestClassName, TierName, ZoneName};
 const MEGABITS_PER_BYTE: f64 = 8e-6;
 
 /// The load of one link.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct LinkFlow {
     /// Messages per second that go over it, requests and answers.
     pub messages_per_s: f64,

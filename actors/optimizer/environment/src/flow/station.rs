@@ -1,12 +1,13 @@
 //! What its load takes of a tier's cores.
 
 use crate::model::{Balancer, ServiceDemand, StackModel, Tier, VmType};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 use twinscale_protocol::{RequestClassName, TierName, VmTypeId};
 
 /// The load of one tier.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TierFlow {
     /// Requests per second of each class that comes here, every visit counted.
     pub arrivals_per_s: BTreeMap<RequestClassName, f64>,
@@ -32,7 +33,7 @@ pub struct TierFlow {
 }
 
 /// VMs of a tier that are alike.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct VmGroup {
     /// Their type.
     pub vm_type: VmTypeId,
@@ -49,7 +50,8 @@ pub struct VmGroup {
 }
 
 /// What a VM does in its tier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// It serves any request.
     Any,
@@ -60,7 +62,7 @@ pub enum Role {
 }
 
 /// A tier whose load is more than it can serve.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Overload {
     /// The tier.
     pub tier: TierName,

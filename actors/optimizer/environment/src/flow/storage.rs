@@ -2,11 +2,12 @@
 
 use crate::flow::station::{Role, TierFlow, ratio, write_share};
 use crate::model::{StackModel, Volume};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use twinscale_protocol::TierName;
 
 /// The load of one volume: of the most loaded of those that are alike.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct VolumeFlow {
     /// Operations per second.
     pub iops: f64,

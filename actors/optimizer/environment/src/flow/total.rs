@@ -6,11 +6,12 @@ use crate::flow::station::{Overload, TierFlow, tier_flow};
 use crate::flow::storage::{VolumeFlow, volume_flow};
 use crate::flow::visits::{CallFlow, class_rates, visits};
 use crate::model::StackModel;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use twinscale_protocol::{LinkName, RequestClassName, TierName, VolumeName};
 
 /// What a load does to each part of a stack.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Flow {
     /// Requests per second of each class, as clients send them.
     pub rates_per_s: BTreeMap<RequestClassName, f64>,

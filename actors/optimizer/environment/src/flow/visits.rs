@@ -3,6 +3,7 @@
 use crate::flow::error::FlowError;
 use crate::flow::hit::hit_ratio;
 use crate::model::{Cache, Call, StackModel};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use twinscale_protocol::{RequestClassName, TierName};
 
@@ -10,7 +11,7 @@ use twinscale_protocol::{RequestClassName, TierName};
 pub const VISITS_MAX: f64 = 1e9;
 
 /// How often requests come where.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Visits {
     /// Mean visits of one request of a class to a tier; only tiers that it comes to.
     pub tiers: BTreeMap<TierName, BTreeMap<RequestClassName, f64>>,
@@ -21,7 +22,7 @@ pub struct Visits {
 }
 
 /// How often a call is made.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct CallFlow {
     /// Mean calls per request of a class; only classes that make it.
     pub per_request: BTreeMap<RequestClassName, f64>,

@@ -1,4 +1,4 @@
-use crate::model::{CheckedModel, StackModel, model_schema, read_model};
+use crate::model::{CheckedModel, StackModel, model_reference, model_schema, read_model};
 use twinscale_cluster_config::{ConfigError, Violation};
 
 pub(crate) const WEB_SHOP: &str = include_str!("../../../../../samples/models/web-shop.toml");
@@ -291,4 +291,32 @@ fn a_model_is_checked_without_a_file_too() {
     model.rate_per_s = None;
     let error = model.check("the test").expect_err("no rate").to_string();
     assert!(error.contains("the test breaks a rule"), "{error}");
+}
+
+#[test]
+fn the_reference_is_up_to_date() {
+    let page = include_str!("../../../../../docs/reference/stack-model.md");
+    assert!(
+        page == model_reference(),
+        "run: cargo run -q -p twinscale-environment --example stack -- reference > docs/reference/stack-model.md"
+    );
+    let schema = include_str!("../../../../../docs/reference/stack-model.schema.json");
+    assert!(
+        schema == model_schema(),
+        "run: cargo run -q -p twinscale-environment --example stack -- schema > docs/reference/stack-model.schema.json"
+    );
+}
+
+#[test]
+fn every_key_has_a_meaning_a_range_and_an_example() {
+    let page = model_reference();
+    for row in page.lines().filter(|line| line.starts_with("| `")) {
+        assert!(!row.contains("| |") && !row.contains("``"), "{row}");
+        assert!(
+            !row.contains("e308") && !row.contains("179769"),
+            "no range: {row}"
+        );
+    }
+    assert!(page.contains("| `demand.NAME.mean_s` |"));
+    assert!(page.contains("| `cache.hit.points[].data_gib` |"));
 }
