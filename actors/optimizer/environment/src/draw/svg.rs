@@ -69,6 +69,35 @@ pub fn stack_svg(model: &StackModel) -> Result<String, FlowError> {
     Ok(page)
 }
 
+impl Places {
+    /// Where along its box a call leaves or comes, 0 to 1: in the order of the boxes at the other ends.
+    fn turn(
+        &self,
+        pairs: &[(TierName, TierName)],
+        pair: (&TierName, &TierName),
+        leaves: bool,
+    ) -> f64 {
+        let end = |(from, to): &(TierName, TierName)| {
+            if leaves {
+                (from.clone(), to.clone())
+            } else {
+                (to.clone(), from.clone())
+            }
+        };
+        let (here, there) = end(&(pair.0.clone(), pair.1.clone()));
+        let x_of = |tier: &TierName| self.corners.get(tier).map_or(0.0, |(x, _)| *x);
+        let mut others: Vec<TierName> = pairs
+            .iter()
+            .map(end)
+            .filter(|(end, _)| *end == here)
+            .map(|(_, other)| other)
+            .collect();
+        others.sort_by(|left, right| x_of(left).total_cmp(&x_of(right)));
+        let at = others.iter().position(|other| *other == there);
+        (at.unwrap_or_default() as f64 + 1.0) / (others.len() as f64 + 1.0)
+    }
+}
+
 fn places(layout: &Layout) -> Places {
     let widest = layout.layers.iter().map(Vec::len).max().unwrap_or(1).max(1) as f64;
     let inner = widest * BOX_WIDTH + (widest - 1.0) * GAP_X;
@@ -117,27 +146,15 @@ fn draw_edges(page: &mut String, model: &StackModel, flow: &Flow, places: &Place
             (middle + 6.0, y - 26.0),
         );
     }
-    let mut leaves: BTreeMap<TierName, f64> = BTreeMap::new();
-    let mut comes: BTreeMap<TierName, f64> = BTreeMap::new();
     let pairs = pairs(model);
-    let count = |tier: &TierName, out: bool| {
-        let ends = pairs.iter().map(|(from, to)| if out { from } else { to });
-        ends.filter(|end| *end == tier).count() as f64
-    };
     for (from, to) in &pairs {
         let (Some((x1, y1)), Some((x2, y2))) = (places.corners.get(from), places.corners.get(to))
         else {
             continue;
         };
-        let turn = leaves.entry(from.clone()).or_insert(0.0);
-        *turn += 1.0;
-        let start = (
-            x1 + BOX_WIDTH * *turn / (count(from, true) + 1.0),
-            y1 + BOX_HEIGHT,
-        );
-        let turn = comes.entry(to.clone()).or_insert(0.0);
-        *turn += 1.0;
-        let end = (x2 + BOX_WIDTH * *turn / (count(to, false) + 1.0), *y2);
+        let start = x1 + BOX_WIDTH * places.turn(&pairs, (from, to), true);
+        let end = x2 + BOX_WIDTH * places.turn(&pairs, (from, to), false);
+        let (start, end) = ((start, y1 + BOX_HEIGHT), (end, *y2));
         let calls = model.calls.iter().zip(&flow.calls);
         let calls: Vec<_> = calls
             .filter(|(call, _)| call.from == *from && call.to == *to)
