@@ -10,11 +10,14 @@ use std::process::ExitCode;
 use twinscale_cluster_config::{ConfigError, read_text};
 use twinscale_environment::draw::{stack_dot, stack_mermaid, stack_svg, stack_text};
 use twinscale_environment::flow::flow;
+use twinscale_environment::import::{import_compose, import_kubernetes};
 use twinscale_environment::model::{CheckedModel, model_reference, model_schema, read_model};
+use twinscale_protocol::CustomerId;
 
 const USAGE: &str = "\
 usage: stack check FILE
        stack show FILE [--svg OUT | --dot | --mermaid | --json]
+       stack import compose|kubernetes FILE [--customer NAME]
        stack reference | schema";
 
 fn main() -> ExitCode {
@@ -61,10 +64,33 @@ fn run(arguments: &[&str]) -> Result<(), String> {
             let json = serde_json::json!({ "model": checked.model, "flow": flow });
             println!("{json:#}");
         }
+        ["import", format, file] => import(format, file, "imported")?,
+        ["import", format, file, "--customer", name] => import(format, file, name)?,
         ["reference"] => print!("{}", model_reference()),
         ["schema"] => print!("{}", model_schema()),
         _ => return Err(USAGE.to_owned()),
     }
+    Ok(())
+}
+
+fn import(format: &str, file: &str, customer: &str) -> Result<(), String> {
+    let import = match format {
+        "compose" => import_compose,
+        "kubernetes" => import_kubernetes,
+        _ => return Err(USAGE.to_owned()),
+    };
+    let customer = CustomerId::new(customer).map_err(|error| error.to_string())?;
+    let text = read_text(Path::new(file)).map_err(|error| error.to_string())?;
+    let imported = import(&text, file, &customer).map_err(|error| error.to_string())?;
+    for note in &imported.notes {
+        eprintln!("note: {note}");
+    }
+    eprintln!("{} values are not in the file:", imported.gaps.len());
+    for gap in &imported.gaps {
+        let stated = gap.stated.as_deref().unwrap_or("(absent)");
+        eprintln!("  {} = {stated}: {}", gap.key, gap.hint);
+    }
+    print!("{}", imported.toml);
     Ok(())
 }
 

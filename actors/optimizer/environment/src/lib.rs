@@ -6,4 +6,5 @@
 
 pub mod draw;
 pub mod flow;
+pub mod import;
 pub mod model;

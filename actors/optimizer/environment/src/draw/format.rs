@@ -5,6 +5,8 @@ pub(crate) fn number(value: f64) -> String {
     if !value.is_finite() {
         return "∞".to_owned();
     }
+    // The sum of no floats is -0.
+    let value = value + 0.0;
     let size = value.abs();
     let (scaled, prefix) = if size >= 1e9 {
         (value / 1e9, "G")
@@ -39,7 +41,7 @@ pub(crate) fn percent(share: f64) -> String {
     if !share.is_finite() {
         return "∞".to_owned();
     }
-    let value = share * 100.0;
+    let value = share * 100.0 + 0.0;
     if value != 0.0 && value.abs() < 10.0 {
         format!("{value:.1} %")
     } else {

@@ -113,7 +113,7 @@ pub(crate) fn tier_flow(
 ) -> TierFlow {
     let offered = offered(tier, &arrivals_per_s);
     let mut groups = groups_of(model, tier);
-    let cores: f64 = groups.iter().map(|g| f64::from(g.count) * g.cores).sum();
+    let cores = total(groups.iter().map(|g| f64::from(g.count) * g.cores));
     let offered_cores = offered.read_cores + offered.write_cores;
     spread(&mut groups, &offered, tier.balancer);
     let utilisation = ratio(offered_cores, cores);
@@ -248,6 +248,11 @@ fn vms_needed(groups: &[VmGroup], offered: &Offered, cores: f64, hottest: f64) -
     )]
     let whole = needed.floor() as u64;
     Some(whole.saturating_add(1))
+}
+
+/// Sums from 0: the sum of no floats would be -0.
+pub(crate) fn total(values: impl Iterator<Item = f64>) -> f64 {
+    values.fold(0.0, |sum, value| sum + value)
 }
 
 /// Divides what may have no divisor: nothing by nothing is nothing, something by nothing is without bound.

@@ -1,6 +1,6 @@
 //! What volumes hold and do.
 
-use crate::flow::station::{Role, TierFlow, ratio, write_share};
+use crate::flow::station::{Role, TierFlow, ratio, total, write_share};
 use crate::model::{StackModel, Volume};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -44,8 +44,8 @@ pub(crate) fn volume_flow(
             .values()
             .filter(|set| set.tier == volume.tier)
     };
-    let data_gib = part * data_sets().map(|set| set.size_gib).sum::<f64>();
-    let growth = part * data_sets().map(|set| set.growth_gib_per_day).sum::<f64>();
+    let data_gib = part * total(data_sets().map(|set| set.size_gib));
+    let growth = part * total(data_sets().map(|set| set.growth_gib_per_day));
     let (iops, io_bytes) = operations(model, &volume.tier, tiers);
     let iops = part * iops;
     let throughput_mb_per_s = iops * io_bytes / 1e6;
@@ -76,11 +76,11 @@ fn operations(
     let Some(database) = &tier.database else {
         return (0.0, 0.0);
     };
-    let writes: f64 = flow
+    let writes = flow
         .arrivals_per_s
         .iter()
-        .filter_map(|(class, rate)| Some(rate * write_share(tier, tier.demands.get(class)?)))
-        .sum();
+        .filter_map(|(class, rate)| Some(rate * write_share(tier, tier.demands.get(class)?)));
+    let writes = total(writes);
     let primaries: f64 = flow
         .groups
         .iter()

@@ -2,7 +2,7 @@
 
 use crate::flow::error::FlowError;
 use crate::flow::network::{LinkFlow, network_flow};
-use crate::flow::station::{Overload, TierFlow, tier_flow};
+use crate::flow::station::{Overload, TierFlow, tier_flow, total};
 use crate::flow::storage::{VolumeFlow, volume_flow};
 use crate::flow::visits::{CallFlow, class_rates, visits};
 use crate::model::StackModel;
@@ -32,7 +32,7 @@ pub struct Flow {
 impl Flow {
     /// Sums the requests per second that clients send.
     pub fn rate_per_s(&self) -> f64 {
-        self.rates_per_s.values().sum()
+        total(self.rates_per_s.values().copied())
     }
 
     /// Lists the tiers that cannot serve their load, in the order of their names.
@@ -43,7 +43,7 @@ impl Flow {
             .map(|(name, tier)| Overload {
                 tier: name.clone(),
                 utilisation: tier.utilisation_max,
-                rate_per_s: tier.arrivals_per_s.values().sum(),
+                rate_per_s: total(tier.arrivals_per_s.values().copied()),
                 vms_needed: tier.vms_needed,
             })
             .collect()
@@ -70,11 +70,8 @@ pub fn flow_at(
     let rate = |class: &RequestClassName| rates_per_s.get(class).copied().unwrap_or(0.0);
     let mut calls = found.calls;
     for call in &mut calls {
-        call.per_s = call
-            .per_request
-            .iter()
-            .map(|(class, calls)| rate(class) * calls)
-            .sum();
+        let parts = call.per_request.iter();
+        call.per_s = total(parts.map(|(class, calls)| rate(class) * calls));
     }
     let mut tiers: BTreeMap<TierName, TierFlow> = model
         .tiers
