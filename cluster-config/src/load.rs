@@ -17,7 +17,7 @@ pub const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// # Errors
 /// [`ConfigError`] with everything that is wrong at once.
 pub fn load_policies(path: &Path) -> Result<PolicyFile, ConfigError> {
-    PolicyFile::parse(&read(path)?, &path.display().to_string())
+    PolicyFile::parse(&read_text(path)?, &path.display().to_string())
 }
 
 /// Reads and checks a stack file.
@@ -25,7 +25,7 @@ pub fn load_policies(path: &Path) -> Result<PolicyFile, ConfigError> {
 /// # Errors
 /// [`ConfigError`] with everything that is wrong at once.
 pub fn load_stacks(path: &Path) -> Result<StackFile, ConfigError> {
-    StackFile::parse(&read(path)?, &path.display().to_string())
+    StackFile::parse(&read_text(path)?, &path.display().to_string())
 }
 
 /// Reads and checks a node's settings.
@@ -33,18 +33,25 @@ pub fn load_stacks(path: &Path) -> Result<StackFile, ConfigError> {
 /// # Errors
 /// [`ConfigError`] with everything that is wrong at once.
 pub fn load_node(path: &Path) -> Result<NodeSettings, ConfigError> {
-    NodeSettings::parse(&read(path)?, &path.display().to_string())
+    NodeSettings::parse(&read_text(path)?, &path.display().to_string())
 }
 
 /// Parses a text as TOML.
-pub(crate) fn parse_toml(text: &str, file: &str) -> Result<Table, ConfigError> {
+///
+/// # Errors
+/// [`ConfigError::Syntax`] with line and column.
+pub fn parse_toml(text: &str, file: &str) -> Result<Table, ConfigError> {
     text.parse::<Table>().map_err(|error| ConfigError::Syntax {
         file: file.to_owned(),
         message: error.to_string().trim_end().to_owned(),
     })
 }
 
-fn read(path: &Path) -> Result<String, ConfigError> {
+/// Reads a text file of at most [`FILE_BYTES_MAX`].
+///
+/// # Errors
+/// [`ConfigError::Read`] or [`ConfigError::TooLarge`].
+pub fn read_text(path: &Path) -> Result<String, ConfigError> {
     let failed = |source| ConfigError::Read {
         file: path.display().to_string(),
         source,

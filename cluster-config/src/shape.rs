@@ -86,7 +86,7 @@ pub(crate) fn table<'a>(
 }
 
 /// Joins two parts of a path.
-pub(crate) fn join(left: &str, right: &str) -> String {
+pub fn join(left: &str, right: &str) -> String {
     if left.is_empty() {
         right.to_owned()
     } else {
@@ -95,7 +95,7 @@ pub(crate) fn join(left: &str, right: &str) -> String {
 }
 
 /// Quotes a name where TOML asks for it.
-pub(crate) fn quoted(name: &str) -> String {
+pub fn quoted(name: &str) -> String {
     let bare = !name.is_empty()
         && name
             .chars()
@@ -108,7 +108,7 @@ pub(crate) fn quoted(name: &str) -> String {
 }
 
 /// Shows a value on one short line.
-pub(crate) fn shown(value: &Value) -> String {
+pub fn shown(value: &Value) -> String {
     shortened(&value.to_string().replace('\n', " "))
 }
 
@@ -250,7 +250,7 @@ fn wrong_kind(path: &str, value: &Value, wanted: &str) -> Violation {
 }
 
 /// The known name nearest to a typo, if one is near.
-pub(crate) fn closest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+pub fn closest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let limit = (name.chars().count() / 3).max(2);
     known
         .iter()

@@ -61,7 +61,7 @@ pub(crate) struct Violations(Vec<Violation>);
 
 impl Violation {
     /// Describes a value that breaks a rule.
-    pub(crate) fn new(
+    pub fn new(
         key: impl Into<String>,
         value: impl fmt::Display,
         rule: impl Into<String>,
@@ -76,7 +76,7 @@ impl Violation {
     }
 
     /// Describes a key that is needed and not there.
-    pub(crate) fn absent(
+    pub fn absent(
         key: impl Into<String>,
         rule: impl Into<String>,
         hint: impl Into<String>,

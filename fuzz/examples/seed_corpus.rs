@@ -119,6 +119,15 @@ fn seed_readers(root: &Path) -> io::Result<()> {
         let text = fs::read(samples.join(format!("config/example-{name}.toml")))?;
         seed(root, "config_toml", name, &text)?;
     }
+    for name in ["web-shop", "cached-site"] {
+        let text = fs::read(samples.join(format!("models/{name}.toml")))?;
+        seed(root, "stack_model", name, &text)?;
+    }
+    for name in ["compose", "kubernetes"] {
+        let data = samples.join("../actors/optimizer/environment/tests/data");
+        let text = fs::read(data.join(format!("shop.{name}.yaml")))?;
+        seed(root, "stack_model", name, &text)?;
+    }
     Ok(())
 }
 

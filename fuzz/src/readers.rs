@@ -1,7 +1,11 @@
-//! Readers of what comes from outside: envelopes, CSV, TOML.
+//! Readers of what comes from outside: envelopes, CSV, TOML, YAML.
 
 use crate::trace::{TraceLimits, TraceOptions, read_events_from, read_trace_from};
 use twinscale_cluster_config::{PolicyFile, StackFile};
+use twinscale_environment::draw::stack_text;
+use twinscale_environment::import::{import_compose, import_kubernetes};
+use twinscale_environment::model::read_model;
+use twinscale_protocol::CustomerId;
 use twinscale_protocol::envelope::{self, EnvelopeKind};
 use twinscale_protocol::twin::IngestRequest;
 
@@ -55,5 +59,31 @@ pub fn config_toml(bytes: &[u8]) {
     }
     if let Err(error) = StackFile::parse(text, "stacks.toml") {
         assert!(!error.to_string().is_empty());
+    }
+}
+
+/// A stack model that is read can be written, read back and drawn; what an import writes reads back.
+pub fn stack_model(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else {
+        return;
+    };
+    match read_model(text, "model.toml") {
+        Ok(checked) => {
+            let again =
+                read_model(&checked.model.to_toml(), "model.toml").expect("it was just read");
+            assert_eq!(again, checked);
+            stack_text(&checked.model).expect("a checked model is drawn");
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+    let customer = CustomerId::new("fuzz").expect("an id");
+    for import in [import_compose, import_kubernetes] {
+        match import(text, "source.yaml", &customer) {
+            Ok(imported) => {
+                let read = read_model(&imported.toml, "model.toml").expect("it was just written");
+                assert_eq!(read.model, imported.checked.model);
+            }
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
     }
 }

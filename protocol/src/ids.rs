@@ -124,6 +124,34 @@ text_id!(
     |c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
 );
 text_id!(
+    /// A class of requests of a customer: requests that take the same way and cost the same.
+    RequestClassName,
+    "request class",
+    "1 to 63 of a-z, A-Z, 0-9, . _ and -, not starting with .",
+    |c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+);
+text_id!(
+    /// A storage volume of a customer's application stack.
+    VolumeName,
+    "volume name",
+    "1 to 63 of a-z, A-Z, 0-9, . _ and -, not starting with .",
+    |c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+);
+text_id!(
+    /// A network link of a customer's application stack.
+    LinkName,
+    "link name",
+    "1 to 63 of a-z, A-Z, 0-9, . _ and -, not starting with .",
+    |c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+);
+text_id!(
+    /// A representative data set of a customer's application stack.
+    DataSetName,
+    "data set name",
+    "1 to 63 of a-z, A-Z, 0-9, . _ and -, not starting with .",
+    |c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+);
+text_id!(
     /// A part of a data centre that fails as a whole.
     ZoneName,
     "zone",

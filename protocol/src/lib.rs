@@ -22,8 +22,9 @@ pub mod units;
 
 pub use error::{WireError, WireErrorCode};
 pub use ids::{
-    AccountName, ClusterId, CustomerId, Generation, IntentId, MetricName, NodeId, NodeNumber,
-    ParseIdError, PlanNumber, RequestId, ShardId, TierName, VmId, VmTypeId, WeightsId, ZoneName,
+    AccountName, ClusterId, CustomerId, DataSetName, Generation, IntentId, LinkName, MetricName,
+    NodeId, NodeNumber, ParseIdError, PlanNumber, RequestClassName, RequestId, ShardId, TierName,
+    VmId, VmTypeId, VolumeName, WeightsId, ZoneName,
 };
 pub use quantile::{
     PEAK_LEVELS, PEAK_QUANTILES, PeakQuantiles, QUANTILE_LEVELS, QUANTILES, Quantiles,
