@@ -8,6 +8,7 @@
 //! 1952), which still tells the truth where few replications have seen the tail at all. Intervals take the
 //! longer side of Willink's correction for skewness (Communications in Statistics 34, 2005).
 
+use crate::events::control::{Controls, Deviations};
 use crate::events::histogram::Histogram;
 use crate::events::tally::{Figure, Source, Tally};
 use statrs::distribution::{ContinuousCDF, StudentsT};
@@ -31,17 +32,18 @@ pub struct Estimate {
     pub half_width_joint: f64,
 }
 
-/// Estimates figures from the tallies of the replications.
-pub fn estimates(figures: &[Figure], tallies: &[&Tally]) -> Vec<Estimate> {
-    let error = 1.0 - CONFIDENCE;
+/// Estimates figures from the tallies of the replications; `controls` are those of the same replications.
+pub(crate) fn estimates(
+    figures: &[Figure],
+    tallies: &[&Tally],
+    controls: &Controls,
+) -> Vec<Estimate> {
     // A complement adds no statement of its own.
     let statements = figures
         .iter()
         .filter(|figure| !matches!(figure.source, Source::Complement(_)))
         .count();
-    let freedom = tallies.len().saturating_sub(1).max(1) as f64;
-    let each = student(freedom, error);
-    let joint = student(freedom, error / statements.max(1) as f64);
+    let errors = [1.0, 1.0 / statements.max(1) as f64].map(|part| part * (1.0 - CONFIDENCE));
     let merged: Vec<_> = (0..tallies.first().map_or(0, |tally| tally.histograms.len()))
         .map(|index| {
             let mut all = tallies[0].histograms[index].clone();
@@ -51,30 +53,29 @@ pub fn estimates(figures: &[Figure], tallies: &[&Tally]) -> Vec<Estimate> {
             all
         })
         .collect();
+    let none = Controls::none(tallies.len());
+    let of_ratio = |index, controls: &Controls| {
+        let (value, deviations) = ratio(tallies, index);
+        let deviations = controls.split(&deviations);
+        let widths = errors.map(|error| half_width(&deviations, error));
+        (value - deviations.explained, widths)
+    };
     figures
         .iter()
         .map(|figure| {
             let (value, half_widths) = match figure.source {
-                Source::Ratio(index) => {
-                    let (value, deviations) = ratio(tallies, index);
-                    (value, [each, joint].map(|t| half_width(&deviations, t)))
-                }
+                Source::Ratio(index) => of_ratio(index, &none),
+                Source::Controlled(index) => of_ratio(index, controls),
                 Source::Complement(index) => {
-                    let (value, deviations) = ratio(tallies, index);
-                    (
-                        1.0 - value,
-                        [each, joint].map(|t| half_width(&deviations, t)),
-                    )
+                    let (value, widths) = of_ratio(index, &none);
+                    (1.0 - value, widths)
                 }
                 Source::Quantile { histogram, level } => {
                     let sections: Vec<&Histogram> = tallies
                         .iter()
                         .map(|tally| &tally.histograms[histogram])
                         .collect();
-                    let all = &merged[histogram];
-                    let widths =
-                        [each, joint].map(|t| quantile_half_width(all, &sections, level, t));
-                    (all.quantile(level), widths)
+                    quantile(&merged[histogram], &sections, level, controls, errors)
                 }
             };
             Estimate {
@@ -87,27 +88,36 @@ pub fn estimates(figures: &[Figure], tallies: &[&Tally]) -> Vec<Estimate> {
         .collect()
 }
 
-/// Half-width of the interval of a quantile.
-fn quantile_half_width(all: &Histogram, sections: &[&Histogram], level: f64, student: f64) -> f64 {
+/// Value and half-widths of the interval of a quantile.
+fn quantile(
+    all: &Histogram,
+    sections: &[&Histogram],
+    level: f64,
+    controls: &Controls,
+    errors: [f64; 2],
+) -> (f64, [f64; 2]) {
+    let plain = all.quantile(level);
+    let scale = all.total() as f64 / sections.len() as f64;
+    let shares: Vec<f64> = sections
+        .iter()
+        .map(|section| (section.share_upto(plain) - level) * section.total() as f64 / scale)
+        .collect();
+    let shares = controls.split(&shares);
+    // Where the controls explain that too many times are up to the plain value, the quantile is later.
+    let level = (level + shares.explained).clamp(0.0, 1.0);
     let value = all.quantile(level);
     let times: Vec<f64> = sections
         .iter()
         .map(|section| section.quantile(level) - value)
         .collect();
-    let total = all.total() as f64;
-    let scale = total / sections.len() as f64;
-    let shares: Vec<f64> = sections
-        .iter()
-        .map(|section| (section.share_upto(value) - level) * section.total() as f64 / scale)
-        .collect();
-    let share = half_width(&shares, student);
-    let (low, high) = (
-        all.quantile((level - share).max(0.0)),
-        all.quantile((level + share).min(1.0)),
-    );
-    half_width(&times, student)
-        .max(value - low)
-        .max(high - value)
+    let times = controls.split(&times);
+    let widths = errors.map(|error| {
+        let share = half_width(&shares, error);
+        let low = all.quantile((level - share).max(0.0));
+        let high = all.quantile((level + share).min(1.0));
+        half_width(&times, error).max(value - low).max(high - value)
+    });
+    (value, widths)
 }
 
 /// Value of a ratio and the replications' linearised deviations from it.
@@ -130,19 +140,21 @@ fn student(freedom: f64, error: f64) -> f64 {
         .unwrap_or(f64::INFINITY)
 }
 
-fn half_width(deviations: &[f64], student: f64) -> f64 {
-    let count = deviations.len() as f64;
-    if deviations.len() < 2 || deviations.iter().any(|value| !value.is_finite()) {
+fn half_width(deviations: &Deviations, error: f64) -> f64 {
+    let left = &deviations.left;
+    let count = left.len() as f64;
+    if deviations.freedom < 1.0 || left.iter().any(|value| !value.is_finite()) {
         return f64::INFINITY;
     }
-    let squares: f64 = deviations.iter().map(|value| value * value).sum();
+    let squares: f64 = left.iter().map(|value| value * value).sum();
     let deviation = (squares / (count - 1.0)).sqrt();
     if deviation <= 0.0 {
         return 0.0;
     }
-    let mean = deviations.iter().sum::<f64>() / count;
-    let cubes: f64 = deviations.iter().map(|value| (value - mean).powi(3)).sum();
+    let mean = left.iter().sum::<f64>() / count;
+    let cubes: f64 = left.iter().map(|value| (value - mean).powi(3)).sum();
     let skewness = cubes / count / deviation.powi(3);
+    let student = student(deviations.freedom, error);
     let factor = skew_factor(skewness.abs(), count, student).clamp(1.0, SKEW_FACTOR_MAX);
     factor * student * deviation / count.sqrt()
 }

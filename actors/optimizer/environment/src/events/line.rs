@@ -4,7 +4,7 @@ use crate::events::replicate::{Model, Run};
 use crate::events::sample::Sampler;
 use crate::events::servers::{Heap, One, ROW_MAX, Row, Servers};
 use crate::events::streams::{Generator, Streams};
-use crate::events::tally::{Figure, Source, Tally};
+use crate::events::tally::{Figure, Ratio, Source, Tally};
 use crate::law::Law;
 use rand::Rng;
 
@@ -72,10 +72,10 @@ impl Model for Line {
                 source: Source::Complement(WAITED),
                 ..Figure::ratio("prob_no_wait", WAITED)
             },
-            Figure::ratio("mean_wait", WAIT),
-            Figure::ratio("mean_response", RESPONSE),
-            Figure::ratio("mean_queue_len", WAITING),
-            Figure::ratio("mean_in_system", PRESENT),
+            Figure::controlled("mean_wait", WAIT),
+            Figure::controlled("mean_response", RESPONSE),
+            Figure::controlled("mean_queue_len", WAITING),
+            Figure::controlled("mean_in_system", PRESENT),
             Figure::ratio("throughput", ARRIVALS),
         ];
         figures.extend(Figure::quantiles("response", 0));
@@ -84,7 +84,10 @@ impl Model for Line {
     }
 
     fn tally(&self) -> Tally {
-        Tally::new(7, &[self.service.mean(), self.service.mean()])
+        Tally {
+            controls: vec![Ratio::default(); 4],
+            ..Tally::new(7, &[self.service.mean(), self.service.mean()])
+        }
     }
 
     fn settling(&self) -> f64 {
@@ -117,6 +120,12 @@ impl Line {
         Box::new(LineRun {
             servers,
             count: f64::from(self.servers),
+            expected: [
+                self.gap.mean(),
+                self.service.mean(),
+                self.service.second_moment(),
+                1.0,
+            ],
             gap: Sampler::new(&self.gap),
             service,
             arrivals: streams.arrivals(),
@@ -125,6 +134,8 @@ impl Line {
             gaps: [0.0; BLOCK],
             works: [0.0; BLOCK],
             elapsed: 0.0,
+            recent: 0.0,
+            fading: 1.0 - forgetting(self.load(), 0.5 * (self.gap.scv() + self.service.scv())),
         })
     }
 }
@@ -132,6 +143,8 @@ impl Line {
 struct LineRun<S> {
     servers: S,
     count: f64,
+    /// What the laws expect of a gap, a service, its square and, shifted by one, of bunching.
+    expected: [f64; 4],
     gap: Sampler,
     service: Sampler,
     arrivals: Generator,
@@ -139,6 +152,9 @@ struct LineRun<S> {
     gaps: [f64; BLOCK],
     works: [f64; BLOCK],
     waits: [f64; BLOCK],
+    /// Surplus of work over time of the recent customers, and how it fades from one to the next.
+    recent: f64,
+    fading: f64,
     /// Time since the servers' zero.
     elapsed: f64,
 }
@@ -173,13 +189,16 @@ impl<S: Servers> LineRun<S> {
         }
         let span = now - self.elapsed;
         self.elapsed = now;
-        let (mut wait_sum, mut work_sum, mut waited) = (0.0, 0.0, 0_u32);
+        let bunching = self.bunching(size);
+        let (works, waits) = (&self.works[..size], &self.waits[..size]);
+        let (mut wait_sum, mut work_sum, mut square_sum, mut waited) = (0.0, 0.0, 0.0, 0_u32);
         let [responses, waitings] = tally.histograms.as_mut_slice() else {
             return;
         };
         for (wait, work) in waits.iter().zip(works.iter()) {
             wait_sum += wait;
             work_sum += work;
+            square_sum += work * work;
             waited += u32::from(*wait > 0.0);
             responses.record(wait + work);
             waitings.record(*wait);
@@ -192,7 +211,35 @@ impl<S: Servers> LineRun<S> {
         tally.ratios[WAITING].add(wait_sum, span);
         tally.ratios[PRESENT].add(wait_sum + work_sum, span);
         tally.ratios[ARRIVALS].add(count, span);
+        let drawn = [span, work_sum, square_sum, bunching + count];
+        for ((control, drawn), expected) in tally.controls.iter_mut().zip(drawn).zip(self.expected)
+        {
+            control.add(drawn, count * expected);
+        }
         tally.customers += size as u64;
         tally.events += 2 * size as u64;
     }
+}
+
+impl<S> LineRun<S> {
+    /// Sum over a block of each customer's surplus of work over time, times that of those before: how much
+    /// long services and short gaps came together. Its mean is zero, since customers are independent.
+    fn bunching(&mut self, size: usize) -> f64 {
+        let [gap_mean, work_mean, ..] = self.expected;
+        let (mut sum, mut recent) = (0.0, self.recent);
+        for (gap, work) in self.gaps[..size].iter().zip(&self.works[..size]) {
+            let surplus = (work - work_mean) / work_mean - (gap - gap_mean) / gap_mean;
+            sum += surplus * recent;
+            recent = recent * self.fading + surplus;
+        }
+        self.recent = recent;
+        sum
+    }
+}
+
+/// Share of the memory of a busy queue that goes from one customer to the next. Half or twice of it took
+/// less of the error away for M/M/1, M/M/4 and M/H2/1 at 70 % load.
+fn forgetting(load: f64, variation: f64) -> f64 {
+    let idle = 1.0 - load;
+    (idle * idle / variation.max(0.25)).clamp(1e-6, 1.0)
 }

@@ -1,5 +1,6 @@
 //! Runs the replications of a model, on as many threads as wanted.
 
+use crate::events::control::Controls;
 use crate::events::estimate::{Estimate, estimates};
 use crate::events::streams::Streams;
 use crate::events::tally::{Figure, Tally};
@@ -18,6 +19,8 @@ const CHUNK: u64 = 1 << 16;
 const WARM_UP_SHARE: f64 = 0.1;
 /// Customers of a warm-up that are always affordable, however short the replication.
 const WARM_UP_FREE: f64 = 10_000.0;
+/// Times to forget that a replication lasts before control variates serve it.
+const CONTROLLED_SETTLINGS: f64 = 100.0;
 
 /// A model that can be simulated.
 pub trait Model: Sync {
@@ -147,7 +150,13 @@ pub fn simulate(
             .filter_map(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).take())
             .collect();
         let tallies: Vec<&Tally> = replications.iter().map(|one| &one.tally).collect();
-        let found = estimates(&figures, &tallies);
+        // A regression needs replications that are near normal, which long ones are.
+        let controls = if counted as f64 >= CONTROLLED_SETTLINGS * model.settling() {
+            Controls::new(&tallies)
+        } else {
+            Controls::none(tallies.len())
+        };
+        let found = estimates(&figures, &tallies, &controls);
         let narrow = options.stop.is_some_and(|rule| narrow_enough(&found, rule));
         if counted >= limit || narrow {
             return Ok(Simulated {

@@ -7,6 +7,8 @@ use crate::events::histogram::Histogram;
 pub struct Tally {
     /// Numerators and denominators of ratios.
     pub ratios: Vec<Ratio>,
+    /// Sums of drawn times over what their laws expect, when the model says.
+    pub controls: Vec<Ratio>,
     /// Histograms of times.
     pub histograms: Vec<Histogram>,
     /// Customers counted.
@@ -38,6 +40,7 @@ impl Tally {
     pub fn new(ratios: usize, scales: &[f64]) -> Self {
         Self {
             ratios: vec![Ratio::default(); ratios],
+            controls: Vec::new(),
             histograms: scales.iter().map(|scale| Histogram::new(*scale)).collect(),
             customers: 0,
             events: 0,
@@ -47,6 +50,7 @@ impl Tally {
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.ratios.fill(Ratio::default());
+        self.controls.fill(Ratio::default());
         for histogram in &mut self.histograms {
             histogram.clear();
         }
@@ -71,9 +75,11 @@ pub struct Figure {
 pub enum Source {
     /// Ratio of this index.
     Ratio(usize),
+    /// Ratio of this index less what the controls explain of its error.
+    Controlled(usize),
     /// One less ratio of this index.
     Complement(usize),
-    /// Quantile of a histogram.
+    /// Quantile of a histogram, with controls where there are some.
     Quantile {
         /// Index of the histogram.
         histogram: usize,
@@ -89,6 +95,14 @@ impl Figure {
             key: key.to_owned(),
             place: None,
             source: Source::Ratio(index),
+        }
+    }
+
+    /// Makes the figure of a ratio with controls.
+    pub fn controlled(key: &str, index: usize) -> Self {
+        Self {
+            source: Source::Controlled(index),
+            ..Self::ratio(key, index)
         }
     }
 

@@ -76,6 +76,37 @@ fn a_line_meets_the_exact_figures() {
 }
 
 #[test]
+fn controls_take_error_away_and_keep_the_value() {
+    use super::control::Controls;
+    let model = line(1, 0.7);
+    let tallies: Vec<_> = (0..32)
+        .map(|replication| {
+            let mut run = model.start(&super::streams::Streams::new(3, replication));
+            let mut tally = model.tally();
+            run.advance(2_000, &mut tally);
+            tally.clear();
+            run.advance(100_000, &mut tally);
+            tally
+        })
+        .collect();
+    let tallies: Vec<_> = tallies.iter().collect();
+    let with = |controls: &Controls| {
+        let found = super::estimate::estimates(&model.figures(), &tallies, controls);
+        found
+            .into_iter()
+            .find(|one| one.figure.key == "mean_wait")
+            .unwrap()
+    };
+    let (plain, controlled) = (
+        with(&Controls::none(tallies.len())),
+        with(&Controls::new(&tallies)),
+    );
+    let exact = 0.7 / 0.3;
+    assert!((controlled.value - exact).abs() < controlled.half_width_joint);
+    assert!(controlled.half_width_each < 0.8 * plain.half_width_each);
+}
+
+#[test]
 fn one_seed_gives_one_result_on_any_number_of_threads() {
     let model = line(3, 0.8);
     let with = |threads, seed| {
