@@ -92,17 +92,16 @@ pub(crate) fn shares(kind: &str) -> bool {
 fn gap(letter: &str, params: Params<'_>) -> Result<Law, CaseError> {
     let means = ["arrival_mean", "gap_mean", "interarrival_mean"];
     let names = ["arrival", "arrivals", "interarrival", "gap"];
-    if let Some(law) = law(params, &names, &means, &RATES)? {
+    // Numbers such as scv belong to the service unless they say otherwise.
+    let own = arrival_numbers(params)?;
+    let own = Params::new(&own);
+    if let Some(law) = law(params, &names, &means, &RATES, own)? {
         return Ok(law);
     }
     let mean = mean_or_rate(params, &means, &RATES)?.ok_or_else(|| missing(&["lam", "arrival"]))?;
     match letter {
         "m" | "g" | "gi" => Ok(Law::Exponential { mean }),
-        other => {
-            // Numbers such as scv belong to the service unless they say otherwise.
-            let own = arrival_numbers(params)?;
-            build(other, other, Some(mean), &[Params::new(&own)])
-        }
+        other => build(other, other, Some(mean), &[own]),
     }
 }
 
@@ -122,7 +121,7 @@ pub(crate) fn service(letter: &str, params: Params<'_>) -> Result<Law, CaseError
     if let Some(part) = params.part("service") {
         return object(part, "service");
     }
-    if let Some(law) = law(params, &["service", "dist"], &MEANS, &MUS)? {
+    if let Some(law) = law(params, &["service", "dist"], &MEANS, &MUS, params)? {
         return Ok(law);
     }
     let mean = mean_or_rate(params, &MEANS, &MUS)?;

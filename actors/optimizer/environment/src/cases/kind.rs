@@ -23,7 +23,9 @@ const SIDE_BY_SIDE_MAX: u32 = 4_096;
 /// Reads a case; `kind` and `name` are in lower case.
 pub(crate) fn problem(kind: &str, name: &str, params: Params<'_>) -> Result<Problem, CaseError> {
     let has = |words: &[&str]| words.iter().any(|word| kind.contains(word));
-    if has(&["priorit", "hol", "preempt"]) {
+    let listed = matches!(params.find(&RATES), Some((_, Value::Array(_))));
+    let by_class = listed && kendall::parts(kind).is_some();
+    if has(&["priorit", "hol", "preempt"]) || by_class {
         return classes(&format!("{kind} {name}"), params);
     }
     if has(&["fork"]) {
@@ -36,6 +38,7 @@ pub(crate) fn problem(kind: &str, name: &str, params: Params<'_>) -> Result<Prob
         "machine-repair",
         "repairm",
         "finite source",
+        "//",
     ]) {
         return closed(kind, params);
     }
@@ -144,7 +147,9 @@ fn closed(kind: &str, params: Params<'_>) -> Result<Problem, CaseError> {
             POPULATION_MAX,
         )?
         .ok_or_else(|| missing(&["N"]))?;
-    let repair = kind.contains("repair") || kind.contains("finite source");
+    let repair = ["repair", "finite source", "//"]
+        .iter()
+        .any(|word| kind.contains(word));
     let demands = match params.positives(&["demands", "D", "demand", "service_times"])? {
         Some(demands) => demands,
         None => match params.positives(&MUS)? {

@@ -9,13 +9,14 @@ use serde_json::{Map, Value};
 const PHASES_MAX: u32 = 1_000_000;
 const LAWS: &str = "exponential, deterministic, lognormal, hyperexp2, erlang k=<phases> or gamma, with mean and scv";
 
-/// Reads the law under one of `names`; numbers that its text does not hold come from `params`. `rate` and
-/// `mean` are what names them in `params`.
+/// Reads the law under one of `names`. A mean that its text does not hold is in `params` under one of
+/// `mean_names`, or as a rate under one of `rate_names`; other numbers are in `numbers`.
 pub(crate) fn law(
     params: Params<'_>,
     names: &[&'static str],
     mean_names: &[&'static str],
     rate_names: &[&'static str],
+    numbers: Params<'_>,
 ) -> Result<Option<Law>, CaseError> {
     let Some((name, value)) = params.find(names) else {
         return Ok(None);
@@ -32,7 +33,7 @@ pub(crate) fn law(
                     None => mean_or_rate(params, mean_names, rate_names)?,
                 },
             };
-            build(&family, text, mean, &[inline, params]).map(Some)
+            build(&family, text, mean, &[inline, numbers]).map(Some)
         }
         other => Err(CaseError::Value {
             name: name.to_owned(),
@@ -66,7 +67,7 @@ pub(crate) fn object(params: Params<'_>, name: &str) -> Result<Law, CaseError> {
     let names = ["service", "law", "dist", "distribution", "type", "kind"];
     let means = ["mean", "s", "service_time"];
     let rates = ["mu", "rate"];
-    if let Some(law) = law(params, &names, &means, &rates)? {
+    if let Some(law) = law(params, &names, &means, &rates, params)? {
         return Ok(law);
     }
     for (key, value) in params.entries() {

@@ -111,7 +111,8 @@ pub enum SimulationError {
 }
 
 struct Replication {
-    run: Box<dyn Run>,
+    /// Gone once it has come to its end, with what it needs of memory.
+    run: Option<Box<dyn Run>>,
     tally: Tally,
     events: u64,
     warm: bool,
@@ -205,10 +206,10 @@ fn advance_all(
             let Some(slot) = slots.get(index) else { return };
             let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
             let replication = slot.get_or_insert_with(|| Replication {
-                run: model.start(&Streams::new(
+                run: Some(model.start(&Streams::new(
                     options.seed,
                     u32::try_from(index).unwrap_or(u32::MAX),
-                )),
+                ))),
                 tally: model.tally(),
                 events: 0,
                 warm: false,
@@ -221,6 +222,9 @@ fn advance_all(
             };
             if !replication.advance(warm_up, more, &go_on) {
                 return;
+            }
+            if options.stop.is_none() {
+                replication.run = None;
             }
         }
     };
@@ -251,10 +255,13 @@ impl Replication {
 
     fn chunks(&mut self, customers: u64, go_on: &dyn Fn(u64) -> bool) -> bool {
         let mut left = customers;
+        let Some(run) = &mut self.run else {
+            return true;
+        };
         while left > 0 {
             let chunk = left.min(CHUNK);
             let events = self.tally.events;
-            self.run.advance(chunk, &mut self.tally);
+            run.advance(chunk, &mut self.tally);
             self.events += self.tally.events - events;
             left -= chunk;
             if !go_on(chunk) {
