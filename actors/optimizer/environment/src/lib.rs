@@ -1,10 +1,18 @@
-//! The environment of a digital twin: a customer's application stack as a model.
+//! The environment of a digital twin: a replica of a customer's application stack, and what it answers.
 //!
-//! Purpose: one typed description of what serves a customer ([`model`]), from which simulators and planners
-//! work. Invariants: no clock, no runtime, no randomness of its own; the same input gives the same output,
-//! byte for byte.
+//! A typed description of what serves a customer ([`model`]) is loaded ([`flow`]), drawn ([`draw`]) and made of
+//! deployment files ([`import`]). Engines that never use each other's answers work from it, so that each checks
+//! the other: formulas ([`analytic`]) and discrete events ([`events`]); [`cases`] reads files of queueing
+//! cases and runs both.
+//!
+//! Invariants: no clock, no files, no runtime; randomness comes from a seed, and a result does not depend on the
+//! number of threads. The same input gives the same output, byte for byte.
 
+pub mod analytic;
+pub mod cases;
 pub mod draw;
+pub mod events;
 pub mod flow;
 pub mod import;
+pub mod law;
 pub mod model;
