@@ -14,9 +14,14 @@ mod plan;
 mod ready;
 mod run;
 mod sim_cloud;
+mod simulate;
+mod stack;
+mod standing;
 mod stops;
+mod table;
 mod top;
 mod train;
+mod what_if;
 
 use crate::console;
 use crate::error::{EXIT_CODES, render};
@@ -76,6 +81,13 @@ enum Command {
     Openapi,
     /// Solve an allocation problem file.
     Plan(plan::PlanArguments),
+    /// Check, draw and import models of application stacks.
+    #[command(subcommand)]
+    Stack(stack::StackCommand),
+    /// Simulate a stack, or every case of a file of queueing cases.
+    Simulate(simulate::SimulateArguments),
+    /// Show what a change of load, VMs, zones, prices or data would do to a stack.
+    WhatIf(what_if::WhatIfArguments),
     /// Train forecast weights on a data directory.
     Train(train::TrainArguments),
     /// Measure against rivals and limits.
@@ -131,6 +143,9 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Openapi => console::print(&openapi_json())?,
         Command::Load(arguments) => load::run(&arguments, quiet)?,
         Command::Plan(arguments) => plan::run(&arguments, quiet)?,
+        Command::Stack(command) => stack::run(&command, quiet)?,
+        Command::Simulate(arguments) => simulate::run(&arguments, quiet)?,
+        Command::WhatIf(arguments) => what_if::run(&arguments, quiet)?,
         Command::Train(arguments) => train::run(&arguments, quiet)?,
         Command::Bench(arguments) => bench::run(&arguments, quiet)?,
         Command::Ca(command) => ca::run(&command, quiet)?,

@@ -6,7 +6,6 @@ mod connect;
 mod look;
 mod schema;
 mod snapshot;
-mod table;
 mod twins;
 mod words;
 

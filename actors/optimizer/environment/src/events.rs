@@ -11,7 +11,7 @@
 
 pub mod balance;
 pub mod chain;
-mod control;
+pub(crate) mod control;
 pub mod estimate;
 pub mod finite;
 pub mod fork_join;

@@ -108,6 +108,7 @@ fn tier(classes: usize, raw: &RawTier) -> Tier {
         zones: Vec::new(),
         workers_per_vm: (*small > 3).then_some(*large + 1),
         waiting_max: (*large > 2).then_some(*small),
+        holds_worker: *large > 1,
         overflow: Default::default(),
         balancer: *balancer,
         demands: (0..classes)

@@ -1,7 +1,7 @@
 //! `twinscale actors`: actors of nodes.
 
 use super::connect::{ConnectArguments, Connection, refused};
-use super::table::Table;
+use crate::cli::table::Table;
 use super::twins::say_silent;
 use super::words::{or_unknown, print_json, word};
 use crate::cluster::commands::message::{

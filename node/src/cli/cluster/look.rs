@@ -1,7 +1,7 @@
 //! `twinscale members`, `shards` and `audit`.
 
 use super::connect::{ConnectArguments, odd_answer};
-use super::table::Table;
+use crate::cli::table::Table;
 use super::words::{UNKNOWN, list, moment, or_unknown, print_json, word};
 use crate::console;
 use clap::Args;

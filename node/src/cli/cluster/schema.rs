@@ -3,7 +3,7 @@
 use super::commands::{CommandArguments, command};
 use super::connect::{ConnectArguments, odd_answer};
 use super::look::say_source;
-use super::table::Table;
+use crate::cli::table::Table;
 use super::words::{print_json, word};
 use crate::console;
 use clap::{Args, Subcommand};

@@ -239,6 +239,7 @@ impl<'a> Builder<'a> {
                 zones: Vec::new(),
                 workers_per_vm: None,
                 waiting_max: None,
+                holds_worker: false,
                 overflow: Default::default(),
                 balancer: Default::default(),
                 demands: self.demands(at, &path, known),

@@ -70,6 +70,11 @@ pub struct Tier {
     #[serde(default)]
     #[schemars(example = &"refuse")]
     pub overflow: Overflow,
+    /// Whether a request keeps its worker while it waits for the calls that it makes, as in a server with a thread
+    /// for each request.
+    #[serde(default, skip_serializing_if = "is_false")]
+    #[schemars(example = true)]
+    pub holds_worker: bool,
     /// How requests are spread over its VMs.
     #[serde(default)]
     #[schemars(example = &"two-choices")]

@@ -2,23 +2,23 @@
 
 /// A table; columns are as wide as their widest cell.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(in crate::cli) struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(super) fn new(titles: &[&str]) -> Self {
+    pub(in crate::cli) fn new(titles: &[&str]) -> Self {
         Self {
             rows: vec![titles.iter().map(|title| (*title).to_owned()).collect()],
         }
     }
 
-    pub(super) fn row(&mut self, cells: Vec<String>) {
+    pub(in crate::cli) fn row(&mut self, cells: Vec<String>) {
         self.rows.push(cells);
     }
 
     /// The table as text, with a line end behind each row.
-    pub(super) fn text(&self) -> String {
+    pub(in crate::cli) fn text(&self) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
