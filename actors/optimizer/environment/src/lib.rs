@@ -4,6 +4,7 @@
 //! work. Invariants: no clock, no runtime, no randomness of its own; the same input gives the same output,
 //! byte for byte.
 
+pub mod calibrate;
 pub mod draw;
 pub mod flow;
 pub mod import;
