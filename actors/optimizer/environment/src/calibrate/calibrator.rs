@@ -245,13 +245,7 @@ impl Calibrator {
             utilisation.push(used);
             vms.push(count);
         }
-        let state = State {
-            shape: &self.shape,
-            demands_s: &demands_s,
-            rates: &rates,
-            vms: &vms,
-            utilisation,
-        };
+        let state = State::new(&self.shape, &demands_s, &rates, &vms, utilisation);
         let responses = self.responses(&state);
         let tiers = self
             .shape

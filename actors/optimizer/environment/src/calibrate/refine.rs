@@ -24,6 +24,8 @@ const STEPS: usize = 25;
 const REQUESTS_MIN: f64 = 30.0;
 /// Utilisation beyond which an interval is no steady state.
 const UTILISATION_MAX: f64 = 0.97;
+/// Utilisation at which waits are computed at most: they are infinite at 1.
+const STEADY_MAX: f64 = 0.999;
 /// Successive response times are alike: as many requests count as one.
 const ALIKE: f64 = 4.0;
 /// How far the formulas are off: a mean, and a tail probability at each level.
@@ -75,14 +77,42 @@ impl Waits {
 /// The state of a stack at a load: demands by station and class, utilisation by station.
 #[derive(Clone, Debug)]
 pub(crate) struct State<'a> {
-    pub(crate) shape: &'a Shape,
-    pub(crate) demands_s: &'a [Vec<f64>],
+    shape: &'a Shape,
+    demands_s: &'a [Vec<f64>],
     pub(crate) rates: &'a [f64],
-    pub(crate) vms: &'a [f64],
     pub(crate) utilisation: Vec<f64>,
+    /// Of each station: how many wait in an M/M/c queue, and how long by a service time.
+    queues: Vec<(f64, f64)>,
 }
 
-impl State<'_> {
+impl<'a> State<'a> {
+    pub(crate) fn new(
+        shape: &'a Shape,
+        demands_s: &'a [Vec<f64>],
+        rates: &'a [f64],
+        vms: &[f64],
+        utilisation: Vec<f64>,
+    ) -> Self {
+        let stations = shape.stations.iter().zip(vms).zip(&utilisation);
+        let queues = stations
+            .map(|((station, vms), busy)| {
+                let servers = station.servers(*vms);
+                let busy = busy.min(STEADY_MAX);
+                (
+                    wait_probability(servers, busy),
+                    relative_wait(servers, busy),
+                )
+            })
+            .collect();
+        Self {
+            shape,
+            demands_s,
+            rates,
+            utilisation,
+            queues,
+        }
+    }
+
     /// The visits of one request of a class.
     pub(crate) fn visits(&self, class: usize, waits: &Waits) -> Vec<Visit> {
         let stations = self.shape.stations.iter().enumerate();
@@ -91,8 +121,8 @@ impl State<'_> {
             .map(|(at, station)| {
                 let demands: &[f64] = self.demands_s.get(at).map_or(&[], Vec::as_slice);
                 let service_s = value(demands, class) / station.speed();
-                let servers = station.servers(value(self.vms, at));
-                let busy = value(&self.utilisation, at).min(UTILISATION_MAX);
+                let queue = self.queues.get(at).copied();
+                let (wait_probability, relative_wait) = queue.unwrap_or_default();
                 // Who shares cores is delayed by its own work, who queues by that of others.
                 let base_s = if station.is_shared {
                     service_s
@@ -105,8 +135,8 @@ impl State<'_> {
                     service_s,
                     service_scv: value(&waits.scvs, at),
                     family: waits.families.get(at).copied().unwrap_or_default(),
-                    wait_s: factor * base_s * relative_wait(servers, busy),
-                    wait_probability: wait_probability(servers, busy),
+                    wait_s: factor * base_s * relative_wait,
+                    wait_probability,
                 }
             })
             .collect()
@@ -164,7 +194,7 @@ pub(crate) fn refine<'a>(
 }
 
 fn state_of<'a>(shape: &'a Shape, demands_s: &'a [Vec<f64>], row: &'a Row) -> State<'a> {
-    let utilisation = shape
+    let utilisation: Vec<f64> = shape
         .stations
         .iter()
         .enumerate()
@@ -179,13 +209,7 @@ fn state_of<'a>(shape: &'a Shape, demands_s: &'a [Vec<f64>], row: &'a Row) -> St
             })
         })
         .collect();
-    State {
-        shape,
-        demands_s,
-        rates: &row.rates,
-        vms: &row.vms,
-        utilisation,
-    }
+    State::new(shape, demands_s, &row.rates, &row.vms, utilisation)
 }
 
 /// Mean response time of each class over the intervals: the measure of its delay.
