@@ -15,6 +15,8 @@ const GAP_X: f64 = 44.0;
 const GAP_Y: f64 = 74.0;
 const MARGIN: f64 = 28.0;
 const HEAD: f64 = 66.0;
+/// Height of a label.
+const LABEL_STEP: f64 = 13.0;
 /// Characters of a line that fit into a box.
 const LINE_CHARS: usize = 32;
 
@@ -153,7 +155,10 @@ fn draw_edges(page: &mut String, model: &StackModel, flow: &Flow, places: &Place
             continue;
         };
         let start = x1 + BOX_WIDTH * places.turn(&pairs, (from, to), true);
-        let end = x2 + BOX_WIDTH * places.turn(&pairs, (from, to), false);
+        let turn = places.turn(&pairs, (from, to), false);
+        let end = x2 + BOX_WIDTH * turn;
+        // Beside the tip, in steps, so that the labels of one box do not lie on each other.
+        let at = (end + 8.0, y2 - 17.0 - LABEL_STEP * (turn * 3.0).floor());
         let (start, end) = ((start, y1 + BOX_HEIGHT), (end, *y2));
         let calls = model.calls.iter().zip(&flow.calls);
         let calls: Vec<_> = calls
@@ -169,13 +174,8 @@ fn draw_edges(page: &mut String, model: &StackModel, flow: &Flow, places: &Place
         }
         let passes = places.layers.get(to).zip(places.layers.get(from));
         let is_long = passes.is_some_and(|(to, from)| to - from > 1);
-        curve(
-            page,
-            start,
-            end,
-            is_long.then_some(places.width - MARGIN / 2.0),
-            &label,
-        );
+        let aside = is_long.then_some(places.width - MARGIN / 2.0);
+        arrow(page, &curve(start, end, aside), end, &label, at);
     }
 }
 
@@ -189,48 +189,29 @@ fn link_text(model: &StackModel, flow: &Flow, from: &TierName, to: &TierName) ->
     Some(format!("link {}{used}", seconds(link.latency_s)))
 }
 
-/// A call from box to box; `aside` is where one that passes a layer goes down.
-fn curve(page: &mut String, start: (f64, f64), end: (f64, f64), aside: Option<f64>, label: &str) {
+/// The way of a call from box to box; `aside` is where one that passes a layer goes down.
+fn curve(start: (f64, f64), end: (f64, f64), aside: Option<f64>) -> String {
     let tip = end.1 - 7.0;
-    let (way, at) = match aside {
+    let ((x1, y1), x2) = (start, end.0);
+    match aside {
         None => {
-            let bend = (tip - start.1) / 2.0;
-            (
-                format!(
-                    "M{:.1} {:.1}C{:.1} {:.1} {:.1} {:.1} {:.1} {tip:.1}",
-                    start.0,
-                    start.1,
-                    start.0,
-                    start.1 + bend,
-                    end.0,
-                    tip - bend,
-                    end.0
-                ),
-                (
-                    f64::midpoint(start.0, end.0) + 6.0,
-                    f64::midpoint(start.1, tip) + 4.0,
-                ),
+            let bend = (tip - y1) / 2.0;
+            format!(
+                "M{x1:.1} {y1:.1}C{x1:.1} {:.1} {x2:.1} {:.1} {x2:.1} {tip:.1}",
+                y1 + bend,
+                tip - bend,
             )
         }
-        Some(x) => (
-            format!(
-                "M{:.1} {:.1}C{:.1} {:.1} {x:.1} {:.1} {x:.1} {:.1}V{:.1}C{x:.1} {:.1} {:.1} {:.1} {:.1} {tip:.1}",
-                start.0,
-                start.1,
-                start.0,
-                start.1 + 34.0,
-                start.1 + 8.0,
-                start.1 + 50.0,
-                tip - 50.0,
-                tip - 8.0,
-                end.0,
-                tip - 34.0,
-                end.0
-            ),
-            (end.0 + 8.0, tip - 10.0),
+        Some(x) => format!(
+            "M{x1:.1} {y1:.1}C{x1:.1} {:.1} {x:.1} {:.1} {x:.1} {:.1}V{:.1}C{x:.1} {:.1} {x2:.1} {:.1} {x2:.1} {tip:.1}",
+            y1 + 34.0,
+            y1 + 8.0,
+            y1 + 50.0,
+            tip - 50.0,
+            tip - 8.0,
+            tip - 34.0,
         ),
-    };
-    arrow(page, &way, end, label, at);
+    }
 }
 
 fn arrow(page: &mut String, way: &str, tip: (f64, f64), label: &str, at: (f64, f64)) {

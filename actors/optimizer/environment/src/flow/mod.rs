@@ -20,6 +20,7 @@ pub use error::FlowError;
 pub use hit::hit_ratio;
 pub use network::LinkFlow;
 pub use station::{Overload, Role, TierFlow, VmGroup};
+pub(crate) use station::{ratio, usable_cores, write_share, write_share_of};
 pub use storage::VolumeFlow;
 pub use total::{Flow, flow, flow_at};
 pub use visits::{CallFlow, VISITS_MAX, Visits, call_order, class_rates, visits};

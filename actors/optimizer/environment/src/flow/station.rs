@@ -141,9 +141,15 @@ pub(crate) fn usable_cores(tier: &Tier, vm_type: &VmType) -> f64 {
 
 /// Share of a class's requests that write, and so only a primary takes.
 pub(crate) fn write_share(tier: &Tier, demand: &ServiceDemand) -> f64 {
-    match tier.database {
-        Some(_) => 1.0 - demand.read_share.unwrap_or(1.0),
-        None => 0.0,
+    write_share_of(tier.database.is_some(), demand)
+}
+
+/// The same where the tier itself is at work.
+pub(crate) fn write_share_of(is_database: bool, demand: &ServiceDemand) -> f64 {
+    if is_database {
+        1.0 - demand.read_share.unwrap_or(1.0)
+    } else {
+        0.0
     }
 }
 

@@ -16,6 +16,8 @@ reported at once with its key, value and remedy, and unknown keys are refused. T
 
 `NAME` is a name of your choice; `[]` an entry of a list.
 
+![samples/models/cached-site.toml, drawn](../images/stack.svg)
+
 ## What is refused, what is warned of
 
 Besides the ranges below, a file is **refused** when:

@@ -320,3 +320,31 @@ fn every_key_has_a_meaning_a_range_and_an_example() {
     assert!(page.contains("| `demand.NAME.mean_s` |"));
     assert!(page.contains("| `cache.hit.points[].data_gib` |"));
 }
+
+#[test]
+fn a_cache_that_answers_all_leaves_its_database_in_place() {
+    let text = changed(CACHED_SITE, "size_gib = 90", "size_gib = 1");
+    let text = text.replace(
+        "from = \"app\"\nto = \"db\"\nclasses = [\"publish\"]",
+        "from = \"app\"\nto = \"db\"\nclasses = [\"page\"]\non_miss_of = \"cache\"",
+    );
+    let checked = sample(&text);
+    let flow = crate::flow::flow(&checked.model).expect("a flow");
+    let db = flow
+        .tiers
+        .iter()
+        .find(|(name, _)| name.as_str() == "db")
+        .expect("a tier")
+        .1;
+    assert!(db.utilisation.abs() < 1e-12, "{db:?}");
+}
+
+#[test]
+fn the_drawn_sample_is_up_to_date() {
+    let drawn = crate::draw::stack_svg(&sample(CACHED_SITE).model).expect("drawn");
+    let picture = include_str!("../../../../../docs/images/stack.svg");
+    assert!(
+        picture == drawn,
+        "run: cargo run -q -p twinscale-environment --example stack -- show samples/models/cached-site.toml --svg docs/images/stack.svg"
+    );
+}

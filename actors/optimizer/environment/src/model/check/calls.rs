@@ -125,8 +125,8 @@ fn check_miss(model: &StackModel, call: &Call, path: &str, found: &mut Checked) 
     }
 }
 
-/// The tiers that requests of each class come to, whatever circles there are.
-fn reached(model: &StackModel) -> BTreeMap<&RequestClassName, BTreeSet<&TierName>> {
+/// The tiers that requests of each class come to, whatever circles there are; also where a cache now answers all.
+pub(super) fn reached(model: &StackModel) -> BTreeMap<&RequestClassName, BTreeSet<&TierName>> {
     model
         .classes
         .iter()
@@ -134,7 +134,8 @@ fn reached(model: &StackModel) -> BTreeMap<&RequestClassName, BTreeSet<&TierName
             let mut tiers = BTreeSet::from([&class.entry]);
             let mut next = vec![&class.entry];
             while let Some(tier) = next.pop() {
-                for call in model.calls.iter().filter(|call| call.from == *tier) {
+                let from_here = model.calls.iter().filter(|call| call.from == *tier);
+                for call in from_here.filter(|call| call.per_request > 0.0) {
                     let makes = call.classes.is_empty() || call.classes.contains(name);
                     if makes && tiers.insert(&call.to) {
                         next.push(&call.to);

@@ -1,7 +1,8 @@
 //! Checks tiers and VM types.
 
 use super::Checked;
-use crate::flow::visits;
+use super::calls::reached;
+use crate::flow::call_order;
 use crate::model::{Distribution, Endpoint, HitRatio, ServiceDemand, StackModel, Tier, TierKind};
 use std::collections::BTreeSet;
 use twinscale_cluster_config::quoted;
@@ -237,13 +238,21 @@ fn check_cache(model: &StackModel, name: &TierName, tier: &Tier, path: &str, fou
 
 /// A tier that no request comes to, and a class without a demand where it comes.
 fn check_reached(model: &StackModel, found: &mut Checked) {
+    let is_known = |tier: &TierName| model.tiers.contains_key(tier);
+    let mut entries = model.classes.values().map(|class| &class.entry);
     // What has no flow is reported where that is checked.
-    let Ok(visits) = visits(model) else {
+    if call_order(model).is_err() || !entries.all(is_known) {
         return;
-    };
+    }
+    let reached = reached(model);
     for (name, tier) in &model.tiers {
         let path = format!("tier.{}", quoted(name.as_str()));
-        let Some(classes) = visits.tiers.get(name) else {
+        let classes: BTreeSet<&RequestClassName> = reached
+            .iter()
+            .filter(|(_, tiers)| tiers.contains(name))
+            .map(|(class, _)| *class)
+            .collect();
+        if classes.is_empty() {
             found.refuse(
                 path,
                 "(table)",
@@ -251,10 +260,10 @@ fn check_reached(model: &StackModel, found: &mut Checked) {
                 "add a [[call]] to it, make it the entry of a class, or take it away",
             );
             continue;
-        };
+        }
         for class in classes
-            .keys()
-            .filter(|class| !tier.demands.contains_key(class))
+            .iter()
+            .filter(|class| !tier.demands.contains_key(**class))
         {
             found.lack(
                 format!("{path}.demand.{}", quoted(class.as_str())),
@@ -265,7 +274,7 @@ fn check_reached(model: &StackModel, found: &mut Checked) {
         for class in tier
             .demands
             .keys()
-            .filter(|class| model.classes.contains_key(class) && !classes.contains_key(class))
+            .filter(|class| model.classes.contains_key(class) && !classes.contains(class))
         {
             found.warn(
                 format!("{path}.demand.{}", quoted(class.as_str())),
