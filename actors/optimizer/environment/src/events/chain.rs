@@ -102,7 +102,7 @@ impl Model for Chain {
             .map(|((stage, (_, load)), generator)| {
                 let service = Sampler::new(&stage.service);
                 let busy = load * f64::from(stage.servers);
-                let free = first_moments(stage.servers, busy, &service, &mut beginning);
+                let free = first_moments(stage.servers, busy, &stage.service, &mut beginning);
                 Station {
                     servers: f64::from(stage.servers),
                     visited: stage.visited,
