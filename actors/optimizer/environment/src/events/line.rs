@@ -4,7 +4,7 @@ use crate::events::replicate::{Model, Run};
 use crate::events::sample::Sampler;
 use crate::events::servers::{Heap, One, ROW_MAX, Row, Servers};
 use crate::events::streams::{Generator, Streams};
-use crate::events::tally::{Figure, Ratio, Source, Tally};
+use crate::events::tally::{Figure, Source, Tally};
 use crate::law::Law;
 use rand::Rng;
 
@@ -86,10 +86,7 @@ impl Model for Line {
     }
 
     fn tally(&self) -> Tally {
-        Tally {
-            controls: vec![Ratio::default(); 4],
-            ..Tally::new(7, &[self.service.mean(), self.service.mean()])
-        }
+        Tally::new(7, &[self.service.mean(), self.service.mean()]).with_controls(4)
     }
 
     fn settling(&self) -> f64 {
@@ -214,9 +211,8 @@ impl<S: Servers> LineRun<S> {
         tally.ratios[PRESENT].add(wait_sum + work_sum, span);
         tally.ratios[ARRIVALS].add(count, span);
         let drawn = [span, work_sum, square_sum, bunching + count];
-        for ((control, drawn), expected) in tally.controls.iter_mut().zip(drawn).zip(self.expected)
-        {
-            control.add(drawn, count * expected);
+        for (index, (drawn, expected)) in drawn.into_iter().zip(self.expected).enumerate() {
+            tally.control(index, drawn, count * expected);
         }
         tally.customers += size as u64;
         tally.events += 2 * size as u64;
