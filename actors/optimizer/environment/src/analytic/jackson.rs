@@ -159,13 +159,11 @@ fn name_station(error: AnalyticError, index: usize) -> AnalyticError {
     }
 }
 
-/// Probability that a sum of independent exponentials with `rates` exceeds `seconds`.
-///
-/// By partial fractions where the rates are well apart, else by uniformization, which only adds.
-pub fn hypoexponential_tail(rates: &[f64], seconds: f64) -> f64 {
-    if seconds <= 0.0 {
-        return 1.0;
-    }
+/// Largest number of events that uniformization steps through for one tail.
+const EVENTS_MAX: f64 = 1e7;
+
+/// Partial fractions of a sum of exponentials, where they keep enough digits.
+fn partial_fractions(rates: &[f64]) -> Option<Vec<f64>> {
     let coefficients: Vec<f64> = (0..rates.len())
         .map(|own| {
             (0..rates.len())
@@ -174,10 +172,21 @@ pub fn hypoexponential_tail(rates: &[f64], seconds: f64) -> f64 {
                 .product()
         })
         .collect();
-    if coefficients
+    coefficients
         .iter()
         .all(|value: &f64| value.abs() < COEFFICIENT_MAX)
-    {
+        .then_some(coefficients)
+}
+
+/// Probability that a sum of independent exponentials with `rates` exceeds `seconds`.
+///
+/// By partial fractions where the rates are well apart, else by uniformization, which only adds; NaN where
+/// that would take more than 1e7 steps, because some rates nearly meet and others are far slower.
+pub fn hypoexponential_tail(rates: &[f64], seconds: f64) -> f64 {
+    if seconds <= 0.0 {
+        return 1.0;
+    }
+    if let Some(coefficients) = partial_fractions(rates) {
         return coefficients
             .iter()
             .zip(rates)
@@ -185,6 +194,9 @@ pub fn hypoexponential_tail(rates: &[f64], seconds: f64) -> f64 {
             .sum();
     }
     let fastest = rates.iter().copied().fold(0.0, f64::max);
+    if fastest * seconds > EVENTS_MAX {
+        return f64::NAN;
+    }
     let window = PoissonWindow::new(fastest * seconds);
     let mut phases = vec![0.0; rates.len()];
     phases[0] = 1.0;
@@ -201,8 +213,13 @@ pub fn hypoexponential_tail(rates: &[f64], seconds: f64) -> f64 {
     sum
 }
 
-/// Time in seconds that a share `level` of sums of independent exponentials with `rates` does not exceed.
+/// Time in seconds that a share `level` of sums of independent exponentials with `rates` does not exceed;
+/// NaN where [`hypoexponential_tail`] is.
 pub fn hypoexponential_quantile(rates: &[f64], level: f64) -> f64 {
     let mean: f64 = rates.iter().map(|rate| 1.0 / rate).sum();
+    // The quantiles of a sum are within a few dozen means.
+    if hypoexponential_tail(rates, 40.0 * mean).is_nan() {
+        return f64::NAN;
+    }
     root::quantile(|time| hypoexponential_tail(rates, time), level, mean)
 }

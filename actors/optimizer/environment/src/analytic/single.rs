@@ -18,6 +18,10 @@ const EXACT_SERVICES: f64 = 64.0;
 /// Most phases of work that the Erlang case follows.
 const PHASES_MAX: usize = 4_000_000;
 
+/// Relative tolerance of quantiles by inversion, and the largest squared coefficient of variation for it.
+const INVERTED_TOLERANCE: f64 = 1e-11;
+const INVERTED_SCV_MAX: f64 = 100.0;
+
 /// A stable M/G/1 queue.
 #[derive(Debug)]
 pub struct SingleServer {
@@ -143,14 +147,25 @@ impl SingleServer {
         s * (1.0 - self.utilisation()) / (s - self.lambda + transform.at(s) * self.lambda)
     }
 
+    fn quantile(&self, tail: impl Fn(f64) -> f64, level: f64) -> f64 {
+        if self.exact() {
+            return root::quantile(tail, level, self.response_mean());
+        }
+        // Beyond this variation the inversion does not resolve the law.
+        if self.law.scv() > INVERTED_SCV_MAX {
+            return f64::NAN;
+        }
+        root::quantile_within(tail, level, self.response_mean(), INVERTED_TOLERANCE)
+    }
+
     /// Waiting time in seconds that a share `level` of customers does not exceed.
     pub fn wait_quantile(&self, level: f64) -> f64 {
-        root::quantile(|time| self.wait_tail(time), level, self.response_mean())
+        self.quantile(|time| self.wait_tail(time), level)
     }
 
     /// Response time in seconds that a share `level` of customers does not exceed.
     pub fn response_quantile(&self, level: f64) -> f64 {
-        root::quantile(|time| self.response_tail(time), level, self.response_mean())
+        self.quantile(|time| self.response_tail(time), level)
     }
 }
 

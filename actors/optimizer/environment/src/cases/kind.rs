@@ -19,6 +19,8 @@ use serde_json::Value;
 pub(crate) const KNOWN: &str = "M/M/c, M/M/c/K, M/G/1, M/G/c, G/G/c, processor sharing, priority, Jackson or tandem, closed, fork-join, tiers or load balancer";
 /// Most servers that are asked together or balanced.
 const SIDE_BY_SIDE_MAX: u32 = 4_096;
+/// Most servers that are compared for each customer.
+pub(crate) const CHOICES_MAX: u32 = 64;
 
 /// Reads a case; `kind` and `name` are in lower case.
 pub(crate) fn problem(kind: &str, name: &str, params: Params<'_>) -> Result<Problem, CaseError> {
@@ -211,12 +213,13 @@ fn balancer(text: &str, params: Params<'_>) -> Result<Problem, CaseError> {
     };
     let mut policy = named.ok_or_else(|| missing(&["policy"]))?;
     if let (Policy::Choices(_), Some(choices)) =
-        (policy, params.count(&["d", "choices"], SIDE_BY_SIDE_MAX)?)
+        (policy, params.count(&["d", "choices"], CHOICES_MAX)?)
     {
         policy = Policy::Choices(choices);
     }
-    if let Policy::Choices(choices) = policy {
-        policy = Policy::Choices(choices.min(u32::try_from(count).unwrap_or(u32::MAX)));
+    // To look at all servers is to know the shortest line.
+    if matches!(policy, Policy::Choices(choices) if choices as usize >= count && choices > 1) {
+        policy = Policy::Shortest;
     }
     let (service, speeds) = match listed {
         Some(rates) if rates.len() > 1 => (exponential(1.0), spread("mu", rates, count)?),

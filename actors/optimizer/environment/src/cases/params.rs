@@ -136,13 +136,13 @@ pub(crate) fn finite(name: &str, value: &Value) -> Result<f64, CaseError> {
 
 pub(crate) fn positive(name: &str, value: &Value) -> Result<f64, CaseError> {
     let number = finite(name, value)?;
-    if number > 1e-100 && number < 1e100 {
+    if (1e-30..1e30).contains(&number) {
         return Ok(number);
     }
     Err(CaseError::Value {
         name: name.to_owned(),
         value: shown(value),
-        remedy: "a positive number",
+        remedy: "a positive number from 1e-30 to 1e30",
     })
 }
 
@@ -160,6 +160,7 @@ pub(crate) fn count(name: &str, value: &Value, most: u32) -> Result<u32, CaseErr
         name: name.to_owned(),
         value: shown(value),
         remedy: match most {
+            64 => "a whole number from 1 to 64",
             4_096 => "a whole number from 1 to 4,096",
             100_000 => "a whole number from 1 to 100,000",
             _ => "a whole number from 1 to 1,000,000",

@@ -1,6 +1,7 @@
 //! A case as a problem that both engines take.
 
 use crate::cases::answers::Answers;
+use crate::cases::kind::CHOICES_MAX;
 use crate::cases::{CaseError, queues, stations};
 use crate::events::balance::{Balancer, Policy};
 use crate::events::chain::Chain;
@@ -143,7 +144,7 @@ pub(crate) fn policy(text: &str) -> Option<Policy> {
         "power of",
     ]) {
         let digits: String = text.chars().filter(char::is_ascii_digit).take(4).collect();
-        let choices = digits.parse().unwrap_or(2).max(1);
+        let choices = digits.parse().unwrap_or(2).clamp(1, CHOICES_MAX);
         return Some(Policy::Choices(choices));
     }
     if has(&[

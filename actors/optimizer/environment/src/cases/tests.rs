@@ -1,7 +1,7 @@
 //! Files: what is read, what is refused, what comes out.
 
-use super::{CaseOptions, CasesOutput, run};
-use serde_json::Value;
+use super::{CaseOptions, CasesOutput, Params, kind, run};
+use serde_json::{Value, json};
 
 fn options() -> CaseOptions {
     CaseOptions {
@@ -233,6 +233,66 @@ fn senseless_cases_name_value_and_remedy() {
         r#""servers": 2, "lam": 1, "mu": 1, "policy": "best""#,
         "policy is",
     );
+}
+
+/// Paths to the values that are no objects.
+fn leaves(value: &Value, path: &str, paths: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => {
+            for (key, inner) in map {
+                leaves(inner, &format!("{path}/{key}"), paths);
+            }
+        }
+        Value::Array(list) => {
+            paths.push(path.to_owned());
+            for (index, inner) in list.iter().enumerate() {
+                leaves(inner, &format!("{path}/{index}"), paths);
+            }
+        }
+        _ => paths.push(path.to_owned()),
+    }
+}
+
+#[test]
+fn no_single_value_brings_the_reader_or_the_formulas_down() {
+    let values = json!([
+        0,
+        -1,
+        1.5,
+        1e30,
+        9e29,
+        1e-30,
+        2e-30,
+        1e308,
+        100,
+        null,
+        true,
+        "NaN",
+        [],
+        [1, 2],
+        {}
+    ]);
+    let (mut solved, mut refused) = (0, 0);
+    for (kind, params, _, _) in KINDS {
+        let sound: Value = serde_json::from_str(&format!("{{{params}}}")).unwrap();
+        let mut paths = Vec::new();
+        leaves(&sound, "", &mut paths);
+        for path in paths {
+            for value in values.as_array().unwrap() {
+                let mut changed = sound.clone();
+                *changed.pointer_mut(&path).unwrap() = value.clone();
+                let map = changed.as_object().unwrap();
+                let mut answers = super::Answers::default();
+                let result = kind::problem(&kind.to_lowercase(), "", Params::new(map))
+                    .and_then(|problem| problem.solve(&mut answers));
+                match result {
+                    Ok(()) => solved += 1,
+                    Err(_) => refused += 1,
+                }
+            }
+        }
+    }
+    assert!(solved > 100 && refused > 300, "{solved} {refused}");
 }
 
 #[test]

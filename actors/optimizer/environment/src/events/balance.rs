@@ -48,10 +48,10 @@ const BUSY: usize = 5;
 impl Model for Balancer {
     fn figures(&self) -> Vec<Figure> {
         let mut figures = vec![
-            Figure::ratio("mean_response", RESPONSE),
-            Figure::ratio("mean_wait", WAIT),
+            Figure::controlled("mean_response", RESPONSE),
+            Figure::controlled("mean_wait", WAIT),
             Figure::ratio("prob_wait", WAITED),
-            Figure::ratio("mean_in_system", PRESENT),
+            Figure::controlled("mean_in_system", PRESENT),
             Figure::ratio("throughput", THROUGHPUT),
             Figure::ratio("utilisation", BUSY),
         ];
@@ -61,7 +61,7 @@ impl Model for Balancer {
     }
 
     fn tally(&self) -> Tally {
-        Tally::new(6, &[self.service.mean(), self.service.mean()])
+        Tally::new(6, &[self.service.mean(), self.service.mean()]).with_controls(3)
     }
 
     fn settling(&self) -> f64 {
@@ -82,6 +82,11 @@ impl Model for Balancer {
         Box::new(BalancerRun {
             gap: Sampler::new(&self.gap),
             service: Sampler::new(&self.service),
+            expected: [
+                self.gap.mean(),
+                self.service.mean(),
+                self.service.second_moment(),
+            ],
             arrivals: streams.arrivals(),
             services: streams.services(1).remove(0),
             routing: streams.routing(),
@@ -110,6 +115,8 @@ enum Lengths {
 struct BalancerRun {
     gap: Sampler,
     service: Sampler,
+    /// What the laws expect of a gap, a work and its square.
+    expected: [f64; 3],
     arrivals: Generator,
     services: Generator,
     routing: Generator,
@@ -170,12 +177,15 @@ impl Run for BalancerRun {
     fn advance(&mut self, customers: u64, tally: &mut Tally) {
         let begun = self.now;
         let (mut wait_sum, mut service_sum, mut waited) = (0.0, 0.0, 0.0);
+        let (mut work_sum, mut square_sum) = (0.0, 0.0);
         let [responses, waits] = tally.histograms.as_mut_slice() else {
             return;
         };
         for _ in 0..customers {
             self.now += self.gap.draw(&mut self.arrivals);
             let work = self.service.draw(&mut self.services);
+            work_sum += work;
+            square_sum += work * work;
             let server = self.choose();
             let service = work * self.slowness[server];
             let start = self.free[server].max(self.now);
@@ -200,6 +210,10 @@ impl Run for BalancerRun {
         tally.ratios[WAITED].add(waited, count);
         tally.ratios[PRESENT].add(wait_sum + service_sum, span);
         tally.ratios[THROUGHPUT].add(count, span);
+        let drawn = [span, work_sum, square_sum];
+        for (index, (drawn, expected)) in drawn.into_iter().zip(self.expected).enumerate() {
+            tally.control(index, drawn, count * expected);
+        }
         tally.ratios[BUSY].add(service_sum, span * self.free.len() as f64);
         tally.customers += customers;
         tally.events += 2 * customers;

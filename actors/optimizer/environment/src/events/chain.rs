@@ -8,7 +8,7 @@ use crate::events::line::{first_moments, settling};
 use crate::events::replicate::{Model, Run};
 use crate::events::sample::Sampler;
 use crate::events::streams::{Generator, Streams};
-use crate::events::tally::{Figure, Tally};
+use crate::events::tally::{CONTROLS_MAX, Figure, Tally};
 use crate::law::Law;
 use rand::Rng;
 use std::cmp::Ordering;
@@ -62,8 +62,8 @@ impl Chain {
 impl Model for Chain {
     fn figures(&self) -> Vec<Figure> {
         let mut figures = vec![
-            Figure::ratio("mean_response", RESPONSE),
-            Figure::ratio("mean_in_system", PRESENT),
+            Figure::controlled("mean_response", RESPONSE),
+            Figure::controlled("mean_in_system", PRESENT),
             Figure::ratio("throughput", THROUGHPUT),
         ];
         for place in 0..self.stages.len() {
@@ -78,7 +78,8 @@ impl Model for Chain {
 
     fn tally(&self) -> Tally {
         let scale: f64 = self.stages.iter().map(|stage| stage.service.mean()).sum();
-        Tally::new(FIRST + PER_STAGE * self.stages.len(), &[scale])
+        let controls = (1 + self.stages.len()).min(CONTROLS_MAX);
+        Tally::new(FIRST + PER_STAGE * self.stages.len(), &[scale]).with_controls(controls)
     }
 
     fn settling(&self) -> f64 {
@@ -102,9 +103,10 @@ impl Model for Chain {
             .map(|((stage, (_, load)), generator)| {
                 let service = Sampler::new(&stage.service);
                 let busy = load * f64::from(stage.servers);
-                let free = first_moments(stage.servers, busy, &service, &mut beginning);
+                let free = first_moments(stage.servers, busy, &stage.service, &mut beginning);
                 Station {
                     servers: f64::from(stage.servers),
+                    mean: stage.service.mean(),
                     visited: stage.visited,
                     free: Free::new(&free),
                     service,
@@ -114,6 +116,7 @@ impl Model for Chain {
         Box::new(ChainRun {
             stations: stations.collect(),
             gap: Sampler::new(&self.gap),
+            gap_mean: self.gap.mean(),
             arrivals: streams.arrivals(),
             routing: streams.routing(),
             now: 0.0,
@@ -234,6 +237,8 @@ impl Free {
 
 struct Station {
     servers: f64,
+    /// Mean of the law of service.
+    mean: f64,
     visited: f64,
     free: Free,
     service: Sampler,
@@ -243,6 +248,7 @@ struct Station {
 struct ChainRun {
     stations: Vec<Station>,
     gap: Sampler,
+    gap_mean: f64,
     arrivals: Generator,
     routing: Generator,
     now: f64,
@@ -279,6 +285,7 @@ impl ChainRun {
             });
         }
         let span = self.now - begun;
+        tally.control(0, span, size as f64 * self.gap_mean);
         for (index, station) in self.stations.iter_mut().enumerate() {
             station.part(&mut self.jobs, &mut self.left, &mut self.routing);
             let (work, time, events) = station.serve(&mut self.jobs);
@@ -286,6 +293,7 @@ impl ChainRun {
             tally.ratios[first].add(work, span * station.servers);
             tally.ratios[first + 1].add(time, span);
             tally.ratios[first + 2].add(time, events as f64);
+            tally.control(1 + index, work, events as f64 * station.mean);
             tally.events += 2 * events;
         }
         let mut response_sum = 0.0;

@@ -75,7 +75,7 @@ impl Model for Finite {
     fn start(&self, streams: &Streams) -> Box<dyn Run> {
         let service = Sampler::new(&self.service);
         let busy = self.service.mean() / self.gap.mean();
-        let free = first_moments(self.servers, busy, &service, &mut streams.beginning());
+        let free = first_moments(self.servers, busy, &self.service, &mut streams.beginning());
         match free.len() {
             0 | 1 => self.run(One(0.0), service, streams),
             2..=8 => self.run(Row::<8>::new(&free), service, streams),

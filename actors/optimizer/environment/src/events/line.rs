@@ -4,7 +4,7 @@ use crate::events::replicate::{Model, Run};
 use crate::events::sample::Sampler;
 use crate::events::servers::{Heap, One, ROW_MAX, Row, Servers};
 use crate::events::streams::{Generator, Streams};
-use crate::events::tally::{Figure, Ratio, Source, Tally};
+use crate::events::tally::{Figure, Source, Tally};
 use crate::law::Law;
 use rand::Rng;
 
@@ -44,18 +44,20 @@ pub fn settling(load: f64, servers: f64, variation: f64) -> f64 {
 }
 
 /// Moments at which the servers of a station become free at first: as many are busy as the offered load
-/// says, which shortens the warm-up of large stations.
+/// says, each with what is left of a service on average, which shortens the warm-up of large stations.
 pub fn first_moments(
     servers: u32,
     busy: f64,
-    service: &Sampler,
+    service: &Law,
     generator: &mut Generator,
 ) -> Vec<f64> {
     let busy = busy.min(f64::from(servers) - 1.0);
+    // The rest of the service that is met has the mean (1 + scv) / 2 services.
+    let met = Sampler::new(&service.scaled(1.0 + service.scv()));
     (0..servers)
         .map(|server| {
             if f64::from(server) + 1.0 <= busy {
-                service.draw(generator) * generator.random::<f64>()
+                met.draw(generator) * generator.random::<f64>()
             } else {
                 0.0
             }
@@ -84,10 +86,7 @@ impl Model for Line {
     }
 
     fn tally(&self) -> Tally {
-        Tally {
-            controls: vec![Ratio::default(); 4],
-            ..Tally::new(7, &[self.service.mean(), self.service.mean()])
-        }
+        Tally::new(7, &[self.service.mean(), self.service.mean()]).with_controls(4)
     }
 
     fn settling(&self) -> f64 {
@@ -98,7 +97,7 @@ impl Model for Line {
     fn start(&self, streams: &Streams) -> Box<dyn Run> {
         let service = Sampler::new(&self.service);
         let busy = self.service.mean() / self.gap.mean();
-        let free = first_moments(self.servers, busy, &service, &mut streams.beginning());
+        let free = first_moments(self.servers, busy, &self.service, &mut streams.beginning());
         match free.len() {
             0 | 1 => self.run(One(0.0), service, streams),
             2..=8 => self.run(Row::<8>::new(&free), service, streams),
@@ -212,9 +211,8 @@ impl<S: Servers> LineRun<S> {
         tally.ratios[PRESENT].add(wait_sum + work_sum, span);
         tally.ratios[ARRIVALS].add(count, span);
         let drawn = [span, work_sum, square_sum, bunching + count];
-        for ((control, drawn), expected) in tally.controls.iter_mut().zip(drawn).zip(self.expected)
-        {
-            control.add(drawn, count * expected);
+        for (index, (drawn, expected)) in drawn.into_iter().zip(self.expected).enumerate() {
+            tally.control(index, drawn, count * expected);
         }
         tally.customers += size as u64;
         tally.events += 2 * size as u64;

@@ -4,7 +4,7 @@ use crate::events::line::settling;
 use crate::events::replicate::{Model, Run};
 use crate::events::sample::Sampler;
 use crate::events::streams::{Generator, Streams};
-use crate::events::tally::{Figure, Tally};
+use crate::events::tally::{CONTROLS_MAX, Figure, Tally};
 use crate::law::Law;
 use std::collections::VecDeque;
 
@@ -43,15 +43,15 @@ impl Model for Priority {
     fn figures(&self) -> Vec<Figure> {
         let mut figures = vec![
             Figure::ratio("utilisation", BUSY),
-            Figure::ratio("mean_wait", WAIT),
-            Figure::ratio("mean_response", RESPONSE),
-            Figure::ratio("mean_in_system", PRESENT),
+            Figure::controlled("mean_wait", WAIT),
+            Figure::controlled("mean_response", RESPONSE),
+            Figure::controlled("mean_in_system", PRESENT),
             Figure::ratio("throughput", THROUGHPUT),
         ];
         for class in 0..self.classes.len() {
             let (name, first) = (class + 1, FIRST + 2 * class);
-            figures.push(Figure::ratio(&format!("mean_wait_class{name}"), first));
-            figures.push(Figure::ratio(
+            figures.push(Figure::controlled(&format!("mean_wait_class{name}"), first));
+            figures.push(Figure::controlled(
                 &format!("mean_response_class{name}"),
                 first + 1,
             ));
@@ -61,7 +61,9 @@ impl Model for Priority {
     }
 
     fn tally(&self) -> Tally {
+        let controls = (2 * self.classes.len()).min(CONTROLS_MAX);
         Tally::new(FIRST + 2 * self.classes.len(), &[self.classes[0].1.mean()])
+            .with_controls(controls)
     }
 
     fn settling(&self) -> f64 {
@@ -88,9 +90,10 @@ impl Model for Priority {
             .iter()
             .zip(sources)
             .zip(streams.services(count))
-            .map(|(((gap, service), mut arrivals), services)| {
-                let gap = Sampler::new(gap);
+            .map(|(((law_of_gap, service), mut arrivals), services)| {
+                let gap = Sampler::new(law_of_gap);
                 Class {
+                    expected: [law_of_gap.mean(), service.mean()],
                     next: gap.draw(&mut arrivals),
                     gap,
                     service: Sampler::new(service),
@@ -110,6 +113,8 @@ impl Model for Priority {
 }
 
 struct Class {
+    /// Means of the laws of gaps and of service.
+    expected: [f64; 2],
     gap: Sampler,
     service: Sampler,
     arrivals: Generator,
@@ -155,10 +160,13 @@ impl PriorityRun {
         self.serving.push(customer);
     }
 
-    fn arrive(&mut self, class: usize) {
+    fn arrive(&mut self, class: usize, tally: &mut Tally) {
         let source = &mut self.classes[class];
         let work = source.service.draw(&mut source.services);
-        source.next += source.gap.draw(&mut source.arrivals);
+        let gap = source.gap.draw(&mut source.arrivals);
+        source.next += gap;
+        tally.control(2 * class, gap, source.expected[0]);
+        tally.control(2 * class + 1, work, source.expected[1]);
         let customer = Customer {
             class,
             arrived: self.now,
@@ -207,7 +215,7 @@ impl Run for PriorityRun {
             let (place, departure) = Self::least(self.serving.iter().map(|serving| serving.end));
             if arrival < departure {
                 self.now = arrival;
-                self.arrive(class);
+                self.arrive(class, tally);
                 continue;
             }
             self.now = departure;

@@ -48,7 +48,7 @@ impl<const N: usize> Row<N> {
         assert!(free.len() <= N, "a row has room for its servers");
         let mut moments = [f64::INFINITY; N];
         moments[..free.len()].copy_from_slice(free);
-        moments.sort_by(f64::total_cmp);
+        moments.sort_unstable_by(f64::total_cmp);
         Self { moments }
     }
 }
@@ -91,7 +91,7 @@ impl Heap {
     pub fn new(free: &[f64]) -> Self {
         let mut moments = free.to_vec();
         // A sorted list is a heap.
-        moments.sort_by(f64::total_cmp);
+        moments.sort_unstable_by(f64::total_cmp);
         Self { moments }
     }
 }

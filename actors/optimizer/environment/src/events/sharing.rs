@@ -32,18 +32,18 @@ const WAIT: usize = 4;
 impl Model for Sharing {
     fn figures(&self) -> Vec<Figure> {
         let mut figures = vec![
-            Figure::ratio("mean_response", RESPONSE),
-            Figure::ratio("mean_in_system", PRESENT),
+            Figure::controlled("mean_response", RESPONSE),
+            Figure::controlled("mean_in_system", PRESENT),
             Figure::ratio("throughput", THROUGHPUT),
             Figure::ratio("utilisation", BUSY),
-            Figure::ratio("mean_wait", WAIT),
+            Figure::controlled("mean_wait", WAIT),
         ];
         figures.extend(Figure::quantiles("response", 0));
         figures
     }
 
     fn tally(&self) -> Tally {
-        Tally::new(5, &[self.service.mean()])
+        Tally::new(5, &[self.service.mean()]).with_controls(3)
     }
 
     fn settling(&self) -> f64 {
@@ -61,6 +61,11 @@ impl Model for Sharing {
             next_arrival: gap.draw(&mut arrivals),
             gap,
             service: Sampler::new(&self.service),
+            expected: [
+                self.gap.mean(),
+                self.service.mean(),
+                self.service.second_moment(),
+            ],
             arrivals,
             services: streams.services(1).remove(0),
             present: BinaryHeap::new(),
@@ -103,6 +108,8 @@ struct SharingRun {
     servers: f64,
     gap: Sampler,
     service: Sampler,
+    /// What the laws expect of a gap, a service and its square.
+    expected: [f64; 3],
     arrivals: Generator,
     services: Generator,
     present: BinaryHeap<Present>,
@@ -128,8 +135,12 @@ impl Run for SharingRun {
             if departure > self.next_arrival {
                 self.attained += (self.next_arrival - self.now) * rate;
                 self.now = self.next_arrival;
-                self.next_arrival += self.gap.draw(&mut self.arrivals);
+                let gap = self.gap.draw(&mut self.arrivals);
+                self.next_arrival += gap;
                 let work = self.service.draw(&mut self.services);
+                for (index, drawn) in [gap, work, work * work].into_iter().enumerate() {
+                    tally.control(index, drawn, self.expected[index]);
+                }
                 self.present.push(Present {
                     end: self.attained + work,
                     arrived: self.now,

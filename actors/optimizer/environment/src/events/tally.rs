@@ -2,6 +2,9 @@
 
 use crate::events::histogram::Histogram;
 
+/// Most controls of a model: each costs a degree of freedom of every interval.
+pub const CONTROLS_MAX: usize = 6;
+
 /// Sums and histograms of one replication.
 #[derive(Clone, Debug)]
 pub struct Tally {
@@ -44,6 +47,21 @@ impl Tally {
             histograms: scales.iter().map(|scale| Histogram::new(*scale)).collect(),
             customers: 0,
             events: 0,
+        }
+    }
+
+    /// Makes room for `count` controls.
+    #[must_use]
+    pub fn with_controls(mut self, count: usize) -> Self {
+        self.controls = vec![Ratio::default(); count];
+        self
+    }
+
+    /// Adds to a control what was drawn and what its law expected; one without room is left out.
+    #[inline]
+    pub fn control(&mut self, index: usize, drawn: f64, expected: f64) {
+        if let Some(control) = self.controls.get_mut(index) {
+            control.add(drawn, expected);
         }
     }
 
