@@ -7,18 +7,23 @@
 
 pub mod actor;
 pub mod bench;
+pub mod bound;
 pub mod command;
 pub mod demand;
 pub mod evaluate;
 pub mod exact;
+mod linear;
 pub mod pace;
 pub mod pieces;
 pub mod plan;
+mod polish;
 pub mod problem;
+mod program;
 pub mod queueing;
 pub mod request;
 pub mod search;
 pub mod simulate;
+pub mod solve;
 
 pub use actor::{
     Optimizer, OptimizerArguments, OptimizerFault, OptimizerRequest, PlanAnswer, WorkerPolicy,

@@ -43,6 +43,12 @@ impl Best {
         (feasible && !self.feasible) || (feasible == self.feasible && energy < self.energy)
     }
 
+    /// Order of preference: feasible first, then cheaper.
+    pub(super) fn order(&self, other: &Self) -> std::cmp::Ordering {
+        let feasible = other.feasible.cmp(&self.feasible);
+        feasible.then(self.energy.total_cmp(&other.energy))
+    }
+
     fn note(&mut self, state: &State<'_>, energy: f64, fine_last: f64) {
         let feasible = state.feasible();
         let energy = if feasible {

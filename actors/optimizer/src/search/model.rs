@@ -248,7 +248,7 @@ fn shortage_weights(
 }
 
 /// Types that no other type beats or equals in price, virtual CPUs and every capacity.
-fn candidates(tier: &Tier) -> Vec<usize> {
+pub(crate) fn candidates(tier: &Tier) -> Vec<usize> {
     let no_worse = |left: usize, right: usize| {
         let (left, right) = (&tier.options[left], &tier.options[right]);
         left.price_per_hour <= right.price_per_hour

@@ -1,0 +1,495 @@
+//! Proven lower bounds on the cost of a problem.
+//!
+//! A bound is a sum: what volumes, link and unserved demand cost at least, and a share of every tier.
+//! Tiers meet in the shared limits and in the level of each step; the dual values of the joint linear
+//! relaxation put a price on both (a Lagrangean decomposition), so that each tier's share can be raised
+//! by itself, by branch-and-bound. Every stage is valid alone, so a bound is there at any time: first
+//! what each step needs at the best price of a single resource, then linear programs over windows of
+//! steps, over the whole horizon, and branch-and-bound. Shares of relaxations are proven by weak
+//! duality, independent of the solver's tolerances; those of branch-and-bound give a margin of 2e-6.
+
+mod floor;
+mod prices;
+
+use self::floor::{add_rest, floor_of_rest, floor_of_spend, slackened, steps_share, window_share};
+use self::prices::{Prices, Split, charge};
+use crate::linear::{Effort, LinearError};
+use crate::pieces;
+use crate::plan::Plan;
+use crate::problem::{Problem, TOLERANCE, Tier};
+use crate::program::{Levels, Limits, Program, Scope};
+use serde_json::{Value, json};
+
+/// Most columns of a linear program over the whole horizon; longer ones are cut into windows.
+const COLUMNS_MAX: usize = 60_000;
+/// Most columns of a problem that is branched on at once.
+const WHOLE_COLUMNS_MAX: usize = 1_500;
+/// Columns of a window.
+const WINDOW_COLUMNS: usize = 6_000;
+
+/// How a share of a bound was proven, from weak to strong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BoundMethod {
+    /// Each step by itself, the best price of one resource.
+    Steps,
+    /// Linear programs over windows of steps.
+    Windows,
+    /// A linear program over the whole horizon.
+    Relaxation,
+    /// Branch-and-bound, stopped by its limits.
+    Branches,
+    /// Branch-and-bound to its end.
+    Optimum,
+}
+
+/// The share of a tier.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TierBound {
+    /// Name of the tier.
+    pub tier: String,
+    /// Least cost of the tier in $, at the prices of the shared limits.
+    pub cost: f64,
+    /// How it was proven.
+    pub method: BoundMethod,
+}
+
+/// A proven lower bound.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bound {
+    /// No plan costs less, in $.
+    pub cost: f64,
+    /// The weakest method that it rests on; `None` for a dynamic program.
+    pub method: Option<BoundMethod>,
+    /// Whether everything was bounded at once, and not tier by tier.
+    pub whole: bool,
+    /// The part outside of the tiers: volumes, link, unserved demand, and what the prices of shared
+    /// limits and levels give back.
+    pub rest: f64,
+    /// The tiers.
+    pub tiers: Vec<TierBound>,
+    /// Whether tiers and levels were priced together by the joint relaxation.
+    pub joint: bool,
+}
+
+impl BoundMethod {
+    /// Names the method.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Steps => "steps",
+            Self::Windows => "windows of a linear program",
+            Self::Relaxation => "linear program",
+            Self::Branches => "branch and bound, cut short",
+            Self::Optimum => "branch and bound",
+        }
+    }
+}
+
+impl Bound {
+    /// The bound of a plan that dynamic programming proved optimal.
+    pub(crate) fn exact(cost: f64) -> Self {
+        Self {
+            cost,
+            method: None,
+            whole: true,
+            rest: cost,
+            tiers: Vec::new(),
+            joint: false,
+        }
+    }
+
+    /// The gap of a plan's cost, as a share of it.
+    pub fn gap(&self, cost: f64) -> f64 {
+        if cost > 0.0 {
+            ((cost - self.cost) / cost).max(0.0)
+        } else {
+            0.0
+        }
+    }
+
+    /// Writes the bound with the gap of a plan's cost.
+    pub fn to_json(&self, cost: f64) -> Value {
+        json!({
+            "cost": self.cost,
+            "gap": self.gap(cost),
+            "method": self.method.map_or("dynamic program", BoundMethod::name),
+            "whole": self.whole,
+            "joint": self.joint,
+            "rest": self.rest,
+            "tiers": self.tiers.iter().map(|tier| json!({
+                "tier": tier.tier,
+                "cost": tier.cost,
+                "method": tier.method.name(),
+            })).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// A bound under work.
+#[derive(Debug)]
+pub(crate) struct Prover<'a> {
+    problem: &'a Problem,
+    /// Highest level of each step.
+    levels: Vec<usize>,
+    rest: f64,
+    shares: Vec<f64>,
+    methods: Vec<BoundMethod>,
+    joint: Option<Prices>,
+    /// The bound of everything at once, by branch-and-bound.
+    whole: Option<(f64, BoundMethod)>,
+    /// Values of the relaxation, tier by tier. Shape: `[tier][option][step]`; empty without one.
+    pub(crate) relaxed: Vec<Vec<Vec<f64>>>,
+}
+
+impl<'a> Prover<'a> {
+    /// The bound that needs no linear program.
+    pub(crate) fn new(problem: &'a Problem) -> Self {
+        let tiers = problem.tiers.iter();
+        Self {
+            problem,
+            levels: vec![problem.level_max; problem.steps],
+            rest: floor_of_rest(problem),
+            shares: tiers
+                .clone()
+                .map(|tier| steps_share(problem, tier))
+                .collect(),
+            methods: tiers.map(|_| BoundMethod::Steps).collect(),
+            joint: None,
+            whole: None,
+            relaxed: Vec::new(),
+        }
+    }
+
+    /// Whether steps choose their level.
+    fn chooses(&self) -> bool {
+        self.problem.level_min < self.problem.level_max
+    }
+
+    fn scope<'s>(&'s self, tiers: &'s [usize], window: (usize, usize)) -> Scope<'s> {
+        let levels = if self.chooses() {
+            Levels::UpTo(&self.levels)
+        } else {
+            Levels::Given(&self.levels)
+        };
+        Scope {
+            problem: self.problem,
+            tiers,
+            window,
+            levels,
+            around: None,
+            limits: None,
+        }
+    }
+
+    fn columns_of(&self, tier: usize) -> usize {
+        2 * self.problem.tiers[tier].options.len() * self.problem.steps
+    }
+
+    /// Raises the shares by linear programs; `may_go_on` gives the effort of the next, or ends.
+    pub(crate) fn relax(&mut self, may_go_on: &mut dyn FnMut() -> Option<Effort>) {
+        let all: Vec<usize> = (0..self.problem.tiers.len()).collect();
+        let columns: usize = all.iter().map(|tier| self.columns_of(*tier)).sum();
+        if self.chooses() && columns <= COLUMNS_MAX {
+            if let Some(effort) = may_go_on() {
+                self.relax_together(&all, &self.no_limits(), &effort);
+            }
+        } else if !self.chooses() {
+            for tier in &all {
+                self.relax_tier(*tier, may_go_on);
+            }
+        }
+        if columns <= COLUMNS_MAX
+            && let Some(limits) = self.broken_limits()
+            && let Some(effort) = may_go_on()
+        {
+            self.relax_together(&all, &limits, &effort);
+        }
+    }
+
+    fn relax_tier(&mut self, tier: usize, may_go_on: &mut dyn FnMut() -> Option<Effort>) {
+        let steps = self.problem.steps;
+        if self.columns_of(tier) <= COLUMNS_MAX {
+            let Some(effort) = may_go_on() else {
+                return;
+            };
+            let program = Program::new(&self.scope(&[tier], (0, steps)));
+            if let Ok(relaxed) = program.linear.relax(&effort) {
+                let proof = program.linear.proof(&relaxed.duals);
+                self.raise(tier, proof, BoundMethod::Relaxation);
+                self.relaxed.resize(self.problem.tiers.len(), Vec::new());
+                self.relaxed[tier] = self.counts(&program, 0, &relaxed.columns);
+            }
+            return;
+        }
+        let each = (WINDOW_COLUMNS * steps / self.columns_of(tier)).max(1);
+        let mut share = 0.0;
+        for from in (0..steps).step_by(each) {
+            let window = (from, (from + each).min(steps));
+            share += may_go_on()
+                .and_then(|effort| {
+                    let program = Program::new(&self.scope(&[tier], window));
+                    let relaxed = program.linear.relax(&effort).ok()?;
+                    Some(program.linear.proof(&relaxed.duals))
+                })
+                .unwrap_or_else(|| window_share(self.problem, &self.problem.tiers[tier], window));
+        }
+        self.raise(tier, share, BoundMethod::Windows);
+    }
+
+    fn raise(&mut self, tier: usize, share: f64, method: BoundMethod) {
+        if share > self.shares[tier] {
+            self.shares[tier] = share;
+            self.methods[tier] = method;
+        }
+    }
+
+    fn counts(&self, program: &Program, block: usize, columns: &[f64]) -> Vec<Vec<f64>> {
+        let block = &program.tiers[block];
+        let mut counts =
+            vec![vec![0.0; self.problem.steps]; self.problem.tiers[block.tier].options.len()];
+        for (place, option) in block.options.iter().enumerate() {
+            for (step, count) in counts[*option].iter_mut().enumerate() {
+                *count = columns[block.on(place, step)];
+            }
+        }
+        counts
+    }
+
+    fn no_limits(&self) -> Limits {
+        let problem = self.problem;
+        let most: f64 = problem
+            .step_weight
+            .iter()
+            .map(|w| w * problem.uncovered(problem.level_min))
+            .sum();
+        let risk = problem.risk_budget + TOLERANCE;
+        Limits {
+            vcpu: vec![f64::INFINITY; problem.steps],
+            spend: vec![f64::INFINITY; problem.steps],
+            budget: f64::INFINITY,
+            risk: if most > risk { risk } else { f64::INFINITY },
+        }
+    }
+
+    /// What the shared limits leave to the tiers at least.
+    fn all_limits(&self) -> Limits {
+        let problem = self.problem;
+        let slack = slackened(problem);
+        let spend_max = problem.step_spend_max * (1.0 + TOLERANCE);
+        let least = |step: usize| pieces::least_spend(&slack, step, problem.level_min);
+        let floor = floor_of_spend(problem).iter().sum::<f64>();
+        Limits {
+            vcpu: vec![problem.vcpu_quota + TOLERANCE; problem.steps],
+            spend: (0..problem.steps)
+                .map(|step| spend_max - least(step))
+                .collect(),
+            budget: problem.budget * (1.0 + TOLERANCE) - floor,
+            ..self.no_limits()
+        }
+    }
+
+    /// The shared limits that the relaxation breaks; `None` when it keeps all.
+    fn broken_limits(&self) -> Option<Limits> {
+        let problem = self.problem;
+        if self.relaxed.len() < problem.tiers.len() || self.relaxed.iter().any(Vec::is_empty) {
+            return None;
+        }
+        let all = self.all_limits();
+        let mut limits = self.no_limits();
+        let mut broken = false;
+        let mut total = 0.0;
+        for step in 0..problem.steps {
+            let (mut vcpu, mut spend) = (0.0, 0.0);
+            for (tier, counts) in problem.tiers.iter().zip(&self.relaxed) {
+                for (option, series) in tier.options.iter().zip(counts) {
+                    let before = step
+                        .checked_sub(1)
+                        .map_or(f64::from(option.initial), |at| series[at]);
+                    vcpu += option.vcpu * series[step];
+                    spend += option.price_per_hour * problem.step_hours * series[step]
+                        + option.start_price * (series[step] - before).max(0.0);
+                }
+            }
+            total += spend;
+            if vcpu > all.vcpu[step] {
+                limits.vcpu[step] = all.vcpu[step];
+                broken = true;
+            }
+            if spend > all.spend[step] {
+                limits.spend[step] = all.spend[step];
+                broken = true;
+            }
+        }
+        if total > all.budget {
+            limits.budget = all.budget;
+            broken = true;
+        }
+        broken.then_some(limits)
+    }
+
+    /// Prices levels and shared limits by one linear program over everything.
+    fn relax_together(&mut self, all: &[usize], limits: &Limits, effort: &Effort) {
+        let window = (0, self.problem.steps);
+        let mut program = Program::new(&Scope {
+            limits: Some(limits),
+            ..self.scope(all, window)
+        });
+        let constant = add_rest(self.problem, &mut program);
+        let Ok(relaxed) = program.linear.relax(effort) else {
+            return;
+        };
+        let relaxation = Split::new(&program, &relaxed.duals);
+        self.rest = relaxation.rest + constant;
+        self.shares = relaxation.shares;
+        self.methods.fill(BoundMethod::Relaxation);
+        self.joint = Some(relaxation.prices);
+        let blocks = 0..all.len();
+        self.relaxed = blocks
+            .map(|block| self.counts(&program, block, &relaxed.columns))
+            .collect();
+    }
+
+    /// What is left between the bound and a plan's cost, tier by tier. Shape: `[tier]`.
+    pub(crate) fn room(&self, plan: &Plan) -> Vec<f64> {
+        let tiers = self
+            .problem
+            .tiers
+            .iter()
+            .zip(&plan.counts)
+            .zip(&self.shares);
+        tiers
+            .map(|((tier, counts), share)| tier_cost(self.problem, tier, counts) - share)
+            .collect()
+    }
+
+    /// Whether nothing can raise a tier's share further.
+    pub(crate) fn settled(&self, tier: usize) -> bool {
+        self.methods[tier] == BoundMethod::Optimum
+    }
+
+    /// Raises a tier's share by branch-and-bound from a plan; gives the counts that it found.
+    pub(crate) fn branch(
+        &mut self,
+        tier: usize,
+        (plan, levels): (&Plan, &[usize]),
+        effort: &Effort,
+    ) -> Option<Vec<Vec<u32>>> {
+        if self.columns_of(tier) > COLUMNS_MAX || (self.chooses() && self.joint.is_none()) {
+            return None;
+        }
+        let mut program = Program::new(&self.scope(&[tier], (0, self.problem.steps)));
+        if let Some(prices) = &self.joint {
+            charge(self.problem, &mut program, tier, prices);
+        }
+        let start = program.read(self.problem, plan, levels);
+        match program.linear.branch(effort, Some(&start)) {
+            Ok(branched) => {
+                let method = if branched.finished {
+                    BoundMethod::Optimum
+                } else {
+                    BoundMethod::Branches
+                };
+                self.raise(tier, branched.bound, method);
+                let columns = branched.columns?;
+                let mut found = plan.clone();
+                program.write(&columns, &mut found);
+                Some(found.counts.swap_remove(tier))
+            }
+            Err(LinearError::Infeasible | LinearError::Stopped) => None,
+        }
+    }
+
+    /// Whether the whole problem is small enough for branch-and-bound at once.
+    pub(crate) fn small(&self) -> bool {
+        let columns: usize = (0..self.problem.tiers.len())
+            .map(|tier| self.columns_of(tier))
+            .sum();
+        columns <= WHOLE_COLUMNS_MAX
+    }
+
+    /// Bounds everything at once by branch-and-bound from a plan; gives the counts that it found and
+    /// the levels that they cover.
+    pub(crate) fn branch_whole(
+        &mut self,
+        (plan, levels): (&Plan, &[usize]),
+        effort: &Effort,
+    ) -> Option<(Plan, Vec<usize>)> {
+        let all: Vec<usize> = (0..self.problem.tiers.len()).collect();
+        let limits = self.all_limits();
+        let scope = Scope {
+            limits: Some(&limits),
+            ..self.scope(&all, (0, self.problem.steps))
+        };
+        let mut program = Program::new(&scope);
+        let constant = add_rest(self.problem, &mut program);
+        let start = program.read(self.problem, plan, levels);
+        let branched = program.linear.branch(effort, Some(&start)).ok()?;
+        let bound = branched.bound + constant;
+        if self.whole.is_none_or(|(known, _)| bound > known) {
+            let method = if branched.finished {
+                BoundMethod::Optimum
+            } else {
+                BoundMethod::Branches
+            };
+            self.whole = Some((bound, method));
+        }
+        let columns = branched.columns?;
+        let mut found = plan.clone();
+        program.write(&columns, &mut found);
+        Some((found, program.chosen(&columns, self.problem.level_max)))
+    }
+
+    /// The bound as it stands.
+    pub(crate) fn bound(&self) -> Bound {
+        let shares = self
+            .shares
+            .iter()
+            .zip(&self.methods)
+            .zip(&self.problem.tiers);
+        let tiers: Vec<TierBound> = shares
+            .map(|((cost, method), tier)| TierBound {
+                tier: tier.name.clone(),
+                cost: *cost,
+                method: *method,
+            })
+            .collect();
+        let cost = self.rest + tiers.iter().map(|tier| tier.cost).sum::<f64>();
+        let whole = self.whole.filter(|(whole, _)| *whole > cost);
+        let weakest = tiers.iter().map(|tier| tier.method).min();
+        Bound {
+            cost: whole.map_or(cost, |(whole, _)| whole).max(0.0),
+            method: whole.map_or(weakest, |(_, method)| Some(method)),
+            whole: whole.is_some(),
+            rest: self.rest,
+            tiers,
+            joint: self.joint.is_some(),
+        }
+    }
+}
+
+/// Cost of a tier's counts.
+fn tier_cost(problem: &Problem, tier: &Tier, counts: &[Vec<u32>]) -> f64 {
+    let mut cost = 0.0;
+    for (option, series) in tier.options.iter().zip(counts) {
+        let mut before = option.initial;
+        for count in series {
+            cost += option.price_per_hour * problem.step_hours * f64::from(*count);
+            cost += option.start_price * f64::from(count.saturating_sub(before));
+            before = *count;
+        }
+    }
+    cost
+}
+
+/// An effort without a limit of time.
+#[cfg(test)]
+pub(crate) fn effort(nodes: u32, iterations: u32) -> Effort {
+    Effort {
+        nodes,
+        iterations,
+        time: None,
+        heuristics: 0.05,
+    }
+}
+
+#[cfg(test)]
+mod tests;
