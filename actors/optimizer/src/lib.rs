@@ -12,6 +12,8 @@ pub mod command;
 pub mod demand;
 pub mod evaluate;
 pub mod exact;
+pub mod front;
+pub mod islands;
 mod linear;
 pub mod pace;
 pub mod pieces;
@@ -28,6 +30,7 @@ pub mod solve;
 pub use actor::{
     Optimizer, OptimizerArguments, OptimizerFault, OptimizerRequest, PlanAnswer, WorkerPolicy,
 };
-pub use command::{PlanLimit, PlanOptions, PlannedFile, plan_file};
+pub use command::{PlanLimit, PlanOptions, PlanStart, PlannedFile, plan_file, plan_file_from};
+pub use front::{Front, FrontPoint, front};
 pub use problem::{Problem, ProblemError};
 pub use request::{PlanError, plan};

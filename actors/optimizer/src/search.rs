@@ -7,6 +7,7 @@ mod genetic;
 mod heuristic;
 mod model;
 mod moves;
+pub(crate) mod nsga;
 mod screen;
 mod state;
 

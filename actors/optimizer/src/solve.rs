@@ -8,6 +8,7 @@
 
 use crate::bound::{Bound, BoundMethod, Prover};
 use crate::evaluate::{Evaluation, evaluate};
+use crate::islands;
 use crate::linear::Effort;
 use crate::pace::{self, Deadline};
 use crate::plan::Plan;
@@ -242,14 +243,8 @@ fn run_search(
         threads: allowance.threads,
     };
     let plans: Vec<&Plan> = founders.iter().map(|founder| &founder.plan).collect();
-    let clock = Deadline::starting_now(if allowance.counted() {
-        Duration::MAX
-    } else {
-        time
-    });
-    search::search_from(problem, &settings, &plans, &mut |used, next| {
-        clock.may_start(used, next)
-    })
+    let time = (!allowance.counted()).then_some(time);
+    islands::search(problem, &settings, &plans, time)
 }
 
 /// Polishes windows and branches on tiers.

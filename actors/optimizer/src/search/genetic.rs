@@ -42,21 +42,21 @@ const CUTS: usize = 6;
 
 /// A plan with its settled volumes and link.
 #[derive(Clone, Debug)]
-struct Individual {
-    best: Best,
+pub(super) struct Individual {
+    pub(super) best: Best,
     /// Where its annealing stands.
-    current: Snapshot,
-    settled: Settled,
+    pub(super) current: Snapshot,
+    pub(super) settled: Settled,
 }
 
 /// Volumes and link, settled for a row of levels.
 #[derive(Clone, Debug)]
-struct Settled {
-    plan: Plan,
+pub(super) struct Settled {
+    pub(super) plan: Plan,
     /// Spend of each step in nano-dollars.
-    fixed: Vec<f64>,
+    pub(super) fixed: Vec<f64>,
     /// Highest level that they cover in each step.
-    caps: Vec<usize>,
+    pub(super) caps: Vec<usize>,
 }
 
 /// What the algorithm found.
@@ -71,12 +71,12 @@ pub(super) struct Found {
 
 /// One run of the algorithm.
 #[derive(Debug)]
-struct Run<'a> {
-    problem: &'a Problem,
-    model: &'a Model,
-    settings: &'a SearchSettings,
+pub(super) struct Run<'a> {
+    pub(super) problem: &'a Problem,
+    pub(super) model: &'a Model,
+    pub(super) settings: &'a SearchSettings,
     /// First temperatures of the first run of even and odd lines, in VM-steps of the mean price.
-    hot: [f64; 2],
+    pub(super) hot: [f64; 2],
 }
 
 /// Searches; `may_start` is asked before every generation, with the evaluations used so far, whether so
@@ -294,7 +294,7 @@ impl Run<'_> {
         }
     }
 
-    fn settled(&self, plan: Plan) -> Settled {
+    pub(super) fn settled(&self, plan: Plan) -> Settled {
         let (problem, model) = (self.problem, self.model);
         let caps = anneal::level_caps(model, |step, level| {
             pieces::covers(problem, &plan, step, level)
@@ -414,7 +414,7 @@ impl Run<'_> {
     }
 
     /// Puts tiers or a window of steps of another individual into a state.
-    fn cross(
+    pub(super) fn cross(
         &self,
         state: &mut State<'_>,
         other: &Individual,

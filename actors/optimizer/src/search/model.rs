@@ -145,6 +145,22 @@ impl Model {
     }
 }
 
+impl Model {
+    /// The same with the penalty replaced by a price in $ on risk, and no limit on it.
+    pub(super) fn with_risk_priced(&self, dollars: f64) -> Self {
+        let price = (dollars * NANOS / RISK_SCALE).max(0.0);
+        Self {
+            penalty: self
+                .risk
+                .iter()
+                .map(|risk| (risk * price).round())
+                .collect(),
+            risk_budget: f64::INFINITY,
+            ..self.clone()
+        }
+    }
+}
+
 impl TierModel {
     fn new(problem: &Problem, tier: &Tier) -> Self {
         let groups = (tier.resources + 1).div_ceil(LANES);
