@@ -11,7 +11,8 @@
 mod floor;
 mod prices;
 
-use self::floor::{add_rest, floor_of_rest, floor_of_spend, slackened, steps_share, window_share};
+pub(crate) use self::floor::window_share;
+use self::floor::{add_rest, floor_of_rest, floor_of_spend, slackened, steps_share};
 use self::prices::{Prices, Split, charge};
 use crate::linear::{Effort, LinearError};
 use crate::pieces;
@@ -136,6 +137,10 @@ pub(crate) struct Prover<'a> {
     joint: Option<Prices>,
     /// The bound of everything at once, by branch-and-bound.
     whole: Option<(f64, BoundMethod)>,
+    /// Dual values of what must be covered. Shape: `[tier][step][resource]`; empty without a relaxation.
+    covers: Vec<Vec<Vec<f64>>>,
+    /// What has been proven to have no solution.
+    pub(crate) infeasible: Option<String>,
     /// Values of the relaxation, tier by tier. Shape: `[tier][option][step]`; empty without one.
     pub(crate) relaxed: Vec<Vec<Vec<f64>>>,
 }
@@ -155,6 +160,8 @@ impl<'a> Prover<'a> {
             methods: tiers.map(|_| BoundMethod::Steps).collect(),
             joint: None,
             whole: None,
+            covers: vec![Vec::new(); problem.tiers.len()],
+            infeasible: None,
             relaxed: Vec::new(),
         }
     }
@@ -212,11 +219,19 @@ impl<'a> Prover<'a> {
                 return;
             };
             let program = Program::new(&self.scope(&[tier], (0, steps)));
-            if let Ok(relaxed) = program.linear.relax(&effort) {
-                let proof = program.linear.proof(&relaxed.duals);
-                self.raise(tier, proof, BoundMethod::Relaxation);
-                self.relaxed.resize(self.problem.tiers.len(), Vec::new());
-                self.relaxed[tier] = self.counts(&program, 0, &relaxed.columns);
+            match program.linear.relax(&effort) {
+                Ok(relaxed) => {
+                    let proof = program.linear.proof(&relaxed.duals);
+                    self.raise(tier, proof, BoundMethod::Relaxation);
+                    self.relaxed.resize(self.problem.tiers.len(), Vec::new());
+                    self.relaxed[tier] = self.counts(&program, 0, &relaxed.columns);
+                    self.covers[tier] = cover_duals(&program, 0, &relaxed.duals);
+                }
+                Err(LinearError::Infeasible) => {
+                    let name = &self.problem.tiers[tier].name;
+                    self.infeasible = Some(format!("the limits of {name} by themselves"));
+                }
+                Err(LinearError::Stopped) => {}
             }
             return;
         }
@@ -334,8 +349,14 @@ impl<'a> Prover<'a> {
             ..self.scope(all, window)
         });
         let constant = add_rest(self.problem, &mut program);
-        let Ok(relaxed) = program.linear.relax(effort) else {
-            return;
+        let relaxed = match program.linear.relax(effort) {
+            Ok(relaxed) => relaxed,
+            Err(error) => {
+                if error == LinearError::Infeasible {
+                    self.infeasible = Some("the limits of all tiers together".to_owned());
+                }
+                return;
+            }
         };
         let relaxation = Split::new(&program, &relaxed.duals);
         self.rest = relaxation.rest + constant;
@@ -343,6 +364,10 @@ impl<'a> Prover<'a> {
         self.methods.fill(BoundMethod::Relaxation);
         self.joint = Some(relaxation.prices);
         let blocks = 0..all.len();
+        self.covers = blocks
+            .clone()
+            .map(|block| cover_duals(&program, block, &relaxed.duals))
+            .collect();
         self.relaxed = blocks
             .map(|block| self.counts(&program, block, &relaxed.columns))
             .collect();
@@ -396,6 +421,35 @@ impl<'a> Prover<'a> {
             }
             Err(LinearError::Infeasible | LinearError::Stopped) => None,
         }
+    }
+
+    /// What one unit less of a resource at a step would save; `None` without a relaxation.
+    pub(crate) fn cover_price(&self, tier: usize, step: usize, resource: usize) -> Option<f64> {
+        let prices = self.covers[tier].get(step)?;
+        // A dual value of nothing may carry a sign.
+        prices.get(resource).map(|price| price.max(0.0) + 0.0)
+    }
+
+    /// What the relaxation of a tier saves in a problem that frees it of a rule; `None` where there is
+    /// no answer.
+    pub(crate) fn saving(&self, tier: usize, free: &Problem, effort: &Effort) -> Option<f64> {
+        if self.columns_of(tier) > COLUMNS_MAX || (self.chooses() && self.joint.is_none()) {
+            return None;
+        }
+        let proof = |problem: &Problem| {
+            let tiers = [tier];
+            let scope = Scope {
+                problem,
+                ..self.scope(&tiers, (0, self.problem.steps))
+            };
+            let mut program = Program::new(&scope);
+            if let Some(prices) = &self.joint {
+                charge(problem, &mut program, tier, prices);
+            }
+            let relaxed = program.linear.relax(effort).ok()?;
+            Some(program.linear.proof(&relaxed.duals))
+        };
+        Some(proof(self.problem)? - proof(free)?)
     }
 
     /// Whether the whole problem is small enough for branch-and-bound at once.
@@ -464,6 +518,14 @@ impl<'a> Prover<'a> {
             joint: self.joint.is_some(),
         }
     }
+}
+
+/// Dual values of what a tier must cover. Shape: `[step][resource]`.
+fn cover_duals(program: &Program, block: usize, duals: &[f64]) -> Vec<Vec<f64>> {
+    let cover = program.tiers[block].cover.iter();
+    cover
+        .map(|(first, count)| duals[*first..first + count].to_vec())
+        .collect()
 }
 
 /// Cost of a tier's counts.

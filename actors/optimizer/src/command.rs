@@ -2,9 +2,11 @@
 
 mod state;
 
-use crate::bound::Bound;
+use crate::bound::{Bound, Prover};
+use crate::diagnose;
 use crate::evaluate::Evaluation;
 use crate::exact::{self, ExactTask};
+use crate::explain::{self, Explanation};
 use crate::pace::{self, Deadline};
 use crate::pieces;
 use crate::plan::Plan;
@@ -93,6 +95,9 @@ pub fn plan_file_from(
     };
     let deadline = Deadline::starting_now(limit);
     let problem = Problem::from_json(text)?;
+    if let Some(impossible) = diagnose::impossible(&problem) {
+        return Err(request::unsatisfiable(impossible.rule, impossible.binding));
+    }
     let resumed = start
         .state
         .map(|state| state::read(&problem, state))
@@ -121,16 +126,22 @@ pub fn plan_file_from(
     };
     let exact = exact_plan(&problem);
     let is_exact = exact.is_some();
-    let solved = match exact {
+    let mut solved = match exact {
         Some(plan) => proven(&problem, plan),
         None => solve::solve(&problem, warm.as_ref(), &allowance),
     };
+    if is_exact {
+        let prover = Prover::new(&problem);
+        solved.explanation = explain::explain(&problem, &prover, &solved, &mut || None);
+    }
     let best = solved.best();
     if let Some(violation) = request::binding(&best.evaluation.violations) {
-        return Err(request::unsatisfiable(
-            violation.rule,
-            violation.to_string(),
-        ));
+        let mut binding = violation.to_string();
+        if let Some(part) = &solved.infeasible {
+            binding.push_str("; proven: nothing keeps ");
+            binding.push_str(part);
+        }
+        return Err(request::unsatisfiable(violation.rule, binding));
     }
     let evaluation_budget = allowance
         .evaluations
@@ -236,6 +247,7 @@ impl PlannedFile {
             });
             if let Value::Object(record) = record {
                 members.extend(record);
+                members.extend(self.solved.explanation.to_json());
             }
         }
         file
@@ -302,6 +314,8 @@ fn proven(problem: &Problem, plan: Plan) -> Solved {
         candidates: vec![rule, optimum],
         evaluations: 0,
         ga_generations: 0,
+        explanation: Explanation::default(),
+        infeasible: None,
         windows: 0,
         truncated: false,
     }

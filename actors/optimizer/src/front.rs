@@ -8,10 +8,11 @@
 //! point that its plans dominate.
 
 use crate::command::{PlanLimit, PlanOptions};
+use crate::diagnose;
 use crate::pace::{self, Deadline};
 use crate::plan::Plan;
 use crate::problem::Problem;
-use crate::request::PlanError;
+use crate::request::{self, PlanError};
 use crate::search::SearchSettings;
 use crate::search::nsga::{self, Member};
 use crate::solve::{Allowance, solve};
@@ -93,6 +94,9 @@ pub fn front(problem: &Problem, options: &PlanOptions) -> Result<Front, PlanErro
     let mut bare = problem.clone();
     bare.penalty.fill(0.0);
     bare.risk_budget = 1.0;
+    if let Some(impossible) = diagnose::impossible(&bare) {
+        return Err(request::unsatisfiable(impossible.rule, impossible.binding));
+    }
     let limits = limits(problem);
     let mut members: Vec<Member> = Vec::new();
     let mut warm: Option<Plan> = None;
@@ -180,8 +184,8 @@ fn limited_plan(
     };
     let solved = solve(problem, warm, &allowance);
     let best = solved.best();
-    let broken = crate::request::binding(&best.evaluation.violations)
-        .map(|broken| crate::request::unsatisfiable(broken.rule, broken.to_string()));
+    let broken = request::binding(&best.evaluation.violations)
+        .map(|broken| request::unsatisfiable(broken.rule, broken.to_string()));
     (best.plan.clone(), broken)
 }
 

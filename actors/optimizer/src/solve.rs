@@ -8,6 +8,7 @@
 
 use crate::bound::{Bound, BoundMethod, Prover};
 use crate::evaluate::{Evaluation, evaluate};
+use crate::explain::{self, Explanation};
 use crate::islands;
 use crate::linear::Effort;
 use crate::pace::{self, Deadline};
@@ -88,6 +89,10 @@ pub struct Solved {
     pub evaluations: u64,
     /// Generations of the search.
     pub ga_generations: u32,
+    /// Why the plan costs what it costs; empty when none is allowed.
+    pub explanation: Explanation,
+    /// What has been proven to have no solution.
+    pub infeasible: Option<String>,
     /// Windows planned anew.
     pub windows: u64,
     /// Whether a deadline cut the search short.
@@ -106,12 +111,14 @@ pub(crate) struct Allowance<'a> {
     pub(crate) time: Duration,
 }
 
-/// Shares of a deadline at which the stages end: relaxation, search, windows, tiers, windows again.
+/// Shares of a deadline at which the stages end: relaxation, search, windows, tiers, windows
+/// again, explanation.
 const RELAXED_AT: f64 = 0.6;
 const SEARCHED_AT: f64 = 0.4;
 const WINDOWS_AT: f64 = 0.5;
 const BRANCHED_AT: f64 = 0.85;
-const ENDED_AT: f64 = 0.97;
+const ENDED_AT: f64 = 0.92;
+const EXPLAINED_AT: f64 = 0.97;
 
 impl Allowance<'_> {
     fn counted(&self) -> bool {
@@ -206,6 +213,8 @@ pub(crate) fn solve(problem: &Problem, warm: Option<&Plan>, allowance: &Allowanc
         bound: prover.bound(),
         evaluations: searched.evaluations,
         ga_generations: searched.ga_generations,
+        explanation: Explanation::default(),
+        infeasible: prover.infeasible.clone(),
         windows: 0,
         truncated: searched.truncated,
     };
@@ -225,6 +234,20 @@ pub(crate) fn solve(problem: &Problem, warm: Option<&Plan>, allowance: &Allowanc
         improve(problem, &mut prover, &mut solved, allowance);
     }
     solved.bound = prover.bound();
+    if feasible {
+        let explained = allowance
+            .evaluations
+            .is_none_or(|all| all >= EVALUATIONS_BRANCHED);
+        solved.explanation = explain::explain(problem, &prover, &solved, &mut || {
+            let time = allowance.until(EXPLAINED_AT);
+            let on = if allowance.counted() {
+                explained
+            } else {
+                time > WINDOW_TIME
+            };
+            on.then(|| allowance.effort(0, time))
+        });
+    }
     solved
 }
 

@@ -88,7 +88,7 @@ pub(super) fn steps_share(problem: &Problem, tier: &Tier) -> f64 {
     window_share(problem, tier, (0, problem.steps))
 }
 
-pub(super) fn window_share(problem: &Problem, tier: &Tier, (from, to): (usize, usize)) -> f64 {
+pub(crate) fn window_share(problem: &Problem, tier: &Tier, (from, to): (usize, usize)) -> f64 {
     let initial = |option: &usize| tier.options[*option].initial > 0;
     let mut options = candidates(tier);
     options.extend((0..tier.options.len()).filter(initial));
