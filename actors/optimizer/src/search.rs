@@ -3,6 +3,7 @@
 //! Same problem, settings and last plan give the same plan bit for bit, on any number of threads.
 
 mod anneal;
+mod delta;
 mod genetic;
 mod heuristic;
 mod model;
@@ -11,6 +12,7 @@ pub(crate) mod nsga;
 mod screen;
 mod state;
 
+pub(crate) use self::delta::DeltaBench;
 pub(crate) use self::model::candidates;
 use crate::evaluate::{Evaluation, evaluate};
 use crate::plan::Plan;
