@@ -10,120 +10,26 @@
 
 mod floor;
 mod prices;
+mod report;
 
 pub(crate) use self::floor::window_share;
 use self::floor::{add_rest, floor_of_rest, floor_of_spend, slackened, steps_share};
 use self::prices::{Prices, Split, charge};
+pub use self::report::{Bound, BoundMethod, TierBound};
 use crate::linear::{Effort, LinearError};
 use crate::pieces;
 use crate::plan::Plan;
 use crate::problem::{Problem, TOLERANCE, Tier};
 use crate::program::{Levels, Limits, Program, Scope};
-use serde_json::{Value, json};
 
 /// Most columns of a linear program over the whole horizon; longer ones are cut into windows.
 const COLUMNS_MAX: usize = 60_000;
 /// Most columns of a problem that is branched on at once.
 const WHOLE_COLUMNS_MAX: usize = 1_500;
+/// Share of the time for relaxations that the joint one may take before a seed is sought without it.
+const JOINT_SHARE: f64 = 0.6;
 /// Columns of a window.
 const WINDOW_COLUMNS: usize = 6_000;
-
-/// How a share of a bound was proven, from weak to strong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum BoundMethod {
-    /// Each step by itself, the best price of one resource.
-    Steps,
-    /// Linear programs over windows of steps.
-    Windows,
-    /// A linear program over the whole horizon.
-    Relaxation,
-    /// Branch-and-bound, stopped by its limits.
-    Branches,
-    /// Branch-and-bound to its end.
-    Optimum,
-}
-
-/// The share of a tier.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TierBound {
-    /// Name of the tier.
-    pub tier: String,
-    /// Least cost of the tier in $, at the prices of the shared limits.
-    pub cost: f64,
-    /// How it was proven.
-    pub method: BoundMethod,
-}
-
-/// A proven lower bound.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Bound {
-    /// No plan costs less, in $.
-    pub cost: f64,
-    /// The weakest method that it rests on; `None` for a dynamic program.
-    pub method: Option<BoundMethod>,
-    /// Whether everything was bounded at once, and not tier by tier.
-    pub whole: bool,
-    /// The part outside of the tiers: volumes, link, unserved demand, and what the prices of shared
-    /// limits and levels give back.
-    pub rest: f64,
-    /// The tiers.
-    pub tiers: Vec<TierBound>,
-    /// Whether tiers and levels were priced together by the joint relaxation.
-    pub joint: bool,
-}
-
-impl BoundMethod {
-    /// Names the method.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Steps => "steps",
-            Self::Windows => "windows of a linear program",
-            Self::Relaxation => "linear program",
-            Self::Branches => "branch and bound, cut short",
-            Self::Optimum => "branch and bound",
-        }
-    }
-}
-
-impl Bound {
-    /// The bound of a plan that dynamic programming proved optimal.
-    pub(crate) fn exact(cost: f64) -> Self {
-        Self {
-            cost,
-            method: None,
-            whole: true,
-            rest: cost,
-            tiers: Vec::new(),
-            joint: false,
-        }
-    }
-
-    /// The gap of a plan's cost, as a share of it.
-    pub fn gap(&self, cost: f64) -> f64 {
-        if cost > 0.0 {
-            ((cost - self.cost) / cost).max(0.0)
-        } else {
-            0.0
-        }
-    }
-
-    /// Writes the bound with the gap of a plan's cost.
-    pub fn to_json(&self, cost: f64) -> Value {
-        json!({
-            "cost": self.cost,
-            "gap": self.gap(cost),
-            "method": self.method.map_or("dynamic program", BoundMethod::name),
-            "whole": self.whole,
-            "joint": self.joint,
-            "rest": self.rest,
-            "tiers": self.tiers.iter().map(|tier| json!({
-                "tier": tier.tier,
-                "cost": tier.cost,
-                "method": tier.method.name(),
-            })).collect::<Vec<_>>(),
-        })
-    }
-}
 
 /// A bound under work.
 #[derive(Debug)]
@@ -187,7 +93,8 @@ impl<'a> Prover<'a> {
         }
     }
 
-    fn columns_of(&self, tier: usize) -> usize {
+    /// Columns of a tier's program, at most.
+    pub(crate) fn columns_of(&self, tier: usize) -> usize {
         2 * self.problem.tiers[tier].options.len() * self.problem.steps
     }
 
@@ -196,8 +103,12 @@ impl<'a> Prover<'a> {
         let all: Vec<usize> = (0..self.problem.tiers.len()).collect();
         let columns: usize = all.iter().map(|tier| self.columns_of(*tier)).sum();
         if self.chooses() && columns <= COLUMNS_MAX {
-            if let Some(effort) = may_go_on() {
+            if let Some(mut effort) = may_go_on() {
+                effort.time = effort.time.map(|time| time.mul_f64(JOINT_SHARE));
                 self.relax_together(&all, &self.no_limits(), &effort);
+            }
+            if self.relaxed.is_empty() {
+                self.relax_highest(&all, may_go_on);
             }
         } else if !self.chooses() {
             for tier in &all {
@@ -210,6 +121,27 @@ impl<'a> Prover<'a> {
         {
             self.relax_together(&all, &limits, &effort);
         }
+    }
+
+    /// Relaxes each tier at the highest level: no bound where levels are chosen, but a seed.
+    fn relax_highest(&mut self, all: &[usize], may_go_on: &mut dyn FnMut() -> Option<Effort>) {
+        let mut found = Vec::new();
+        for tier in all {
+            let Some(effort) = may_go_on() else {
+                return;
+            };
+            let tiers = [*tier];
+            let scope = Scope {
+                levels: Levels::Given(&self.levels),
+                ..self.scope(&tiers, (0, self.problem.steps))
+            };
+            let program = Program::new(&scope);
+            let Ok(relaxed) = program.linear.relax(&effort) else {
+                return;
+            };
+            found.push(self.counts(&program, 0, &relaxed.columns));
+        }
+        self.relaxed = found;
     }
 
     fn relax_tier(&mut self, tier: usize, may_go_on: &mut dyn FnMut() -> Option<Effort>) {
@@ -430,26 +362,28 @@ impl<'a> Prover<'a> {
         prices.get(resource).map(|price| price.max(0.0) + 0.0)
     }
 
-    /// What the relaxation of a tier saves in a problem that frees it of a rule; `None` where there is
-    /// no answer.
-    pub(crate) fn saving(&self, tier: usize, free: &Problem, effort: &Effort) -> Option<f64> {
+    /// What the relaxation of a tier proves in a problem that may free it of a rule; `None` where there
+    /// is no answer.
+    pub(crate) fn tier_proof(
+        &self,
+        tier: usize,
+        problem: &Problem,
+        effort: &Effort,
+    ) -> Option<f64> {
         if self.columns_of(tier) > COLUMNS_MAX || (self.chooses() && self.joint.is_none()) {
             return None;
         }
-        let proof = |problem: &Problem| {
-            let tiers = [tier];
-            let scope = Scope {
-                problem,
-                ..self.scope(&tiers, (0, self.problem.steps))
-            };
-            let mut program = Program::new(&scope);
-            if let Some(prices) = &self.joint {
-                charge(problem, &mut program, tier, prices);
-            }
-            let relaxed = program.linear.relax(effort).ok()?;
-            Some(program.linear.proof(&relaxed.duals))
+        let tiers = [tier];
+        let scope = Scope {
+            problem,
+            ..self.scope(&tiers, (0, self.problem.steps))
         };
-        Some(proof(self.problem)? - proof(free)?)
+        let mut program = Program::new(&scope);
+        if let Some(prices) = &self.joint {
+            charge(problem, &mut program, tier, prices);
+        }
+        let relaxed = program.linear.relax(effort).ok()?;
+        Some(program.linear.proof(&relaxed.duals))
     }
 
     /// Whether the whole problem is small enough for branch-and-bound at once.

@@ -281,6 +281,7 @@ fn without(
 ) -> Vec<Without> {
     let mut found = Vec::new();
     for (index, tier) in problem.tiers.iter().enumerate() {
+        let mut with = None;
         for rule in RULES {
             let mut free = problem.clone();
             let changed = &mut free.tiers[index];
@@ -297,7 +298,9 @@ fn without(
             let Some(effort) = may_go_on() else {
                 break;
             };
-            let saves = prover.saving(index, &free, &effort);
+            with = with.or_else(|| prover.tier_proof(index, problem, &effort));
+            let freed = prover.tier_proof(index, &free, &effort);
+            let saves = with.zip(freed).map(|(with, freed)| with - freed);
             if let Some(saves) = saves.filter(|saves| *saves > 1e-6) {
                 found.push(Without {
                     tier: tier.name.clone(),

@@ -3,6 +3,7 @@
 //! Same problem, settings and last plan give the same plan bit for bit, on any number of threads.
 
 mod anneal;
+mod blocks;
 mod delta;
 mod genetic;
 mod heuristic;
@@ -65,7 +66,11 @@ pub fn search(
     found(
         problem,
         settings,
-        (&founders, genetic::HOT_FIRST),
+        &genetic::Start {
+            founders: &founders,
+            hot: genetic::HOT_FIRST,
+            blocks: false,
+        },
         may_start,
     )
 }
@@ -80,7 +85,11 @@ pub fn search_from(
     found(
         problem,
         settings,
-        (founders, genetic::HOT_FOUNDED),
+        &genetic::Start {
+            founders,
+            hot: genetic::HOT_FOUNDED,
+            blocks: true,
+        },
         may_start,
     )
 }
@@ -88,7 +97,7 @@ pub fn search_from(
 fn found(
     problem: &Problem,
     settings: &SearchSettings,
-    start: (&[&Plan], [f64; 2]),
+    start: &genetic::Start<'_>,
     may_start: &mut dyn FnMut(u64, u64) -> bool,
 ) -> SearchOutcome {
     let found = genetic::run(problem, settings, start, may_start);

@@ -27,15 +27,19 @@ const ITERATIONS: u32 = 400_000;
 /// Stream of the generator that draws windows.
 const WINDOW_STREAM: u64 = 1 << 48;
 /// Evaluations that count as much as a window.
-const EVALUATIONS_PER_WINDOW: u64 = 20_000;
+const EVALUATIONS_PER_WINDOW: u64 = 50_000;
 /// Evaluations from which tiers are branched on, and those that count as much as one of its nodes.
 const EVALUATIONS_BRANCHED: u64 = 100_000;
 /// Gap at which a plan counts as optimal: the margin of a bound by branch-and-bound.
 const PROVEN_GAP: f64 = 5e-6;
+/// Columns per second that branch-and-bound deals with, roughly.
+const COLUMNS_PER_SECOND: f64 = 2_500.0;
 /// Share of the time for bounds that a small problem's branch-and-bound at once may take, and how many
 /// times the nodes of a tier.
 const WHOLE_SHARE: f64 = 0.7;
 const WHOLE_NODES: u32 = 10;
+/// Evaluations that a column of a program is worth: larger programs are not branched on.
+const EVALUATIONS_PER_COLUMN: u64 = 1_000;
 /// Least time that a branch-and-bound of a window is given under a deadline.
 const WINDOW_TIME: Duration = Duration::from_millis(20);
 
@@ -115,7 +119,8 @@ pub(crate) struct Allowance<'a> {
 /// again, explanation.
 const RELAXED_AT: f64 = 0.6;
 const SEARCHED_AT: f64 = 0.4;
-const WINDOWS_AT: f64 = 0.5;
+const SEARCHED_LATE: f64 = 0.7;
+const WINDOWS_SHARE: f64 = 0.2;
 const BRANCHED_AT: f64 = 0.85;
 const ENDED_AT: f64 = 0.92;
 const EXPLAINED_AT: f64 = 0.97;
@@ -251,12 +256,21 @@ pub(crate) fn solve(problem: &Problem, warm: Option<&Plan>, allowance: &Allowanc
     solved
 }
 
+/// Share of a deadline at which the search ends: late where the tiers' programs are too large for
+/// branch-and-bound to end in the time that is left.
+fn searched_at(problem: &Problem, time: Duration) -> f64 {
+    let options: usize = problem.tiers.iter().map(|tier| tier.options.len()).sum();
+    let columns = (2 * options * problem.steps) as f64;
+    let load = columns / time.as_secs_f64().max(1e-3) / COLUMNS_PER_SECOND;
+    SEARCHED_AT + (SEARCHED_LATE - SEARCHED_AT) * load.min(1.0)
+}
+
 fn run_search(
     problem: &Problem,
     founders: &[Candidate],
     allowance: &Allowance<'_>,
 ) -> search::SearchOutcome {
-    let time = allowance.until(SEARCHED_AT);
+    let time = allowance.until(searched_at(problem, allowance.time));
     let evaluations = allowance
         .evaluations
         .unwrap_or_else(|| pace::evaluations_within(time, problem.steps));
@@ -283,10 +297,12 @@ fn improve(
     let mut windows = allowance
         .evaluations
         .map_or(u64::MAX, |all| all / EVALUATIONS_PER_WINDOW);
+    let searched = searched_at(problem, allowance.time);
+    let windows_at = searched + (BRANCHED_AT - searched) * WINDOWS_SHARE;
     polish(
         prover,
         &mut polisher,
-        (&mut windows, WINDOWS_AT),
+        (&mut windows, windows_at),
         (allowance, &mut rng),
     );
     branch(prover, &mut polisher, allowance);
@@ -340,7 +356,14 @@ fn branch(prover: &mut Prover<'_>, polisher: &mut Polisher<'_>, allowance: &Allo
         Some(evaluations) => u32::try_from(evaluations / EVALUATIONS_BRANCHED).unwrap_or(u32::MAX),
         None => u32::MAX,
     };
-    if prover.small() {
+    let columns: Vec<usize> = (0..polisher.plan.counts.len())
+        .map(|tier| prover.columns_of(tier))
+        .collect();
+    let affordable = |columns: usize| {
+        let all = allowance.evaluations.unwrap_or(u64::MAX);
+        columns as u64 <= all / EVALUATIONS_PER_COLUMN
+    };
+    if prover.small() && affordable(columns.iter().sum()) {
         let levels = polisher.levels();
         let time = allowance.until(BRANCHED_AT).mul_f64(WHOLE_SHARE);
         if allowance.counted() || time > WINDOW_TIME {
@@ -360,7 +383,8 @@ fn branch(prover: &mut Prover<'_>, polisher: &mut Polisher<'_>, allowance: &Allo
     for (done, tier) in tiers.iter().enumerate() {
         let left = allowance.until(BRANCHED_AT);
         let share = left / u32::try_from(tiers.len() - done).unwrap_or(1);
-        if !allowance.counted() && share < WINDOW_TIME || prover.settled(*tier) {
+        let too_late = !allowance.counted() && share < WINDOW_TIME;
+        if too_late || !affordable(columns[*tier]) || prover.settled(*tier) {
             continue;
         }
         let levels = polisher.levels();

@@ -79,25 +79,40 @@ pub(super) struct Run<'a> {
     pub(super) hot: [f64; 2],
 }
 
+/// What a run starts from.
+#[derive(Debug)]
+pub(super) struct Start<'a> {
+    /// Plans besides the one by rule.
+    pub(super) founders: &'a [&'a Plan],
+    /// First temperatures of the first run of even and odd lines, in VM-steps of the mean price.
+    pub(super) hot: [f64; 2],
+    /// Whether moves may replace a type over a long stretch.
+    pub(super) blocks: bool,
+}
+
 /// Searches; `may_start` is asked before every generation, with the evaluations used so far, whether so
 /// many more may begin.
 pub(super) fn run(
     problem: &Problem,
     settings: &SearchSettings,
-    (founders, hot): (&[&Plan], [f64; 2]),
+    start: &Start<'_>,
     may_start: &mut dyn FnMut(u64, u64) -> bool,
 ) -> Found {
-    let model = Model::new(problem);
+    let mut model = Model::new(problem);
+    model.blocks = start.blocks;
     let run = Run {
         problem,
         model: &model,
         settings,
-        hot,
+        hot: start.hot,
     };
     let settled = run.settle_highest();
     let seed = run.seed(&settled);
     let mut population = vec![seed.clone(); POPULATION];
-    let warm = founders.iter().filter_map(|plan| run.warm(plan, &settled));
+    let warm = start
+        .founders
+        .iter()
+        .filter_map(|plan| run.warm(plan, &settled));
     let mut founders: Vec<Individual> = warm.collect();
     if founders.len() > 1 {
         // Of many founders the best two have a line each.

@@ -79,6 +79,8 @@ pub(super) struct Model {
     pub(super) budget: f64,
     /// Mean price of a VM for a step: the yardstick of temperatures.
     pub(super) unit_price: f64,
+    /// Whether moves may replace a type over a long stretch.
+    pub(super) blocks: bool,
 }
 
 fn nanos(dollars: f64) -> f64 {
@@ -140,6 +142,7 @@ impl Model {
             step_spend_max: (problem.step_spend_max * NANOS * (1.0 + SLACK)).floor(),
             budget: (problem.budget * NANOS * (1.0 + SLACK)).floor(),
             unit_price,
+            blocks: false,
             tiers,
         }
     }
