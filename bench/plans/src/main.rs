@@ -89,7 +89,8 @@ fn rival(problem: &'static Problem, seed: &Plan, time: Duration) -> Result<Plan,
         .with_mutation_types(vec![MutationType::Step(1); genes.len()])
         .with_allele_ranges(ranges(problem))
         .with_seed_genes_list(vec![genes])
-        .build()?;
+        .build()
+        .map_err(|error| format!("{error:?}"))?;
     let abort = Arc::new(AtomicBool::new(false));
     let evolve = Evolve::builder()
         .with_genotype(genotype)
@@ -108,7 +109,8 @@ fn rival(problem: &'static Problem, seed: &Plan, time: Duration) -> Result<Plan,
         .with_crossover(CrossoverMultiPoint::new(0.7, 0.8, 2, false))
         .with_mutate(MutateMultiGene::new(4, 0.8))
         .with_rng_seed_from_u64(1)
-        .call()?;
+        .call()
+        .map_err(|error| format!("{error:?}"))?;
     let mut plan = seed.clone();
     if let Some((genes, _)) = evolve.best_genes_and_fitness_score() {
         write(&genes, &mut plan);
