@@ -197,7 +197,8 @@ pub(crate) fn solve(problem: &Problem, warm: Option<&Plan>, allowance: &Allowanc
         (allowance.counted() || time > Duration::from_millis(5)).then(|| allowance.effort(0, time))
     });
     let mut founders: Vec<Candidate> = Vec::new();
-    if !prover.relaxed.is_empty() && prover.relaxed.iter().all(|counts| !counts.is_empty()) {
+    // Tiers whose relaxation did not end in time are planned by rule.
+    if prover.relaxed.iter().any(|counts| !counts.is_empty()) {
         let rounded = search::rounded(problem, &prover.relaxed);
         founders.push(Candidate::new(problem, Origin::Relaxation, rounded));
     }
