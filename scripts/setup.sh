@@ -19,6 +19,10 @@ else
   missing+=(python3-pip)
 fi
 need flock util-linux
+# HiGHS, the linear programs' solver, is C++ of its own: cmake builds it, libclang reads its header.
+need cmake cmake
+ls /usr/lib/*/libclang*.so* /usr/lib/llvm*/lib/libclang*.so* "${LIBCLANG_PATH:-/nowhere}"/libclang*.so* 2>/dev/null \
+  | grep -v libclang-cpp | grep -q . || missing+=(libclang-dev)
 
 if [ ${#missing[@]} -gt 0 ]; then
   command="apt-get install -y --no-install-recommends ${missing[*]}"

@@ -1,7 +1,12 @@
 //! `plan`: a problem file in, a plan file out.
 
+mod state;
+
+use crate::bound::{Bound, Prover};
+use crate::diagnose;
 use crate::evaluate::Evaluation;
 use crate::exact::{self, ExactTask};
+use crate::explain::{self, Explanation};
 use crate::pace::{self, Deadline};
 use crate::pieces;
 use crate::plan::Plan;
@@ -9,6 +14,7 @@ use crate::problem::{Problem, TOLERANCE};
 use crate::request::PlanError;
 use crate::search::{SearchOutcome, SearchSettings, search};
 use crate::simulate::{self, SimulatedTier, Simulation};
+use crate::solve::{self, Allowance, Candidate, Origin, Solved};
 use crate::{evaluate, request};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -48,6 +54,21 @@ pub struct PlannedFile {
     pub simulation: Option<Simulation>,
     /// System time used.
     pub elapsed: Duration,
+    /// Seeds, what became of them, and the proven bound.
+    pub solved: Solved,
+    /// Runs that this one went on from.
+    pub rounds: u64,
+    /// Root of all randomness of the first run.
+    pub seed: u64,
+}
+
+/// What a run goes on from.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PlanStart<'a> {
+    /// A plan file of an earlier run, or of a problem with the same tiers, types and steps.
+    pub warm: Option<&'a str>,
+    /// The state that an earlier run of the same problem left.
+    pub state: Option<&'a str>,
 }
 
 /// Plans the problem in `text`, a file of format `alloc-plan/1`.
@@ -56,41 +77,136 @@ pub struct PlannedFile {
 /// [`PlanError`] for a file that cannot be read as a problem, and when no plan that was found keeps all
 /// constraints.
 pub fn plan_file(text: &str, options: &PlanOptions) -> Result<PlannedFile, PlanError> {
-    let problem = Problem::from_json(text)?;
+    plan_file_from(text, options, &PlanStart::default())
+}
+
+/// Plans like [`plan_file`], from an earlier plan or state.
+///
+/// # Errors
+/// Those of [`plan_file`], and [`PlanError::Invalid`] for a plan or state that is not of this problem.
+pub fn plan_file_from(
+    text: &str,
+    options: &PlanOptions,
+    start: &PlanStart<'_>,
+) -> Result<PlannedFile, PlanError> {
     let limit = match options.limit {
         PlanLimit::Deadline(limit) => limit,
         PlanLimit::Evaluations(_) => Duration::MAX,
     };
     let deadline = Deadline::starting_now(limit);
-    let evaluations = match options.limit {
-        PlanLimit::Deadline(limit) => pace::evaluations_within(limit, problem.steps),
-        PlanLimit::Evaluations(evaluations) => evaluations,
-    };
-    let settings = SearchSettings {
-        seed: options.seed,
-        evaluations,
-        threads: options.threads,
-    };
-    let (outcome, exact) = if let Some(plan) = exact_plan(&problem) {
-        (proven(&problem, plan), true)
-    } else {
-        let may_start = &mut |used, next| deadline.may_start(used, next);
-        (search(&problem, &settings, None, may_start), false)
-    };
-    if let Some(violation) = request::binding(&outcome.evaluation.violations) {
-        return Err(request::unsatisfiable(
-            violation.rule,
-            violation.to_string(),
-        ));
+    let problem = Problem::from_json(text)?;
+    if let Some(impossible) = diagnose::impossible(&problem) {
+        return Err(request::unsatisfiable(impossible.rule, impossible.binding));
     }
+    let resumed = start
+        .state
+        .map(|state| state::read(&problem, state))
+        .transpose()?;
+    let warm = start
+        .warm
+        .map(|plan| state::plan(&problem, plan))
+        .transpose()?;
+    let (seed, rounds) = resumed
+        .as_ref()
+        .map_or((options.seed, 0), |state| (state.seed, state.rounds));
+    let warm = resumed.map(|state| state.plan).or(warm);
+    let requests = match options.limit {
+        PlanLimit::Deadline(limit) => requests_within(&problem, limit),
+        PlanLimit::Evaluations(_) => simulate::REQUESTS_PER_STEP_MAX,
+    };
+    let allowance = Allowance {
+        seed: seed.wrapping_add(rounds.wrapping_mul(ROUND_STRIDE)),
+        threads: options.threads,
+        evaluations: match options.limit {
+            PlanLimit::Deadline(_) => None,
+            PlanLimit::Evaluations(evaluations) => Some(evaluations),
+        },
+        clock: &deadline,
+        time: limit.saturating_sub(simulation_time(&problem, requests)),
+    };
+    let exact = exact_plan(&problem);
+    let is_exact = exact.is_some();
+    let mut solved = match exact {
+        Some(plan) => proven(&problem, plan),
+        None => solve::solve(&problem, warm.as_ref(), &allowance),
+    };
+    if is_exact {
+        let prover = Prover::new(&problem);
+        solved.explanation = explain::explain(&problem, &prover, &solved, &mut || None);
+    }
+    let best = solved.best();
+    if let Some(violation) = request::binding(&best.evaluation.violations) {
+        let mut binding = violation.to_string();
+        if let Some(part) = &solved.infeasible {
+            binding.push_str("; proven: nothing keeps ");
+            binding.push_str(part);
+        }
+        return Err(request::unsatisfiable(violation.rule, binding));
+    }
+    let evaluation_budget = allowance
+        .evaluations
+        .unwrap_or_else(|| pace::evaluations_within(limit, problem.steps));
     Ok(PlannedFile {
-        simulation: simulation(&problem, &outcome.plan, options.seed),
+        simulation: simulation(&problem, &best.plan, (options.seed, requests)),
         elapsed: deadline.elapsed(),
-        evaluation_budget: evaluations,
+        evaluation_budget,
+        outcome: outcome(&solved),
         problem,
-        outcome,
-        exact,
+        exact: is_exact,
+        solved,
+        rounds,
+        seed,
     })
+}
+
+/// Keeps the randomness of runs that go on from each other apart.
+const ROUND_STRIDE: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// Share of a deadline that the simulation of the plan may take.
+const SIMULATION_SHARE: f64 = 0.05;
+/// System time of a simulated request on a small server.
+const REQUEST_TIME_S: f64 = 70e-9;
+/// Least requests per tier, step and scenario that tell anything.
+const REQUESTS_PER_STEP_MIN: u32 = 20;
+
+fn simulated_steps(problem: &Problem) -> f64 {
+    let tiers = problem.tiers.iter().filter(|tier| tier.service.is_some());
+    let scenarios = if problem.demand_rps.is_empty() {
+        0
+    } else {
+        simulate::scenario_levels().len()
+    };
+    (tiers.count() * problem.steps * scenarios) as f64
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped first"
+)]
+fn requests_within(problem: &Problem, limit: Duration) -> u32 {
+    let time = limit.as_secs_f64() * SIMULATION_SHARE;
+    let requests = time / REQUEST_TIME_S / simulated_steps(problem).max(1.0);
+    let (least, most) = (REQUESTS_PER_STEP_MIN, simulate::REQUESTS_PER_STEP_MAX);
+    requests.clamp(f64::from(least), f64::from(most)) as u32
+}
+
+fn simulation_time(problem: &Problem, requests: u32) -> Duration {
+    Duration::from_secs_f64(simulated_steps(problem) * f64::from(requests) * REQUEST_TIME_S)
+}
+
+/// What was found, in the terms of a search.
+fn outcome(solved: &Solved) -> SearchOutcome {
+    let (best, seed) = (solved.best(), solved.best_seed());
+    SearchOutcome {
+        plan: best.plan.clone(),
+        evaluation: best.evaluation.clone(),
+        seed: seed.plan.clone(),
+        seed_evaluation: seed.evaluation.clone(),
+        evaluations: solved.evaluations,
+        ga_generations: solved.ga_generations,
+        truncated: solved.truncated,
+    }
 }
 
 impl PlannedFile {
@@ -103,13 +219,20 @@ impl PlannedFile {
                 "format": "alloc-plan/1",
                 "id": self.problem.id,
                 "method": if self.exact { "exact" } else { "genetic" },
+                "plan_by": self.solved.best().origin.name(),
+                "bound": self.solved.bound.to_json(self.outcome.evaluation.cost),
                 "cost": self.outcome.evaluation.cost,
                 "cost_parts": parts(&self.outcome.evaluation),
                 "risk": self.outcome.evaluation.risk,
                 "levels": self.outcome.evaluation.levels,
                 "seed_cost": self.outcome.seed_evaluation.cost,
                 "seed_feasible": self.outcome.seed_evaluation.feasible(),
-                "search_cost": self.outcome.evaluation.cost,
+                "seed_by": self.solved.best_seed().origin.name(),
+                "seeds": self.solved.candidates.iter().filter(|seed| seed.origin <= Origin::Warm)
+                    .map(candidate).collect::<Vec<_>>(),
+                "search_cost": self.cost_of(Origin::Search),
+                "polish_cost": self.cost_of(Origin::Polish),
+                "windows": self.solved.windows,
                 "evaluations": self.outcome.evaluations,
                 "evaluation_budget": self.evaluation_budget,
                 "ga_generations": self.outcome.ga_generations,
@@ -124,9 +247,25 @@ impl PlannedFile {
             });
             if let Value::Object(record) = record {
                 members.extend(record);
+                members.extend(self.solved.explanation.to_json());
             }
         }
         file
+    }
+
+    /// Cost of the plan that a stage left; `None` when it changed nothing.
+    fn cost_of(&self, origin: Origin) -> Option<f64> {
+        let found = self
+            .solved
+            .candidates
+            .iter()
+            .find(|candidate| candidate.origin == origin);
+        found.map(|candidate| candidate.evaluation.cost)
+    }
+
+    /// The state that a later run goes on from.
+    pub fn state(&self) -> Value {
+        state::write(self)
     }
 
     fn plan_json(&self) -> Value {
@@ -145,17 +284,40 @@ fn parts(evaluation: &Evaluation) -> Value {
     })
 }
 
-fn proven(problem: &Problem, plan: Plan) -> SearchOutcome {
+fn candidate(found: &Candidate) -> Value {
+    json!({
+        "by": found.origin.name(),
+        "cost": found.evaluation.cost,
+        "feasible": found.evaluation.feasible(),
+    })
+}
+
+fn proven(problem: &Problem, plan: Plan) -> Solved {
     let settings = SearchSettings {
         seed: 0,
         evaluations: 0,
         threads: 1,
     };
     let seed = search(problem, &settings, None, &mut |_, _| true);
-    SearchOutcome {
+    let rule = Candidate {
+        origin: Origin::Rule,
+        plan: seed.seed,
+        evaluation: seed.seed_evaluation,
+    };
+    let optimum = Candidate {
+        origin: Origin::Search,
         evaluation: evaluate::evaluate(problem, &plan),
         plan,
-        ..seed
+    };
+    Solved {
+        bound: Bound::exact(optimum.evaluation.cost),
+        candidates: vec![rule, optimum],
+        evaluations: 0,
+        ga_generations: 0,
+        explanation: Explanation::default(),
+        infeasible: None,
+        windows: 0,
+        truncated: false,
     }
 }
 
@@ -229,7 +391,7 @@ fn task(problem: &Problem, index: usize) -> ExactTask {
 const EXACT_COUNTS_MAX: usize = 20_000;
 
 /// Simulates the tiers that have a service time, when the file gives demand.
-fn simulation(problem: &Problem, plan: &Plan, seed: u64) -> Option<Simulation> {
+fn simulation(problem: &Problem, plan: &Plan, (seed, requests): (u64, u32)) -> Option<Simulation> {
     if problem.demand_rps.is_empty() {
         return None;
     }
@@ -264,7 +426,7 @@ fn simulation(problem: &Problem, plan: &Plan, seed: u64) -> Option<Simulation> {
                 .collect(),
         });
     }
-    simulate::simulate(&tiers, problem.step_hours * 3600.0, seed)
+    simulate::simulate_few(&tiers, problem.step_hours * 3600.0, seed, requests)
 }
 
 /// Demand at a level, linear in the score `-ln(1 - level)`, constant below the first known level.

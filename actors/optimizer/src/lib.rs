@@ -7,22 +7,33 @@
 
 pub mod actor;
 pub mod bench;
+pub mod bound;
 pub mod command;
 pub mod demand;
+mod diagnose;
 pub mod evaluate;
 pub mod exact;
+pub mod explain;
+pub mod front;
+pub mod islands;
+mod linear;
 pub mod pace;
 pub mod pieces;
 pub mod plan;
+mod polish;
 pub mod problem;
+mod program;
 pub mod queueing;
 pub mod request;
+pub mod score;
 pub mod search;
 pub mod simulate;
+pub mod solve;
 
 pub use actor::{
     Optimizer, OptimizerArguments, OptimizerFault, OptimizerRequest, PlanAnswer, WorkerPolicy,
 };
-pub use command::{PlanLimit, PlanOptions, PlannedFile, plan_file};
+pub use command::{PlanLimit, PlanOptions, PlanStart, PlannedFile, plan_file, plan_file_from};
+pub use front::{Front, FrontPoint, front};
 pub use problem::{Problem, ProblemError};
 pub use request::{PlanError, plan};

@@ -41,6 +41,16 @@ impl Deadline {
     }
 }
 
+/// A share of a number of evaluations.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a share of a u64"
+)]
+pub(crate) fn part(evaluations: u64, share: f64) -> u64 {
+    (evaluations as f64 * share) as u64
+}
+
 /// Evaluations that fit a deadline on one core of a small server, by the size of the problem.
 ///
 /// A plan made under a deadline is a function of this number (and of the generation at which a slow

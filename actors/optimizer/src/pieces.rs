@@ -72,6 +72,28 @@ pub fn spend(problem: &Problem, plan: &Plan) -> Vec<f64> {
         .collect()
 }
 
+/// Least spend of a step on volumes and link at a level, were nothing held from step to step, in $.
+pub(crate) fn least_spend(problem: &Problem, step: usize, level: usize) -> f64 {
+    let index = step * problem.levels.len() + level;
+    let volumes = problem.volumes.iter().map(|volume| {
+        let gib = volume.required_gib[step];
+        let blocks = blocks_for(gib, volume.block_gib).unwrap_or(u32::MAX);
+        let iops = volume.required_iops[index] - volume.iops_free;
+        let iops_blocks = blocks_for(iops, volume.iops_block).unwrap_or(u32::MAX);
+        volume_price(volume, blocks.max(volume.initial_blocks), iops_blocks)
+    });
+    let link = problem.link.as_ref().map_or(0.0, |link| {
+        let enough = link
+            .options
+            .iter()
+            .filter(|(mbps, _)| *mbps >= link.required_mbps[index]);
+        let prices = enough.map(|(_, price)| *price);
+        let least = prices.fold(f64::INFINITY, f64::min);
+        if least.is_finite() { least } else { 0.0 }
+    });
+    (volumes.sum::<f64>() + link) * problem.step_hours
+}
+
 /// Whether volumes and link of a plan cover a level at a step.
 pub fn covers(problem: &Problem, plan: &Plan, step: usize, level: usize) -> bool {
     let index = step * problem.levels.len() + level;

@@ -147,6 +147,8 @@ pub struct Problem {
     pub penalty: Vec<f64>,
     /// Demand in requests per second. Shape: `[step, level]`; empty when unknown.
     pub demand_rps: Vec<f64>,
+    /// Names of the tiers' resources; empty when unknown.
+    pub resources: Vec<String>,
     /// Tiers.
     pub tiers: Vec<Tier>,
     /// Block volumes.
@@ -179,6 +181,12 @@ impl Problem {
     /// [`ProblemError`] that names the key path, the value and what to do.
     pub fn from_json(text: &str) -> Result<Self, ProblemError> {
         parse::problem(text)
+    }
+
+    /// Names a resource.
+    pub fn resource_name(&self, resource: usize) -> String {
+        let named = self.resources.get(resource).cloned();
+        named.unwrap_or_else(|| format!("resource {resource}"))
     }
 
     /// The share of demand that level `level` leaves uncovered.

@@ -3,13 +3,18 @@
 //! Same problem, settings and last plan give the same plan bit for bit, on any number of threads.
 
 mod anneal;
+mod blocks;
+mod delta;
 mod genetic;
 mod heuristic;
 mod model;
 mod moves;
+pub(crate) mod nsga;
 mod screen;
 mod state;
 
+pub(crate) use self::delta::DeltaBench;
+pub(crate) use self::model::candidates;
 use crate::evaluate::{Evaluation, evaluate};
 use crate::plan::Plan;
 use crate::problem::Problem;
@@ -35,6 +40,8 @@ pub struct SearchOutcome {
     pub plan: Plan,
     /// Its judgement; not always feasible.
     pub evaluation: Evaluation,
+    /// The seed by rule.
+    pub seed: Plan,
     /// Judgement of the seed by rule.
     pub seed_evaluation: Evaluation,
     /// Candidate plans priced.
@@ -55,15 +62,59 @@ pub fn search(
     last_plan: Option<&Plan>,
     may_start: &mut dyn FnMut(u64, u64) -> bool,
 ) -> SearchOutcome {
-    let found = genetic::run(problem, settings, last_plan, may_start);
+    let founders: Vec<&Plan> = last_plan.into_iter().collect();
+    found(
+        problem,
+        settings,
+        &genetic::Start {
+            founders: &founders,
+            hot: genetic::HOT_FIRST,
+            blocks: false,
+        },
+        may_start,
+    )
+}
+
+/// Searches like [`search`], from several plans besides the seed by rule.
+pub fn search_from(
+    problem: &Problem,
+    settings: &SearchSettings,
+    founders: &[&Plan],
+    may_start: &mut dyn FnMut(u64, u64) -> bool,
+) -> SearchOutcome {
+    found(
+        problem,
+        settings,
+        &genetic::Start {
+            founders,
+            hot: genetic::HOT_FOUNDED,
+            blocks: true,
+        },
+        may_start,
+    )
+}
+
+fn found(
+    problem: &Problem,
+    settings: &SearchSettings,
+    start: &genetic::Start<'_>,
+    may_start: &mut dyn FnMut(u64, u64) -> bool,
+) -> SearchOutcome {
+    let found = genetic::run(problem, settings, start, may_start);
     SearchOutcome {
         evaluation: evaluate(problem, &found.plan),
         seed_evaluation: evaluate(problem, &found.seed),
+        seed: found.seed,
         plan: found.plan,
         evaluations: found.evaluations,
         ga_generations: found.ga_generations,
         truncated: found.truncated,
     }
+}
+
+/// Builds a plan from the counts of a relaxation. Shape of `relaxed`: `[tier][option][step]`.
+pub(crate) fn rounded(problem: &Problem, relaxed: &[Vec<Vec<f64>>]) -> Plan {
+    genetic::rounded(problem, relaxed)
 }
 
 #[cfg(test)]

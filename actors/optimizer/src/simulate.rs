@@ -64,6 +64,16 @@ pub fn scenario_levels() -> Vec<f64> {
 ///
 /// Determinism: a function of its arguments. Cost: about 0.1 us per request and logarithm of the cores.
 pub fn simulate(tiers: &[SimulatedTier], step_seconds: f64, seed: u64) -> Option<Simulation> {
+    simulate_few(tiers, step_seconds, seed, REQUESTS_PER_STEP_MAX)
+}
+
+/// Simulates at most so many requests per tier, step and scenario: fewer are quicker and less certain.
+pub fn simulate_few(
+    tiers: &[SimulatedTier],
+    step_seconds: f64,
+    seed: u64,
+    requests_per_step: u32,
+) -> Option<Simulation> {
     let mut all = Tally::new();
     let mut shares = Vec::new();
     let mut p99s = Vec::new();
@@ -72,7 +82,12 @@ pub fn simulate(tiers: &[SimulatedTier], step_seconds: f64, seed: u64) -> Option
         for (index, tier) in (0_u64..).zip(tiers) {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             rng.set_stream((index << 32) | u64::from(scenario));
-            run(tier, scenario as usize, step_seconds, &mut rng, &mut tally);
+            let sample = Sample {
+                scenario: scenario as usize,
+                step_seconds,
+                requests_per_step,
+            };
+            run(tier, sample, &mut rng, &mut tally);
         }
         if tally.weight > 0.0 {
             shares.push(tally.late / tally.weight);
@@ -177,11 +192,22 @@ impl Ord for Moment {
     }
 }
 
+/// What part of the demand is simulated.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    scenario: usize,
+    step_seconds: f64,
+    requests_per_step: u32,
+}
+
 /// First come, first served: a request begins when the core that is free first is free.
 fn run(
     tier: &SimulatedTier,
-    scenario: usize,
-    step_seconds: f64,
+    Sample {
+        scenario,
+        step_seconds,
+        requests_per_step,
+    }: Sample,
     rng: &mut ChaCha8Rng,
     tally: &mut Tally,
 ) {
@@ -198,7 +224,7 @@ fn run(
             free.clear();
             continue;
         }
-        let simulated = expected.min(f64::from(REQUESTS_PER_STEP_MAX));
+        let simulated = expected.min(f64::from(requests_per_step));
         let (weight, end) = (expected / simulated, simulated / rate);
         let mut now = exponential(1.0 / rate, rng);
         while now < end {

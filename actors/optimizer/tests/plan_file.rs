@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 use std::time::Duration;
-use twinscale_optimizer::{PlanError, PlanLimit, PlanOptions, Problem, plan_file};
+use twinscale_optimizer::{
+    PlanError, PlanLimit, PlanOptions, PlanStart, Problem, plan_file, plan_file_from,
+};
 
 const ONE_TYPE: &str = include_str!("data/one-type.json");
 const TWO_TIERS: &str = include_str!("data/two-tiers.json");
@@ -98,4 +100,73 @@ fn a_deadline_in_the_past_still_gives_the_seed() {
     let planned = plan_file(TWO_TIERS, &deadline).expect("the seed is feasible");
     assert!(planned.outcome.truncated);
     assert_eq!(planned.to_json()["deadline_hit"], true);
+}
+
+#[test]
+fn the_plan_file_is_the_same_on_any_number_of_threads() {
+    let one = plan_file(TWO_TIERS, &options(400_000, 1)).expect("feasible");
+    let written = one.to_json().to_string();
+    for threads in [2, 3] {
+        let other = plan_file(TWO_TIERS, &options(400_000, threads)).expect("feasible");
+        assert_eq!(other.to_json().to_string(), written, "{threads} threads");
+        assert_eq!(other.state(), one.state());
+    }
+}
+
+#[test]
+fn a_run_goes_on_from_the_state_of_another_and_is_never_worse() {
+    let first = plan_file(TWO_TIERS, &options(20_000, 1)).expect("feasible");
+    let state = first.state().to_string();
+    let start = PlanStart {
+        warm: None,
+        state: Some(&state),
+    };
+    let again =
+        |threads| plan_file_from(TWO_TIERS, &options(20_000, threads), &start).expect("feasible");
+    let second = again(1);
+    assert!(second.outcome.evaluation.cost <= first.outcome.evaluation.cost);
+    assert_eq!(second.rounds, 1);
+    assert_eq!(second.to_json(), again(2).to_json());
+    let broken = state.replace("alloc-state/1", "alloc-state/9");
+    let start = PlanStart {
+        warm: None,
+        state: Some(&broken),
+    };
+    let error = plan_file_from(TWO_TIERS, &options(1, 1), &start).expect_err("another format");
+    assert!(error.to_string().starts_with("`state.format`"), "{error}");
+}
+
+#[test]
+fn a_warm_plan_is_a_seed_and_one_of_another_shape_is_refused() {
+    let first = plan_file(TWO_TIERS, &options(200_000, 1)).expect("feasible");
+    let plan = first.to_json().to_string();
+    let start = PlanStart {
+        warm: Some(&plan),
+        state: None,
+    };
+    let warm = plan_file_from(TWO_TIERS, &options(0, 1), &start).expect("feasible");
+    assert!(warm.outcome.evaluation.cost <= first.outcome.evaluation.cost);
+    assert_eq!(warm.to_json()["seed_by"], "warm start");
+    let mut short: Value = serde_json::from_str(&plan).expect("JSON");
+    short["link_option"] = Value::from(vec![0, 0]);
+    let short = short.to_string();
+    let start = PlanStart {
+        warm: Some(&short),
+        state: None,
+    };
+    let error = plan_file_from(TWO_TIERS, &options(0, 1), &start).expect_err("another shape");
+    assert!(error.to_string().contains("plan of"), "{error}");
+}
+
+#[test]
+fn a_plan_carries_a_bound_below_its_cost() {
+    for text in [ONE_TYPE, TWO_TIERS] {
+        let planned = plan_file(text, &options(200_000, 1)).expect("feasible");
+        let (bound, cost) = (&planned.solved.bound, planned.outcome.evaluation.cost);
+        assert!(
+            bound.cost <= cost && bound.gap(cost) < 0.03,
+            "{bound:?} against {cost}"
+        );
+        assert_eq!(planned.to_json()["bound"]["cost"], bound.cost);
+    }
 }

@@ -3,9 +3,11 @@
 use crate::console;
 use crate::error::ExpectedError;
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
-use twinscale_optimizer::{PlanError, PlanLimit, PlanOptions, plan_file};
+use twinscale_optimizer::{
+    PlanError, PlanLimit, PlanOptions, PlanStart, PlannedFile, Problem, front, plan_file_from,
+};
 
 /// A deadline that suits a person who waits.
 const DEADLINE_DEFAULT: Duration = Duration::from_secs(10);
@@ -28,6 +30,16 @@ pub(super) struct PlanArguments {
     /// Root of the search's randomness.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// A plan file of an earlier run to start from.
+    #[arg(long, value_name = "FILE", conflicts_with = "front")]
+    warm: Option<PathBuf>,
+    /// State of the run: read when the file is there, so that the run goes on from it, and written at the
+    /// end.
+    #[arg(long, value_name = "FILE", conflicts_with = "front")]
+    state: Option<PathBuf>,
+    /// Find the set of plans between which only spend and risk decide, instead of one plan.
+    #[arg(long)]
+    front: bool,
     /// Where the plan goes; standard output when left out.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -54,29 +66,79 @@ pub(super) fn run(arguments: &PlanArguments, quiet: bool) -> anyhow::Result<()> 
         threads: usize::from(arguments.threads),
         seed: arguments.seed,
     };
-    let planned = plan_file(&text, &options).map_err(|error| expected(arguments, error))?;
-    let mut json = serde_json::to_string_pretty(&planned.to_json())?;
-    json.push('\n');
+    if arguments.front {
+        return run_front(arguments, &text, &options, quiet);
+    }
+    let warm = arguments.warm.as_deref().map(read).transpose()?;
+    let state = arguments.state.as_deref().filter(|path| path.exists());
+    let state = state.map(read).transpose()?;
+    let start = PlanStart {
+        warm: warm.as_deref(),
+        state: state.as_deref(),
+    };
+    let planned =
+        plan_file_from(&text, &options, &start).map_err(|error| expected(arguments, error))?;
+    write_out(arguments, &serde_json::to_string_pretty(&planned.to_json())?)?;
+    if let Some(path) = &arguments.state {
+        std::fs::write(path, planned.state().to_string())
+            .map_err(|source| ExpectedError::file("write", path, source))?;
+    }
+    if !quiet {
+        console::say(&summary(&planned));
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(path);
+    Ok(text.map_err(|source| ExpectedError::file("read", path, source))?)
+}
+
+fn write_out(arguments: &PlanArguments, json: &str) -> anyhow::Result<()> {
+    let json = format!("{json}\n");
     match &arguments.out {
         Some(path) => std::fs::write(path, json)
             .map_err(|source| ExpectedError::file("write", path, source))?,
         None => console::print(&json)?,
     }
+    Ok(())
+}
+
+fn summary(planned: &PlannedFile) -> String {
+    let outcome = &planned.outcome;
+    let bound = &planned.solved.bound;
+    format!(
+        "{}: cost {:.6} by {}, seed {:.6} by {}, proven gap {:.2} %, {} evaluations in {:.1} s{}",
+        planned.problem.id,
+        outcome.evaluation.cost,
+        planned.solved.best().origin.name(),
+        outcome.seed_evaluation.cost,
+        planned.solved.best_seed().origin.name(),
+        bound.gap(outcome.evaluation.cost) * 100.0,
+        outcome.evaluations,
+        planned.elapsed.as_secs_f64(),
+        if planned.exact {
+            ", proven optimal"
+        } else {
+            ""
+        },
+    )
+}
+
+fn run_front(
+    arguments: &PlanArguments,
+    text: &str,
+    options: &PlanOptions,
+    quiet: bool,
+) -> anyhow::Result<()> {
+    let problem =
+        Problem::from_json(text).map_err(|error| expected(arguments, PlanError::from(error)))?;
+    let found = front(&problem, options).map_err(|error| expected(arguments, error))?;
+    write_out(arguments, &serde_json::to_string_pretty(&found.to_json(&problem))?)?;
     if !quiet {
-        let outcome = &planned.outcome;
-        console::say(&format!(
-            "{}: cost {:.6}, seed {:.6}, {} evaluations in {:.1} s{}",
-            planned.problem.id,
-            outcome.evaluation.cost,
-            outcome.seed_evaluation.cost,
-            outcome.evaluations,
-            planned.elapsed.as_secs_f64(),
-            if planned.exact {
-                ", proven optimal"
-            } else {
-                ""
-            },
-        ));
+        for point in &found.points {
+            console::say(&format!("spend {:.6} risk {:.6}", point.spend, point.risk));
+        }
     }
     Ok(())
 }

@@ -35,6 +35,7 @@ fn tiny() -> Problem {
         step_weight: vec![0.5, 0.5],
         penalty: vec![3.0, 1.0, 3.0, 1.0],
         demand_rps: Vec::new(),
+        resources: Vec::new(),
         tiers: vec![tier],
         volumes: Vec::new(),
         link: None,

@@ -52,6 +52,7 @@ pub(super) fn problem(text: &str) -> Result<Problem, ProblemError> {
             .map(|node| node.table(steps, shape.levels))
             .transpose()?
             .unwrap_or_default(),
+        resources: resources(&root)?,
         tiers: tiers(&root, shape)?,
         volumes: volumes(&root, shape)?,
         link: root
@@ -95,9 +96,24 @@ fn level_range(root: &Node<'_>, levels: usize) -> Result<(usize, usize), Problem
     Ok((level_min, level_max))
 }
 
+fn resources(root: &Node<'_>) -> Result<Vec<String>, ProblemError> {
+    let Some(node) = root.find("resources") else {
+        return Ok(Vec::new());
+    };
+    let items = node.list(RESOURCES_MAX)?;
+    items
+        .iter()
+        .map(|item| Ok(item.text()?.to_owned()))
+        .collect()
+}
+
 fn tiers(root: &Node<'_>, shape: Shape) -> Result<Vec<Tier>, ProblemError> {
     let types = root.get("types")?;
-    let members = root.get("tiers")?.members(PARTS_MAX)?;
+    let node = root.get("tiers")?;
+    let members = node.members(PARTS_MAX)?;
+    if members.is_empty() {
+        return Err(node.fail("give at least one tier"));
+    }
     members
         .iter()
         .map(|(name, node)| tier(name, node, &types, shape))

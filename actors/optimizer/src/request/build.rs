@@ -200,6 +200,7 @@ impl<'a> Demand<'a> {
             step_weight: self.weights.clone(),
             penalty,
             demand_rps: Vec::new(),
+            resources: Vec::new(),
             tiers: tiers
                 .iter()
                 .map(|tier| self.tier(*tier))

@@ -1,9 +1,10 @@
 //! Simulated annealing of one individual: the local improvement inside the genetic algorithm.
 
+use super::blocks;
 use super::model::Model;
 use super::moves::{self, Move};
 use super::screen;
-use super::state::{Snapshot, State};
+use super::state::{Edit, Snapshot, State};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
@@ -41,6 +42,12 @@ impl Best {
     /// Whether the other is an improvement: feasible first, then cheaper.
     pub(super) fn beaten_by(&self, energy: f64, feasible: bool) -> bool {
         (feasible && !self.feasible) || (feasible == self.feasible && energy < self.energy)
+    }
+
+    /// Order of preference: feasible first, then cheaper.
+    pub(super) fn order(&self, other: &Self) -> std::cmp::Ordering {
+        let feasible = other.feasible.cmp(&self.feasible);
+        feasible.then(self.energy.total_cmp(&other.energy))
     }
 
     fn note(&mut self, state: &State<'_>, energy: f64, fine_last: f64) {
@@ -99,7 +106,9 @@ pub(super) fn anneal(
             state.fine = (geometric(FINE_FIRST, FINE_LAST, progress) * model.unit_price).round();
             energy = state.energy();
         }
-        let drawn = if level_share > 0.0 && rng.random_bool(level_share) {
+        let drawn = if model.blocks && rng.random_bool(blocks::BLOCK_SHARE) {
+            Drawn::Block(blocks::draw(state, wheel.spin(rng), rng))
+        } else if level_share > 0.0 && rng.random_bool(level_share) {
             Drawn::Level(level_move(state, caps, rng))
         } else {
             Drawn::Counts(moves::draw(state, wheel.spin(rng), rng))
@@ -130,9 +139,10 @@ fn geometric(first: f64, last: f64, progress: f64) -> f64 {
     first * (last / first).powf(progress)
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Drawn {
     Counts(Move),
+    Block(Vec<Edit>),
     Level(LevelMove),
 }
 
@@ -188,16 +198,8 @@ fn apply(state: &mut State<'_>, drawn: &Drawn) -> Undo {
         levels: [0; LEVEL_WINDOW],
     };
     match drawn {
-        Drawn::Counts(counts) => {
-            undo.refused = counts.edits().is_empty();
-            for edit in counts.edits() {
-                if !state.apply(*edit) {
-                    undo.refused = true;
-                    break;
-                }
-                undo.applied += 1;
-            }
-        }
+        Drawn::Counts(counts) => apply_edits(state, counts.edits(), &mut undo),
+        Drawn::Block(edits) => apply_edits(state, edits, &mut undo),
         Drawn::Level(level) => {
             for step in level.from..level.to {
                 undo.levels[step - level.from] = state.levels[step];
@@ -210,14 +212,28 @@ fn apply(state: &mut State<'_>, drawn: &Drawn) -> Undo {
     undo
 }
 
+fn apply_edits(state: &mut State<'_>, edits: &[Edit], undo: &mut Undo) {
+    undo.refused = edits.is_empty();
+    for edit in edits {
+        if !state.apply(*edit) {
+            undo.refused = true;
+            break;
+        }
+        undo.applied += 1;
+    }
+}
+
+fn revert_edits(state: &mut State<'_>, edits: &[Edit]) {
+    for edit in edits.iter().rev() {
+        let restored = state.apply(edit.inverse());
+        debug_assert!(restored, "the opposite of an applied edit applies");
+    }
+}
+
 fn revert(state: &mut State<'_>, drawn: &Drawn, undo: &Undo) {
     match drawn {
-        Drawn::Counts(counts) => {
-            for edit in counts.edits()[..undo.applied].iter().rev() {
-                let restored = state.apply(edit.inverse());
-                debug_assert!(restored, "the opposite of an applied edit applies");
-            }
-        }
+        Drawn::Counts(counts) => revert_edits(state, &counts.edits()[..undo.applied]),
+        Drawn::Block(edits) => revert_edits(state, &edits[..undo.applied]),
         Drawn::Level(level) => {
             for step in level.from..level.to {
                 state.set_level(step, undo.levels[step - level.from]);

@@ -27,7 +27,12 @@ const CROSSED_GENERATIONS: u32 = 6;
 /// Share of the evaluations kept for cooling down at once when the first run is cut short.
 const QUENCH_SHARE: f64 = 0.05;
 /// First temperature of the first run, in VM-steps of the mean price.
-const HOT_FIRST: f64 = 8.0;
+pub(super) const HOT_FIRST: [f64; 2] = [8.0; 2];
+/// The same from plans that are good already: the best keeps its shape, the next goes far from its own.
+pub(super) const HOT_FOUNDED: [f64; 2] = [1.5, 8.0];
+/// Moves that repair the switching of a rounded relaxation, per tier, and where their cooling begins.
+const REPAIR_EVALUATIONS: u64 = 6_000;
+const REPAIR_BEGIN: f64 = 0.5;
 /// First temperatures of children, in turn.
 const HOT_CHILD: [f64; 4] = [1.0, 3.0, 0.4, 1.5];
 /// First temperature of the quench.
@@ -37,21 +42,21 @@ const CUTS: usize = 6;
 
 /// A plan with its settled volumes and link.
 #[derive(Clone, Debug)]
-struct Individual {
-    best: Best,
+pub(super) struct Individual {
+    pub(super) best: Best,
     /// Where its annealing stands.
-    current: Snapshot,
-    settled: Settled,
+    pub(super) current: Snapshot,
+    pub(super) settled: Settled,
 }
 
 /// Volumes and link, settled for a row of levels.
 #[derive(Clone, Debug)]
-struct Settled {
-    plan: Plan,
+pub(super) struct Settled {
+    pub(super) plan: Plan,
     /// Spend of each step in nano-dollars.
-    fixed: Vec<f64>,
+    pub(super) fixed: Vec<f64>,
     /// Highest level that they cover in each step.
-    caps: Vec<usize>,
+    pub(super) caps: Vec<usize>,
 }
 
 /// What the algorithm found.
@@ -66,10 +71,23 @@ pub(super) struct Found {
 
 /// One run of the algorithm.
 #[derive(Debug)]
-struct Run<'a> {
-    problem: &'a Problem,
-    model: &'a Model,
-    settings: &'a SearchSettings,
+pub(super) struct Run<'a> {
+    pub(super) problem: &'a Problem,
+    pub(super) model: &'a Model,
+    pub(super) settings: &'a SearchSettings,
+    /// First temperatures of the first run of even and odd lines, in VM-steps of the mean price.
+    pub(super) hot: [f64; 2],
+}
+
+/// What a run starts from.
+#[derive(Debug)]
+pub(super) struct Start<'a> {
+    /// Plans besides the one by rule.
+    pub(super) founders: &'a [&'a Plan],
+    /// First temperatures of the first run of even and odd lines, in VM-steps of the mean price.
+    pub(super) hot: [f64; 2],
+    /// Whether moves may replace a type over a long stretch.
+    pub(super) blocks: bool,
 }
 
 /// Searches; `may_start` is asked before every generation, with the evaluations used so far, whether so
@@ -77,19 +95,32 @@ struct Run<'a> {
 pub(super) fn run(
     problem: &Problem,
     settings: &SearchSettings,
-    last_plan: Option<&Plan>,
+    start: &Start<'_>,
     may_start: &mut dyn FnMut(u64, u64) -> bool,
 ) -> Found {
-    let model = Model::new(problem);
+    let mut model = Model::new(problem);
+    model.blocks = start.blocks;
     let run = Run {
         problem,
         model: &model,
         settings,
+        hot: start.hot,
     };
     let settled = run.settle_highest();
     let seed = run.seed(&settled);
     let mut population = vec![seed.clone(); POPULATION];
-    if let Some(warm) = last_plan.and_then(|plan| run.warm(plan, &settled)) {
+    let warm = start
+        .founders
+        .iter()
+        .filter_map(|plan| run.warm(plan, &settled));
+    let mut founders: Vec<Individual> = warm.collect();
+    if founders.len() > 1 {
+        // Of many founders the best two have a line each.
+        founders.insert(0, seed.clone());
+        founders.sort_by(|left, right| left.best.order(&right.best));
+        population[0] = founders.remove(0);
+    }
+    if let Some(warm) = founders.first() {
         // The last plan founds every other line, so neither seed can be lost to the other.
         population
             .iter_mut()
@@ -137,14 +168,31 @@ pub(super) fn run(
     }
 }
 
+/// Builds a plan from the counts of a relaxation. Shape of `relaxed`: `[tier][option][step]`.
+pub(super) fn rounded(problem: &Problem, relaxed: &[Vec<Vec<f64>>]) -> Plan {
+    let model = Model::new(problem);
+    let settings = SearchSettings {
+        seed: 0,
+        evaluations: 0,
+        threads: 1,
+    };
+    let run = Run {
+        problem,
+        model: &model,
+        settings: &settings,
+        hot: [HOT_QUENCH; 2],
+    };
+    run.rounded(relaxed)
+}
+
 /// What a generation does.
 #[derive(Clone, Copy, Debug)]
 struct Phase {
     ga_generation: u32,
     /// Whether it goes on with the first run instead of crossing.
     first_run: bool,
-    /// First temperature, unless crossing takes turns.
-    hot: f64,
+    /// First temperatures of even and odd lines, unless crossing takes turns.
+    hot: [f64; 2],
     /// Shares of the run at its begin and end.
     begin: f64,
     end: f64,
@@ -189,7 +237,7 @@ impl Run<'_> {
         Some(Phase {
             ga_generation,
             first_run,
-            hot: HOT_FIRST,
+            hot: self.hot,
             begin,
             end,
             budget,
@@ -203,11 +251,33 @@ impl Run<'_> {
         Phase {
             ga_generation,
             first_run: true,
-            hot: HOT_QUENCH,
+            hot: [HOT_QUENCH; 2],
             begin: 0.0,
             end: 1.0,
             budget,
         }
+    }
+
+    /// The counts of a relaxation as a plan; volumes and link are settled for the levels covered.
+    fn rounded(&self, relaxed: &[Vec<Vec<f64>>]) -> Plan {
+        let settled = self.settle_highest();
+        let state = heuristic::round(self.model, relaxed, &settled.caps, &settled.fixed);
+        let mut state = state;
+        let mut best = Best::of(&state);
+        let mut rng = ChaCha8Rng::seed_from_u64(self.settings.seed);
+        let cooling = Cooling {
+            hot: HOT_QUENCH,
+            begin: REPAIR_BEGIN,
+            end: 1.0,
+            evaluations: REPAIR_EVALUATIONS * relaxed.len() as u64,
+        };
+        anneal::anneal(&mut state, &mut best, &settled.caps, cooling, &mut rng);
+        let individual = Individual {
+            best,
+            current: state.snapshot(),
+            settled,
+        };
+        self.plan(&self.resettle(individual))
     }
 
     fn better(population: &[Individual]) -> &Individual {
@@ -239,7 +309,7 @@ impl Run<'_> {
         }
     }
 
-    fn settled(&self, plan: Plan) -> Settled {
+    pub(super) fn settled(&self, plan: Plan) -> Settled {
         let (problem, model) = (self.problem, self.model);
         let caps = anneal::level_caps(model, |step, level| {
             pieces::covers(problem, &plan, step, level)
@@ -336,7 +406,7 @@ impl Run<'_> {
             &parent.best.snapshot
         };
         let mut state = State::restore(self.model, from, &parent.settled.fixed);
-        let mut hot = phase.hot;
+        let mut hot = phase.hot[slot % phase.hot.len()];
         if !phase.first_run {
             let other = &parents[rng.random_range(0..parents.len())];
             self.cross(&mut state, other, caps, &mut rng);
@@ -359,7 +429,7 @@ impl Run<'_> {
     }
 
     /// Puts tiers or a window of steps of another individual into a state.
-    fn cross(
+    pub(super) fn cross(
         &self,
         state: &mut State<'_>,
         other: &Individual,

@@ -35,6 +35,54 @@ pub(super) fn seed<'m>(model: &'m Model, levels: &[usize], fixed: &[f64]) -> Sta
     state
 }
 
+/// Counts of a relaxation, rounded up from these fractions on; each is tried.
+const ROUNDINGS: [f64; 3] = [0.25, 0.5, 0.75];
+
+/// Builds a state from the counts of a relaxation: rounded, then what is missing started and what is
+/// superfluous taken away as for [`seed`]. Shape of `relaxed`: `[tier][option][step]`.
+pub(super) fn round<'m>(
+    model: &'m Model,
+    relaxed: &[Vec<Vec<f64>>],
+    levels: &[usize],
+    fixed: &[f64],
+) -> State<'m> {
+    let mut state = State::unchanged(model, levels, fixed);
+    state.fine = model.unit_price * FINE;
+    for (tier, counts) in relaxed.iter().enumerate() {
+        let mut best: Option<State<'m>> = None;
+        for fraction in ROUNDINGS {
+            let mut rounded = state.clone();
+            round_tier(&mut rounded, tier, counts, fraction);
+            for option in &model.tiers[tier].candidates {
+                let mut grown = rounded.clone();
+                grow(&mut grown, tier, *option);
+                trim(&mut grown, tier);
+                let better = best
+                    .as_ref()
+                    .is_none_or(|best| grown.energy() < best.energy());
+                if better {
+                    best = Some(grown);
+                }
+            }
+        }
+        state = best.unwrap_or(state);
+    }
+    lower_broken(&mut state);
+    state
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "counts are small")]
+fn round_tier(state: &mut State<'_>, tier: usize, counts: &[Vec<f64>], fraction: f64) {
+    let steps = state.model.steps;
+    let mut target = state.snapshot();
+    for (row, series) in target.on[tier].chunks_mut(steps).zip(counts) {
+        for (count, relaxed) in row.iter_mut().zip(series) {
+            *count = (relaxed + 1.0 - fraction + 1e-6).floor().max(0.0) as i32;
+        }
+    }
+    state.move_to(&target);
+}
+
 /// Starts VMs of one type wherever capacity is missing.
 fn grow(state: &mut State<'_>, tier: usize, option: usize) {
     let steps = state.model.steps;

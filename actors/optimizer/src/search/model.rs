@@ -79,6 +79,8 @@ pub(super) struct Model {
     pub(super) budget: f64,
     /// Mean price of a VM for a step: the yardstick of temperatures.
     pub(super) unit_price: f64,
+    /// Whether moves may replace a type over a long stretch.
+    pub(super) blocks: bool,
 }
 
 fn nanos(dollars: f64) -> f64 {
@@ -140,7 +142,24 @@ impl Model {
             step_spend_max: (problem.step_spend_max * NANOS * (1.0 + SLACK)).floor(),
             budget: (problem.budget * NANOS * (1.0 + SLACK)).floor(),
             unit_price,
+            blocks: false,
             tiers,
+        }
+    }
+}
+
+impl Model {
+    /// The same with the penalty replaced by a price in $ on risk, and no limit on it.
+    pub(super) fn with_risk_priced(&self, dollars: f64) -> Self {
+        let price = (dollars * NANOS / RISK_SCALE).max(0.0);
+        Self {
+            penalty: self
+                .risk
+                .iter()
+                .map(|risk| (risk * price).round())
+                .collect(),
+            risk_budget: f64::INFINITY,
+            ..self.clone()
         }
     }
 }
@@ -248,7 +267,7 @@ fn shortage_weights(
 }
 
 /// Types that no other type beats or equals in price, virtual CPUs and every capacity.
-fn candidates(tier: &Tier) -> Vec<usize> {
+pub(crate) fn candidates(tier: &Tier) -> Vec<usize> {
     let no_worse = |left: usize, right: usize| {
         let (left, right) = (&tier.options[left], &tier.options[right]);
         left.price_per_hour <= right.price_per_hour
