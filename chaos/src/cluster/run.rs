@@ -25,6 +25,7 @@ use axum::http::{Method, StatusCode};
 use serde::Serialize;
 use serde_json::json;
 use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use twinscale::dev::layout::LayoutOptions;
@@ -273,11 +274,17 @@ impl Run<'_> {
         let size = (usize::from(options.size.nodes), self.twins.len());
         let rounds = schedule(&options.faults, size, options.pace, options.seed);
         let mut failed = None;
+        // Heard from here on, also while a fault is made and nobody waits.
+        let mut interrupts = {
+            let _within = self.runtime.enter();
+            signal(SignalKind::interrupt())
+                .map_err(|error| ChaosError::io("listen for", "signals", error))?
+        };
         let mut wait = |time: Duration| {
             let ended = self.runtime.block_on(async {
                 tokio::select! {
                     () = tokio::time::sleep(time) => None,
-                    _ = tokio::signal::ctrl_c() => Some(Ok(())),
+                    _ = interrupts.recv() => Some(Ok(())),
                     // Clients go on until they are told to stop: one that ends has failed.
                     Some(ended) = tasks.join_next() => Some(ended.unwrap_or_else(|error| Err(of_product(error)))),
                 }

@@ -78,7 +78,10 @@ pub(super) fn run(arguments: &PlanArguments, quiet: bool) -> anyhow::Result<()> 
     };
     let planned =
         plan_file_from(&text, &options, &start).map_err(|error| expected(arguments, error))?;
-    write_out(arguments, &serde_json::to_string_pretty(&planned.to_json())?)?;
+    write_out(
+        arguments,
+        &serde_json::to_string_pretty(&planned.to_json())?,
+    )?;
     if let Some(path) = &arguments.state {
         std::fs::write(path, planned.state().to_string())
             .map_err(|source| ExpectedError::file("write", path, source))?;
@@ -134,7 +137,10 @@ fn run_front(
     let problem =
         Problem::from_json(text).map_err(|error| expected(arguments, PlanError::from(error)))?;
     let found = front(&problem, options).map_err(|error| expected(arguments, error))?;
-    write_out(arguments, &serde_json::to_string_pretty(&found.to_json(&problem))?)?;
+    write_out(
+        arguments,
+        &serde_json::to_string_pretty(&found.to_json(&problem))?,
+    )?;
     if !quiet {
         for point in &found.points {
             console::say(&format!("spend {:.6} risk {:.6}", point.spend, point.risk));

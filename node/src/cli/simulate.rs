@@ -8,7 +8,7 @@ use clap::Args;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use twinscale_environment::cases::{self, CaseOptions, CasesOutput};
-use twinscale_environment::events::{CUSTOMERS_MAX, REPLICATIONS};
+use twinscale_environment::events::replicate::{CUSTOMERS_MAX, REPLICATIONS};
 use twinscale_environment::what_if::{Change, Engine};
 
 /// Parts of a thousand that a progress line counts.
@@ -52,7 +52,9 @@ pub(super) struct SimulateArguments {
 /// Reads a number of customers such as `10000000` or `1e7`.
 fn parse_count(text: &str) -> Result<u64, String> {
     let refused = || {
-        format!("`{text}` is no number of customers: write {REPLICATIONS} to {CUSTOMERS_MAX}, such as 1e7")
+        format!(
+            "`{text}` is no number of customers: write {REPLICATIONS} to {CUSTOMERS_MAX}, such as 1e7"
+        )
     };
     let number: f64 = text.replace('_', "").parse().map_err(|_error| refused())?;
     let within = number >= f64::from(REPLICATIONS) && number <= CUSTOMERS_MAX as f64;

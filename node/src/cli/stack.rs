@@ -169,7 +169,10 @@ fn import(arguments: &ImportArguments, quiet: bool) -> anyhow::Result<()> {
     for note in &found.notes {
         console::say(note);
     }
-    console::say(&format!("{} things the file does not say:", found.gaps.len()));
+    console::say(&format!(
+        "{} things the file does not say:",
+        found.gaps.len()
+    ));
     for gap in &found.gaps {
         let stated = gap.stated.as_deref().unwrap_or("nothing");
         console::say(&format!("  {} (stated: {stated}): {}", gap.key, gap.hint));

@@ -96,8 +96,10 @@ pub(super) fn text(standing: &Standing) -> String {
         let _infallible = writeln!(text, "overloaded  {overloaded}");
     }
     text.push('\n');
-    text.push_str(&classes(standing));
-    text.push('\n');
+    if standing.predicted.is_some() || standing.simulated.is_some() {
+        text.push_str(&classes(standing));
+        text.push('\n');
+    }
     text.push_str(&resources(standing));
     if let Some(predicted) = &standing.predicted {
         for left_out in &predicted.left_out {
@@ -112,7 +114,15 @@ pub(super) fn text(standing: &Standing) -> String {
 
 fn classes(standing: &Standing) -> String {
     let mut table = Table::new(&[
-        "CLASS", "BY", "PER S", "MEAN", "P50", "P95", "P99", "SERVED", "OVER P99 SLA",
+        "CLASS",
+        "BY",
+        "PER S",
+        "MEAN",
+        "P50",
+        "P95",
+        "P99",
+        "SERVED",
+        "OVER P99 SLA",
     ]);
     for (class, rate) in &standing.rates_per_s {
         let name = class.as_str();

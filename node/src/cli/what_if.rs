@@ -63,7 +63,9 @@ fn pair<'a>(text: &'a str, form: &str) -> Result<(&'a str, &'a str), String> {
 fn factor(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(factor) if factor > 0.0 && factor.is_finite() => Ok(factor),
-        _ => Err(format!("`{text}` is no factor: write a number above 0, such as 1.5")),
+        _ => Err(format!(
+            "`{text}` is no factor: write a number above 0, such as 1.5"
+        )),
     }
 }
 
@@ -162,7 +164,10 @@ pub(super) fn run(arguments: &WhatIfArguments, quiet: bool) -> anyhow::Result<()
     });
     drop(progress);
     let found = found.map_err(|error| {
-        ExpectedError::input(format!("{} cannot be changed so", arguments.model.display()), error)
+        ExpectedError::input(
+            format!("{} cannot be changed so", arguments.model.display()),
+            error,
+        )
     })?;
     if arguments.json {
         standing::print_json(&found)

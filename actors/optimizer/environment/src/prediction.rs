@@ -16,7 +16,7 @@ use self::station::{StationError, tier_moments};
 use crate::flow::{Flow, FlowError, flow_at};
 use crate::model::{CallOrder, Endpoint, ServiceLevel, StackModel};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use twinscale_protocol::{RequestClassName, TierName};
 
 /// What formulas say about a stack under a load.
@@ -276,6 +276,9 @@ fn left_out(model: &StackModel) -> Vec<String> {
     {
         found.push("waiting before links and network cards".to_owned());
     }
+    // Several calls may go the same way.
+    let mut told = BTreeSet::new();
+    found.retain(|one| told.insert(one.clone()));
     found
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use twinscale::dev::layout::{Layout, LayoutOptions, NodeLayout};
 use twinscale::dev::processes::{cloud_arguments, last_words, node_arguments};
@@ -188,7 +189,8 @@ impl Deployment for Processes {
             tv_sec: END_LIMIT_S,
             tv_nsec: 0,
         };
-        let count = poll(&mut ended, Some(&limit)).map_err(failed)?;
+        // A person's Ctrl-C ends the run in order; it must not end this.
+        let count = retry_on_intr(|| poll(&mut ended, Some(&limit))).map_err(failed)?;
         // Takes what has ended, or kills what has not.
         self.kill(node)?;
         if count > 0 {

@@ -1,9 +1,9 @@
 //! `twinscale actors`: actors of nodes.
 
 use super::connect::{ConnectArguments, Connection, refused};
-use crate::cli::table::Table;
 use super::twins::say_silent;
 use super::words::{or_unknown, print_json, word};
+use crate::cli::table::Table;
 use crate::cluster::commands::message::{
     ACTORS_READ, ACTORS_READ_REPLY, ACTORS_WRITE, ACTORS_WRITE_REPLY, ActorDone, ActorLine,
     ActorName, ActorOperation, ActorOrder, ActorsReply, ActorsRequest,

@@ -1,8 +1,8 @@
 //! `twinscale members`, `shards` and `audit`.
 
 use super::connect::{ConnectArguments, odd_answer};
-use crate::cli::table::Table;
 use super::words::{UNKNOWN, list, moment, or_unknown, print_json, word};
+use crate::cli::table::Table;
 use crate::console;
 use clap::Args;
 use std::collections::BTreeMap;

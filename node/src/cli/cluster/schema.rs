@@ -3,8 +3,8 @@
 use super::commands::{CommandArguments, command};
 use super::connect::{ConnectArguments, odd_answer};
 use super::look::say_source;
-use crate::cli::table::Table;
 use super::words::{print_json, word};
+use crate::cli::table::Table;
 use crate::console;
 use clap::{Args, Subcommand};
 use twinscale_cluster::admin::{ReadReply, ReadRequest, SchemaReply, WriteRequest};

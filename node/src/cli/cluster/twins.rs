@@ -1,8 +1,8 @@
 //! `twinscale twins`: customers' twins, whichever node drives them.
 
 use super::connect::{ConnectArguments, Connection, odd_answer, refused};
-use crate::cli::table::Table;
 use super::words::{list, moment, or_unknown, print_json};
+use crate::cli::table::Table;
 use crate::cluster::commands::message::{
     SilentNode, TWINS_MAX, TWINS_READ, TWINS_READ_REPLY, TwinLine, TwinsList, TwinsReply,
     TwinsRequest,
