@@ -2,7 +2,7 @@
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo test verify fix lint doc deny fuzz dist image test-compose build-next test-upgrade
+.PHONY: help setup demo test verify fix lint doc deny fuzz dist image test-compose test-replica build-next test-upgrade
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 14
@@ -43,6 +43,9 @@ image: ## Make the container image of what dist/ holds (packed first when it hol
 
 test-compose: image ## Run the cluster of deploy/compose.yaml on a container engine through faults, under load
 	@bash deploy/test.sh
+
+test-replica: ## Run stacks as containers on a container engine and measure them (SECONDS for each load, default 15)
+	@bash scripts/test-replica.sh $(or $(SECONDS),15)
 
 build-next: setup ## Build the program of the next schema into target/next
 	@bash scripts/build-next.sh

@@ -191,7 +191,7 @@ note "read back: $(ask "'%(acknowledged)d acknowledged: %(stored)d stored, %(los
 
 operator twins ls --limit 0 --json > "$work/twins.json"
 told=$(ask "len(it['twins']), sum(one['state'] == 'driven' for one in it['twins']), len(it['silent'])" < "$work/twins.json")
-[ "$told" = "($CUSTOMERS, $CUSTOMERS, 0)" ] || die "twins, driven ones and silent nodes are $told, not $CUSTOMERS driven"
+[ "$told" = "$CUSTOMERS $CUSTOMERS 0" ] || die "twins, driven ones and silent nodes are $told, not $CUSTOMERS driven"
 note "twins: $CUSTOMERS of $CUSTOMERS driven, by node: $(ask "', '.join('%s %d' % (name, sum(one['node_name'] == name for one in it['twins'])) for name in sorted({one['node_name'] for one in it['twins']}))" < "$work/twins.json")"
 turns=$(ask "sum(one['last_turn'] is not None for one in it['twins'])" < "$work/twins.json")
 note "turns: $turns of $CUSTOMERS twins had one since their node drives them"

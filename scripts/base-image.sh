@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Makes a small Debian image where no registry is reached: debootstrap, then `docker import` under the name that
-# deploy/Dockerfile takes as its base. An image that is there is kept. Usage: scripts/base-image.sh [NAME]
+# deploy/Dockerfile takes as its base. An image that is there is kept. INCLUDE names further packages, separated by
+# commas. Usage: [INCLUDE=redis-server] scripts/base-image.sh [NAME]
 set -euo pipefail
 name=${1:-debian:12-slim}
 suite=bookworm
 mirror=${DEBIAN_MIRROR:-}
+include=libstdc++6${INCLUDE:+,$INCLUDE}
 
 say() { printf 'base-image: %s\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$1" >&2; [ $# -lt 2 ] || printf 'hint: %s\n' "$2" >&2; exit 1; }
@@ -23,7 +25,7 @@ say "making $name with debootstrap"
 log=$(mktemp)
 # The program needs the C++ runtime, which apt brings into the smallest variant anyhow; it is named all the same.
 # shellcheck disable=SC2086
-debootstrap --variant=minbase --include=libstdc++6 "$suite" "$root/debian" $mirror > "$log" 2>&1 \
+debootstrap --variant=minbase --include="$include" "$suite" "$root/debian" $mirror > "$log" 2>&1 \
   || { tail -n 20 "$log" >&2; die "debootstrap failed" "look at the mirror: DEBIAN_MIRROR=URL"; }
 rm -f "$log"
 # What no container reads: package files, lists, manuals, translations. Copyright files stay.

@@ -2,6 +2,7 @@
 
 use crate::console;
 use crate::error::ExpectedError;
+use crate::report::{front_html, plan_html};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -43,6 +44,9 @@ pub(super) struct PlanArguments {
     /// Where the plan goes; standard output when left out.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Draw the plan, or the front, as a page: costs, proof, VMs over the steps, what binds.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
 }
 
 /// Reads a length of time such as `10s`, `500ms` or `2m`.
@@ -82,6 +86,7 @@ pub(super) fn run(arguments: &PlanArguments, quiet: bool) -> anyhow::Result<()> 
         arguments,
         &serde_json::to_string_pretty(&planned.to_json())?,
     )?;
+    draw(arguments, || plan_html(&planned))?;
     if let Some(path) = &arguments.state {
         std::fs::write(path, planned.state().to_string())
             .map_err(|source| ExpectedError::file("write", path, source))?;
@@ -103,6 +108,14 @@ fn write_out(arguments: &PlanArguments, json: &str) -> anyhow::Result<()> {
         Some(path) => std::fs::write(path, json)
             .map_err(|source| ExpectedError::file("write", path, source))?,
         None => console::print(&json)?,
+    }
+    Ok(())
+}
+
+fn draw(arguments: &PlanArguments, page: impl FnOnce() -> String) -> anyhow::Result<()> {
+    if let Some(path) = &arguments.report {
+        std::fs::write(path, page())
+            .map_err(|source| ExpectedError::file("write", path, source))?;
     }
     Ok(())
 }
@@ -141,6 +154,7 @@ fn run_front(
         arguments,
         &serde_json::to_string_pretty(&found.to_json(&problem))?,
     )?;
+    draw(arguments, || front_html(&problem, &found))?;
     if !quiet {
         for point in &found.points {
             console::say(&format!("spend {:.6} risk {:.6}", point.spend, point.risk));

@@ -17,6 +17,7 @@ mod html;
 mod input;
 mod json;
 mod picture;
+mod plan_page;
 pub(crate) mod svg;
 mod table;
 mod tally;
@@ -35,5 +36,6 @@ pub use input::{
 };
 pub use json::{REPORT_FORMAT, report_json};
 pub use picture::{Theme, picture_svg};
+pub use plan_page::{front_html, plan_html};
 pub use table::report_table;
 pub use tally::{Blame, MISSES_TOLD, MissTally, reason};

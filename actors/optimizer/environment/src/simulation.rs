@@ -19,11 +19,10 @@ mod pipe;
 mod tier;
 mod vm;
 
-use self::draws::child;
+pub use self::draws::{Purpose, child, stream, unit_law, with_scv};
 use self::engine::{Change, Engine};
 use self::layout::Layout;
-use self::load::Arrivals;
-pub use self::load::{AllocationChange, Load};
+pub use self::load::{AllocationChange, Arrivals, Load};
 use self::measure::Tally;
 use self::outcome::Run;
 pub use self::outcome::{

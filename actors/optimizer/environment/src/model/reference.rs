@@ -12,7 +12,7 @@ const INTRODUCTION: &str = "\
 One TOML file describes one customer's application stack: tiers of VMs and what a request costs there, calls
 between them, caches, databases, links, volumes and data. A file is checked as a whole: every broken rule is
 reported at once with its key, value and remedy, and unknown keys are refused. The same rules as a JSON schema:
-[stack-model.schema.json](stack-model.schema.json). Two examples ship in `samples/models/`.
+[stack-model.schema.json](stack-model.schema.json). Examples ship in `samples/models/`.
 
 `NAME` is a name of your choice; `[]` an entry of a list.
 

@@ -12,7 +12,7 @@ use rand::{RngCore, SeedableRng};
 
 /// What a draw is for; each purpose has a stream of its own.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Purpose {
+pub enum Purpose {
     /// Work of a visit.
     Work = 1,
     /// Whether a cache has an answer.
@@ -28,18 +28,18 @@ pub(super) enum Purpose {
 }
 
 /// Derives a seed from a seed and a number.
-pub(super) fn child(seed: u64, number: u64) -> u64 {
+pub fn child(seed: u64, number: u64) -> u64 {
     let mixed = seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23);
     Generator::seed_from_u64(mixed).next_u64()
 }
 
 /// The stream of one purpose.
-pub(super) fn stream(seed: u64, purpose: Purpose) -> Generator {
+pub fn stream(seed: u64, purpose: Purpose) -> Generator {
     Generator::seed_from_u64(child(seed, purpose as u64))
 }
 
 /// The law of a service demand, scaled to mean 1.
-pub(super) fn unit_law(demand: &ServiceDemand) -> Sampler {
+pub fn unit_law(demand: &ServiceDemand) -> Sampler {
     let scv = demand.scv;
     match demand.distribution {
         Distribution::Deterministic => Sampler::Constant(1.0),
@@ -55,7 +55,7 @@ pub(super) fn unit_law(demand: &ServiceDemand) -> Sampler {
 }
 
 /// A law of mean 1 with the squared coefficient of variation alone: of times between arrivals.
-pub(super) fn with_scv(scv: f64) -> Sampler {
+pub fn with_scv(scv: f64) -> Sampler {
     if scv <= 0.0 {
         Sampler::Constant(1.0)
     } else if scv > 1.0 {

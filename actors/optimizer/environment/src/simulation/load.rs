@@ -54,7 +54,7 @@ pub struct AllocationChange {
 ///
 /// Two loads with the same seed meet the same draws: the later load is the earlier one, faster or slower.
 #[derive(Clone, Debug)]
-pub(super) struct Arrivals {
+pub struct Arrivals {
     gaps: Sampler,
     rng: Generator,
     step_s: f64,
@@ -65,13 +65,9 @@ pub(super) struct Arrivals {
 }
 
 impl Arrivals {
-    pub(super) fn new(
-        gaps: Sampler,
-        rates: Vec<f64>,
-        step_s: f64,
-        seed: u64,
-        class: usize,
-    ) -> Self {
+    /// Makes the arrivals of one class: `gaps` has mean 1, `rates` holds requests per second by step, `class` is the
+    /// place of the class in the model.
+    pub fn new(gaps: Sampler, rates: Vec<f64>, step_s: f64, seed: u64, class: usize) -> Self {
         Self {
             gaps,
             rng: stream(child(seed, class as u64), Purpose::Arrival),
@@ -81,9 +77,13 @@ impl Arrivals {
             at: 0.0,
         }
     }
+}
+
+impl Iterator for Arrivals {
+    type Item = f64;
 
     /// Time of the next arrival; `None` when none comes before the end of the load.
-    pub(super) fn next(&mut self) -> Option<f64> {
+    fn next(&mut self) -> Option<f64> {
         let mut gap = self.gaps.draw(&mut self.rng);
         while let Some(rate) = self.rates.get(self.step) {
             let end = (self.step + 1) as f64 * self.step_s;
@@ -106,8 +106,7 @@ mod tests {
     use crate::events::sample::Sampler;
 
     fn times(rates: Vec<f64>) -> Vec<f64> {
-        let mut arrivals = Arrivals::new(Sampler::Exponential(1.0), rates, 100.0, 9, 0);
-        std::iter::from_fn(|| arrivals.next()).collect()
+        Arrivals::new(Sampler::Exponential(1.0), rates, 100.0, 9, 0).collect()
     }
 
     #[test]
