@@ -65,6 +65,11 @@ impl Law {
         Self::Hyperexponential { branches }.checked("mean")
     }
 
+    /// The balanced hyperexponential law of mean 1; below a variation of 1 there is none, and at 1 it is exponential.
+    pub(crate) fn balanced_or_exponential(scv: f64) -> Self {
+        Self::balanced(1.0, scv.max(1.0)).unwrap_or(Self::Exponential { mean: 1.0 })
+    }
+
     /// Returns the law when its parameters make sense; `name` is what the error calls it.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Tiers: groups of interchangeable VMs, what a request costs there, caches and databases.
 
+use crate::law::Law;
 use crate::model::class::one;
 use crate::model::name::{LowerName, Name};
 use schemars::JsonSchema;
@@ -186,6 +187,30 @@ pub struct ServiceDemand {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 86400.0), example = 0.012)]
     pub write_mean_s: Option<f64>,
+}
+
+impl ServiceDemand {
+    /// The law of the time, scaled to mean 1. A checked model states `scv` wherever a law does not have it of itself.
+    pub(crate) fn unit_law(&self) -> Law {
+        let (mean, scv) = (1.0, self.scv);
+        match self.distribution {
+            Distribution::Deterministic => Law::Deterministic { mean },
+            Distribution::Exponential => Law::Exponential { mean },
+            Distribution::Erlang => Law::Gamma {
+                mean,
+                scv: 1.0 / (1.0 / scv.unwrap_or(0.5)).round().max(1.0),
+            },
+            Distribution::Hyperexponential => Law::balanced_or_exponential(scv.unwrap_or(4.0)),
+            Distribution::Gamma => Law::Gamma {
+                mean,
+                scv: scv.unwrap_or(1.0),
+            },
+            Distribution::Lognormal => Law::Lognormal {
+                mean,
+                scv: scv.unwrap_or(1.0),
+            },
+        }
+    }
 }
 
 /// How service times are distributed.

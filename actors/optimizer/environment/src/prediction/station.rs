@@ -3,8 +3,8 @@
 use super::moments::Moments;
 use crate::analytic::approximate::{choices_response_mean, many_general_wait_mean};
 use crate::analytic::many::ManyServers;
-use crate::flow::{Flow, VmGroup};
-use crate::model::{Balancer, Distribution, ServiceDemand, StackModel, Tier, Volume};
+use crate::flow::{Flow, VmGroup, write_share};
+use crate::model::{Balancer, ServiceDemand, StackModel, Tier, Volume};
 use std::collections::BTreeMap;
 use twinscale_protocol::{RequestClassName, TierName};
 
@@ -67,31 +67,15 @@ fn work(tier: &Tier, demand: Option<&ServiceDemand>, rate_per_s: f64) -> Work {
             ..Work::default()
         };
     };
-    let writes = match tier.database {
-        Some(_) => 1.0 - demand.read_share.unwrap_or(1.0),
-        None => 0.0,
-    };
+    let writes = write_share(tier, demand);
     let write_s = demand.write_mean_s.unwrap_or(demand.mean_s);
     let mean = (1.0 - writes) * demand.mean_s + writes * write_s;
     let square = (1.0 - writes) * demand.mean_s.powi(2) + writes * write_s.powi(2);
     Work {
         rate_per_s,
         mean_s: mean,
-        variance: (1.0 + scv(demand)) * square - mean * mean,
+        variance: (1.0 + demand.unit_law().scv()) * square - mean * mean,
         writes,
-    }
-}
-
-fn scv(demand: &ServiceDemand) -> f64 {
-    match demand.distribution {
-        Distribution::Deterministic => 0.0,
-        Distribution::Exponential => 1.0,
-        Distribution::Erlang => {
-            let phases = (1.0 / demand.scv.unwrap_or(0.5)).round().max(1.0);
-            1.0 / phases
-        }
-        Distribution::Hyperexponential => demand.scv.unwrap_or(4.0),
-        Distribution::Gamma | Distribution::Lognormal => demand.scv.unwrap_or(1.0),
     }
 }
 

@@ -7,7 +7,7 @@
 use crate::events::sample::Sampler;
 use crate::events::streams::Generator;
 use crate::law::Law;
-use crate::model::{Distribution, ServiceDemand};
+use crate::model::ServiceDemand;
 use rand::{RngCore, SeedableRng};
 
 /// What a draw is for; each purpose has a stream of its own.
@@ -40,18 +40,7 @@ pub fn stream(seed: u64, purpose: Purpose) -> Generator {
 
 /// The law of a service demand, scaled to mean 1.
 pub fn unit_law(demand: &ServiceDemand) -> Sampler {
-    let scv = demand.scv;
-    match demand.distribution {
-        Distribution::Deterministic => Sampler::Constant(1.0),
-        Distribution::Exponential => Sampler::Exponential(1.0),
-        Distribution::Erlang => gamma(1.0 / (1.0 / scv.unwrap_or(0.5)).round().max(1.0)),
-        Distribution::Hyperexponential => hyperexponential(scv.unwrap_or(4.0)),
-        Distribution::Gamma => gamma(scv.unwrap_or(1.0)),
-        Distribution::Lognormal => Sampler::new(&Law::Lognormal {
-            mean: 1.0,
-            scv: scv.unwrap_or(1.0),
-        }),
-    }
+    Sampler::new(&demand.unit_law())
 }
 
 /// A law of mean 1 with the squared coefficient of variation alone: of times between arrivals.
@@ -59,21 +48,12 @@ pub fn with_scv(scv: f64) -> Sampler {
     if scv <= 0.0 {
         Sampler::Constant(1.0)
     } else if scv > 1.0 {
-        hyperexponential(scv)
+        Sampler::new(&Law::balanced_or_exponential(scv))
     } else if scv < 1.0 {
-        gamma(scv)
+        Sampler::new(&Law::Gamma { mean: 1.0, scv })
     } else {
         Sampler::Exponential(1.0)
     }
-}
-
-fn gamma(scv: f64) -> Sampler {
-    Sampler::new(&Law::Gamma { mean: 1.0, scv })
-}
-
-fn hyperexponential(scv: f64) -> Sampler {
-    // Below 1 there is none; at 1 it is the exponential law.
-    Law::balanced(1.0, scv.max(1.0)).map_or(Sampler::Exponential(1.0), |law| Sampler::new(&law))
 }
 
 #[cfg(test)]
