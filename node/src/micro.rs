@@ -18,10 +18,10 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use twinscale_forecast_model::RecurrentNetwork;
+use twinscale_forecast_model::Network;
 use twinscale_forecast_model::shipped::{SHIPPED_WEIGHTS, load_shipped};
 use twinscale_forecast_model::throughput::{Throughput, measure as measure_forecasts};
-use twinscale_forecaster::network::{NetworkError, QuantileNetwork};
+use twinscale_forecaster::network::NetworkError;
 use twinscale_log::bench::{BenchOptions, measure as measure_log};
 use twinscale_log::{MonotonicClock, SystemMonotonicClock};
 use twinscale_optimizer::bench::plans_per_second;
@@ -169,9 +169,9 @@ fn peak_resident_mib() -> anyhow::Result<f64> {
 pub fn network_speed(clock: &dyn MonotonicClock) -> anyhow::Result<Throughput> {
     let (checked, _card) = load_shipped()?;
     drop(checked);
-    let make = || match RecurrentNetwork::from_bytes(SHIPPED_WEIGHTS) {
-        Ok(network) => Ok(Box::new(network) as Box<dyn QuantileNetwork>),
-        // It was just loaded from the same bytes.
+    let make = || match Network::all_of(SHIPPED_WEIGHTS) {
+        Ok(networks) => Ok(networks),
+        // They were just loaded from the same bytes.
         Err(error) => Err(NetworkError::Failed {
             step: "loading",
             cause: error.to_string(),

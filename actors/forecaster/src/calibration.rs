@@ -10,9 +10,12 @@
 //! origin. So a first request is calibrated too, and nothing but factors and a time is stored. Invariant:
 //! the state is integers, and learning origin by origin or many at once gives the same.
 
-use crate::rows::StepQuantiles;
+use crate::accuracy::Scores;
+use crate::adapter::Adapter;
+use crate::mixture::Mixture;
+use crate::rows::{RowForecasts, StepQuantiles};
 use crate::series::Series;
-use crate::stored::v1::{self, BUCKETS};
+use crate::stored::v2::{self, BUCKETS};
 use twinscale_protocol::quantile::MEDIAN;
 use twinscale_protocol::{QUANTILE_LEVELS, QUANTILES, WeightsId};
 
@@ -32,52 +35,69 @@ const WIDTH_MIN: f64 = 1e-12;
 const BUCKET_ENDS: [usize; BUCKETS] = [4, 12, 24, 48];
 
 /// The calibration of one series for one network.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Calibration {
     interval_s: u32,
     shape: usize,
     learnt_until_s: Option<i64>,
     factors: [[i16; QUANTILES]; BUCKETS],
+    adapter: Adapter,
+    mixture: Mixture,
+    scores: Scores,
 }
+
+/// Forecasters beside the networks: the adapter.
+pub(crate) const LOCAL: usize = 1;
 
 impl Calibration {
     /// Continues a stored calibration, or starts afresh when it belongs to other weights or steps.
     pub(crate) fn restore(
-        stored: Option<&v1::Calibration>,
-        weights: &WeightsId,
+        stored: Option<&v2::Calibration>,
+        (weights, networks): (&WeightsId, usize),
         series: &Series,
         shape: usize,
     ) -> Self {
+        let forecasters = networks + LOCAL;
         let fresh = Self {
             interval_s: u32::try_from(series.interval_s()).unwrap_or(u32::MAX),
             shape,
             learnt_until_s: None,
             factors: [[0; QUANTILES]; BUCKETS],
+            adapter: Adapter::default(),
+            mixture: Mixture::restore(None, forecasters),
+            scores: Scores::default(),
         };
         let Some(stored) = stored else {
             return fresh;
         };
         let fits = stored.weights == weights.as_str()
             && stored.interval_s == fresh.interval_s
-            && usize::from(stored.shape) == shape;
+            && usize::from(stored.shape) == shape
+            && stored.losses.len() == forecasters;
         if !fits {
             return fresh;
         }
         Self {
             learnt_until_s: Some(stored.learnt_until_s),
             factors: stored.factors,
+            adapter: Adapter::restore(Some(&stored.adapter)),
+            mixture: Mixture::restore(Some(&stored.losses), forecasters),
+            scores: Scores::restore(&stored.scores),
             ..fresh
         }
     }
 
     /// Turns the calibration into what the twin keeps; nothing before something was learnt.
-    pub(crate) fn store(&self, weights: &WeightsId) -> Option<v1::Calibration> {
-        Some(v1::Calibration {
+    pub(crate) fn store(&self, weights: &WeightsId) -> Option<v2::Calibration> {
+        Some(v2::Calibration {
             weights: weights.to_string(),
             interval_s: self.interval_s,
             shape: u16::try_from(self.shape).unwrap_or(u16::MAX),
             learnt_until_s: self.learnt_until_s?,
             factors: self.factors,
+            losses: self.mixture.losses().to_vec(),
+            adapter: self.adapter.store(),
+            scores: self.scores.store(),
         })
     }
 
@@ -86,7 +106,7 @@ impl Calibration {
         let Some(last) = (series.len() - 1).checked_sub(shape) else {
             return Vec::new();
         };
-        let stride = i64::try_from(shape / 2).unwrap_or(1).max(1) * series.interval_s();
+        let stride = grid_s(series, shape);
         let first = series.steps_per_day();
         let mut origins: Vec<usize> = (first..=last)
             .rev()
@@ -102,8 +122,24 @@ impl Calibration {
         origins
     }
 
-    /// Compares a forecast with what came.
-    pub(crate) fn learn(&mut self, series: &Series, origin: usize, forecast: &StepQuantiles) {
+    /// Mixes the forecasters' quantiles by the trust in each.
+    pub(crate) fn mix(&self, series: &Series, row: &RowForecasts) -> StepQuantiles {
+        self.mixture.combine(&self.forecasters(series, row))
+    }
+
+    /// What all forecasters say: the networks, then the adapter.
+    fn forecasters(&self, series: &Series, row: &RowForecasts) -> Vec<StepQuantiles> {
+        let networks = row.networks.iter().cloned();
+        let adapter = self.adapter.forecast(series, row);
+        networks.chain(std::iter::once(adapter)).collect()
+    }
+
+    /// Compares all forecasts of an origin with what came: the mixed one teaches the factors, each one alone
+    /// the trust in it.
+    pub(crate) fn learn(&mut self, series: &Series, row: &RowForecasts) {
+        let origin = row.origin;
+        let forecasts = self.forecasters(series, row);
+        let forecast = &self.mixture.combine(&forecasts);
         let mut from = 0;
         for bucket in 0..BUCKETS {
             let to = bucket_end(bucket, self.shape);
@@ -111,7 +147,18 @@ impl Calibration {
             self.move_factors(bucket, passed);
             from = to;
         }
+        self.mixture.learn(series, origin, &forecasts);
+        self.adapter.learn(series, origin, row);
         self.learnt_until_s = Some(series.time_s(origin));
+    }
+
+    /// Scores what was issued and has passed, and keeps what is issued now if it lies on the grid.
+    pub(crate) fn issue(&mut self, series: &Series, forecast: &StepQuantiles) {
+        let shape = self.shape;
+        let stride = grid_s(series, shape);
+        let kept = on_grid(series, series.len() - 1, stride).then_some(forecast);
+        let of = |ahead| bucket_of(ahead, shape);
+        self.scores.update(series, kept, of);
     }
 
     /// Applies the factors.
@@ -179,6 +226,11 @@ impl Calibration {
     }
 }
 
+/// Seconds between the origins that are learnt from and scored: half a horizon.
+fn grid_s(series: &Series, shape: usize) -> i64 {
+    i64::try_from(shape / 2).unwrap_or(1).max(1) * series.interval_s()
+}
+
 fn on_grid(series: &Series, origin: usize, stride_s: i64) -> bool {
     let since = series.time_s(origin).rem_euclid(stride_s);
     // Samples need not lie on whole intervals of the epoch.
@@ -187,6 +239,11 @@ fn on_grid(series: &Series, origin: usize, stride_s: i64) -> bool {
 
 fn bucket_end(bucket: usize, shape: usize) -> usize {
     (BUCKET_ENDS[bucket] * shape).div_ceil(48)
+}
+
+/// Steps ahead at which the parts of a horizon end.
+pub(crate) fn bucket_ends(shape: usize) -> [usize; BUCKETS] {
+    std::array::from_fn(|bucket| bucket_end(bucket, shape))
 }
 
 fn bucket_of(ahead: usize, shape: usize) -> usize {

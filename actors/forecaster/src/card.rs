@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use twinscale_protocol::WeightsId;
 
 /// Version of the card's format that is written.
-pub const CARD_VERSION: u32 = 1;
+pub const CARD_VERSION: u32 = 2;
 
 /// The card.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,6 +16,17 @@ pub struct WeightsCard {
     pub weights_id: WeightsId,
     /// Size of the weights file in bytes.
     pub weights_bytes: u64,
+    /// The networks of the file, in its order.
+    pub networks: Vec<NetworkCard>,
+    /// What was trained on, by dataset.
+    pub datasets: BTreeMap<String, DatasetCard>,
+    /// What the weights are not good for.
+    pub limits: Vec<String>,
+}
+
+/// A network's part of the card.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NetworkCard {
     /// The network, in words.
     pub network: String,
     /// The seed of everything random.
@@ -26,10 +37,30 @@ pub struct WeightsCard {
     pub best_step: u64,
     /// Mean pinball loss on the validation span, in units of the day-to-day change.
     pub validation_loss: f64,
-    /// What was trained on, by dataset.
-    pub datasets: BTreeMap<String, DatasetCard>,
-    /// What the weights are not good for.
-    pub limits: Vec<String>,
+}
+
+/// The first version, which knew one network.
+#[derive(Deserialize)]
+struct CardV1 {
+    weights_id: WeightsId,
+    weights_bytes: u64,
+    #[serde(flatten)]
+    network: NetworkCard,
+    datasets: BTreeMap<String, DatasetCard>,
+    limits: Vec<String>,
+}
+
+impl From<CardV1> for WeightsCard {
+    fn from(card: CardV1) -> Self {
+        Self {
+            card_version: CARD_VERSION,
+            weights_id: card.weights_id,
+            weights_bytes: card.weights_bytes,
+            networks: vec![card.network],
+            datasets: card.datasets,
+            limits: card.limits,
+        }
+    }
 }
 
 /// A dataset's part of the card.
@@ -101,6 +132,10 @@ impl WeightsCard {
                 known: CARD_VERSION,
             });
         }
+        if version.card_version < CARD_VERSION {
+            let first: CardV1 = serde_json::from_slice(text).map_err(CardError::Parse)?;
+            return Ok(first.into());
+        }
         serde_json::from_slice(text).map_err(CardError::Parse)
     }
 
@@ -171,11 +206,13 @@ mod tests {
             card_version: CARD_VERSION,
             weights_id: WeightsId::new("0123456789abcdef").expect("an id"),
             weights_bytes: 1,
-            network: "gru".to_owned(),
-            seed: 1,
-            steps: 2,
-            best_step: 2,
-            validation_loss: 0.5,
+            networks: vec![NetworkCard {
+                network: "gru".to_owned(),
+                seed: 1,
+                steps: 2,
+                best_step: 2,
+                validation_loss: 0.5,
+            }],
             datasets,
             limits: Vec::new(),
         }
@@ -188,10 +225,19 @@ mod tests {
             WeightsCard::from_json(text.as_bytes()).expect("reads"),
             card()
         );
-        let newer = text.replace("\"card_version\": 1", "\"card_version\": 2");
+        let newer = text.replace("\"card_version\": 2", "\"card_version\": 3");
         let error = WeightsCard::from_json(newer.as_bytes()).expect_err("newer");
-        assert!(matches!(error, CardError::Newer { found: 2, known: 1 }));
+        assert!(matches!(error, CardError::Newer { found: 3, known: 2 }));
         assert!(WeightsCard::from_json(b"{").is_err());
+    }
+
+    #[test]
+    fn a_card_of_the_first_version_has_one_network() {
+        let text = r#"{"card_version": 1, "weights_id": "0123456789abcdef", "weights_bytes": 1,
+            "network": "gru", "seed": 1, "steps": 2, "best_step": 2, "validation_loss": 0.5,
+            "datasets": {"set": {"source": "here", "cut_s": {"c/v/m": 1000}}}, "limits": []}"#;
+        let read = WeightsCard::from_json(text.as_bytes()).expect("reads");
+        assert_eq!(read, card());
     }
 
     #[test]

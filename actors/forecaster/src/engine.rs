@@ -16,7 +16,7 @@ use crate::network::{
 use crate::peak::PeakModel;
 use crate::rows::{Row, StepQuantiles, run_rows};
 use crate::series::{Series, SeriesError};
-use crate::stored::{decode, encode, v1};
+use crate::stored::{decode, encode, v1, v2};
 use twinscale_protocol::forecaster::{
     ForecastContext, ForecastReply, ForecastRequest, ForecastSource, PeakForecast, SeriesForecast,
     SeriesWindow,
@@ -98,15 +98,17 @@ impl From<&ForecastError> for WireError {
     }
 }
 
-/// A network and what it takes to ask it.
+/// Networks and what it takes to ask them.
 pub struct Engine {
-    network: Box<dyn QuantileNetwork>,
+    weights_id: WeightsId,
+    /// At least one.
+    networks: Vec<Box<dyn QuantileNetwork>>,
 }
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine")
-            .field("weights", &self.network.weights_id())
+            .field("weights", &self.weights_id)
             .finish_non_exhaustive()
     }
 }
@@ -123,14 +125,19 @@ pub fn context_steps(interval_s: u32) -> usize {
 }
 
 impl Engine {
-    /// Takes a network.
-    pub fn new(network: Box<dyn QuantileNetwork>) -> Self {
-        Self { network }
+    /// Takes the networks of one weights file: a first one, and those whose forecasts are mixed with its.
+    pub fn new(first: Box<dyn QuantileNetwork>, others: Vec<Box<dyn QuantileNetwork>>) -> Self {
+        let weights_id = first.weights_id();
+        let networks = std::iter::once(first).chain(others).collect();
+        Self {
+            weights_id,
+            networks,
+        }
     }
 
     /// Names the weights.
     pub fn weights_id(&self) -> WeightsId {
-        self.network.weights_id()
+        self.weights_id.clone()
     }
 
     /// Sets all weights to zero, so that tests can see what hangs on them.
@@ -138,7 +145,11 @@ impl Engine {
     /// # Errors
     /// [`NetworkError`] when the library behind the network refuses.
     pub fn zero_weights(&mut self) -> Result<(), NetworkError> {
-        self.network.zero_weights()
+        for network in &mut self.networks {
+            network.zero_weights()?;
+            self.weights_id = network.weights_id();
+        }
+        Ok(())
     }
 
     /// Answers requests, each as if it were alone.
@@ -148,16 +159,20 @@ impl Engine {
         &mut self,
         requests: &[ForecastRequest],
     ) -> Vec<Result<ForecastReply, ForecastError>> {
-        let weights = self.network.weights_id();
+        let weights = self.weights_id.clone();
+        let asked = Asked {
+            weights: &weights,
+            forecasters: self.networks.len(),
+        };
         let mut prepared: Vec<Result<Vec<Job>, ForecastError>> = requests
             .iter()
-            .map(|request| prepare(request, &weights))
+            .map(|request| prepare(request, &asked))
             .collect();
         let mut failure = None;
         for shape in HORIZON_SHAPES {
             let jobs = prepared.iter_mut().flatten().flatten();
             let jobs: Vec<&mut Job> = jobs.filter(|job| job.shape == Some(shape)).collect();
-            if let Err(error) = run_jobs(self.network.as_mut(), jobs, shape) {
+            if let Err(error) = run_jobs(&mut self.networks, jobs, shape) {
                 failure = Some(error);
             }
         }
@@ -176,6 +191,12 @@ impl Engine {
     }
 }
 
+/// Who is asked.
+struct Asked<'a> {
+    weights: &'a WeightsId,
+    forecasters: usize,
+}
+
 /// One series of one request.
 struct Job {
     key: SeriesKey,
@@ -186,13 +207,13 @@ struct Job {
     reason: String,
     calibration: Calibration,
     /// The network's calibration as it came, to be handed back by the fallback.
-    stored: Option<v1::Calibration>,
+    stored: Option<v2::Calibration>,
     /// What was learnt of the peaks, this window included; none without a series.
     peak: Option<PeakModel>,
     quantiles: StepQuantiles,
 }
 
-fn prepare(request: &ForecastRequest, weights: &WeightsId) -> Result<Vec<Job>, ForecastError> {
+fn prepare(request: &ForecastRequest, asked: &Asked<'_>) -> Result<Vec<Job>, ForecastError> {
     let steps = request.horizon_steps;
     let Some(shape) = horizon_shape(usize::from(steps)) else {
         return Err(ForecastError::Horizon { steps });
@@ -211,7 +232,7 @@ fn prepare(request: &ForecastRequest, weights: &WeightsId) -> Result<Vec<Job>, F
     request
         .series
         .iter()
-        .map(|window| prepare_one(request, window, &known, (shape, weights)))
+        .map(|window| prepare_one(request, window, &known, (shape, asked)))
         .collect()
 }
 
@@ -219,7 +240,7 @@ fn prepare_one(
     request: &ForecastRequest,
     window: &SeriesWindow,
     known: &[Event],
-    (shape, weights): (usize, &WeightsId),
+    (shape, asked): (usize, &Asked<'_>),
 ) -> Result<Job, ForecastError> {
     check_window(request, window)?;
     let values: Vec<Option<f64>> = window
@@ -244,9 +265,12 @@ fn prepare_one(
     let shape = reason.is_none().then_some(shape);
     let stored = decode(&window.calibration);
     let calibration = match (&series, shape) {
-        (Some(series), Some(shape)) => {
-            Calibration::restore(stored.network.as_ref(), weights, series, shape)
-        }
+        (Some(series), Some(shape)) => Calibration::restore(
+            stored.network.as_ref(),
+            (asked.weights, asked.forecasters),
+            series,
+            shape,
+        ),
         _ => Calibration::default(),
     };
     let peak = series
@@ -334,7 +358,7 @@ fn context_of(
 
 /// Runs back-casts and forecasts of all jobs, a batch at a time; back-casts teach the calibration.
 fn run_jobs(
-    network: &mut dyn QuantileNetwork,
+    networks: &mut [Box<dyn QuantileNetwork>],
     mut jobs: Vec<&mut Job>,
     shape: usize,
 ) -> Result<(), NetworkError> {
@@ -356,13 +380,14 @@ fn run_jobs(
                 })
             })
             .collect();
-        let results = run_rows(network, &rows, shape)?;
-        for ((number, origin, live), quantiles) in chunk.iter().zip(results) {
+        let results = run_rows(networks, &rows, shape)?;
+        for ((number, _, live), row) in chunk.iter().zip(&results) {
             let job = &mut *jobs[*number];
+            let Some(series) = &job.series else { continue };
             if *live {
-                job.quantiles = quantiles;
-            } else if let Some(series) = &job.series {
-                job.calibration.learn(series, *origin, &quantiles);
+                job.quantiles = job.calibration.mix(series, row);
+            } else {
+                job.calibration.learn(series, row);
             }
         }
     }
@@ -379,7 +404,7 @@ fn reply(request: &ForecastRequest, jobs: Vec<Job>, weights: &WeightsId) -> Fore
             peak.expect(series, &quantiles);
         }
         let peak = peak_of(&job);
-        calibrations.push(encode(v1::Stored {
+        calibrations.push(encode(v2::Stored {
             network: calibration,
             peak: job.peak.as_ref().map(PeakModel::store),
         }));
@@ -420,15 +445,17 @@ fn finish(
     job: &Job,
     horizon: usize,
     weights: &WeightsId,
-) -> (StepQuantiles, ForecastSource, Option<v1::Calibration>) {
+) -> (StepQuantiles, ForecastSource, Option<v2::Calibration>) {
     let fallback = || ForecastSource::SeasonalFallback(job.reason.clone());
     match (&job.series, job.shape) {
-        (Some(_), Some(_)) => {
+        (Some(series), Some(_)) => {
             let mut quantiles = job.quantiles.clone();
             quantiles.truncate(horizon);
             job.calibration.apply(&mut quantiles);
+            let mut calibration = job.calibration.clone();
+            calibration.issue(series, &quantiles);
             let source = ForecastSource::Network(weights.clone());
-            (quantiles, source, job.calibration.store(weights))
+            (quantiles, source, calibration.store(weights))
         }
         (Some(series), None) => {
             let quantiles = fallback::forecast(series, horizon);

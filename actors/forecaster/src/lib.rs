@@ -5,7 +5,9 @@
 //! what else waits, on the order of arrival or on the number of threads. The network itself stands behind
 //! [`network::QuantileNetwork`], so that this crate builds without `LibTorch`.
 
+pub mod accuracy;
 pub mod actor;
+mod adapter;
 pub mod bench;
 mod calibration;
 pub mod card;
@@ -14,9 +16,12 @@ mod fallback;
 pub mod features;
 #[cfg(test)]
 mod fixtures;
+pub mod insight;
+mod mixture;
 pub mod network;
 mod numeric;
 mod peak;
+mod regression;
 mod rows;
 pub mod series;
 pub mod stored;

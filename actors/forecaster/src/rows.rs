@@ -1,9 +1,11 @@
-//! Runs any number of (series, origin) rows through the network in batches of one fixed shape.
+//! Runs any number of (series, origin) rows through the networks in batches of one fixed shape.
 //!
 //! Invariant: rows keep the order they are given in, and a row's result does not depend on the others.
 
 use crate::features::{RowScale, fill_row};
-use crate::network::{BATCH_ROWS, FeatureBatch, NetworkError, QuantileNetwork, infer_checked};
+use crate::network::{
+    BATCH_ROWS, CANDIDATES, FeatureBatch, NetworkError, QuantileNetwork, infer_checked,
+};
 use crate::series::Series;
 use twinscale_protocol::QUANTILES;
 
@@ -17,12 +19,23 @@ pub(crate) struct Row<'series> {
 /// Quantiles of the steps ahead in the series' own unit, each step's ascending.
 pub(crate) type StepQuantiles = Vec<[f64; QUANTILES]>;
 
+/// What the networks say of one row, and what they were told.
+#[derive(Clone, Debug)]
+pub(crate) struct RowForecasts {
+    pub(crate) origin: usize,
+    pub(crate) scale: RowScale,
+    /// By network.
+    pub(crate) networks: Vec<StepQuantiles>,
+    /// The simple forecasts of each step, in units of the scale above the level.
+    pub(crate) candidates: Vec<[f64; CANDIDATES]>,
+}
+
 /// Forecasts every row over `shape` steps.
 pub(crate) fn run_rows(
-    network: &mut dyn QuantileNetwork,
+    networks: &mut [Box<dyn QuantileNetwork>],
     rows: &[Row<'_>],
     shape: usize,
-) -> Result<Vec<StepQuantiles>, NetworkError> {
+) -> Result<Vec<RowForecasts>, NetworkError> {
     let mut results = Vec::with_capacity(rows.len());
     for chunk in rows.chunks(BATCH_ROWS) {
         let mut batch = FeatureBatch::zeroed(BATCH_ROWS, shape);
@@ -31,15 +44,39 @@ pub(crate) fn run_rows(
             .enumerate()
             .map(|(at, row)| fill_row(row.series, row.origin, &mut batch.row_mut(at)))
             .collect();
-        let output = infer_checked(network, &batch)?;
-        let by_row = output.chunks_exact(shape * QUANTILES);
-        results.extend(
-            by_row
-                .zip(&scales)
-                .map(|(values, scale)| restore(values, *scale)),
-        );
+        let outputs = networks
+            .iter_mut()
+            .map(|network| infer_checked(network.as_mut(), &batch))
+            .collect::<Result<Vec<_>, _>>()?;
+        let told = scales.iter().zip(chunk).enumerate();
+        results.extend(told.map(|(number, (scale, row))| {
+            let width = shape * QUANTILES;
+            let networks = outputs
+                .iter()
+                .filter_map(|output| output.get(number * width..(number + 1) * width))
+                .map(|values| restore(values, *scale));
+            RowForecasts {
+                origin: row.origin,
+                scale: *scale,
+                networks: networks.collect(),
+                candidates: candidates(batch.row_mut(number).candidates),
+            }
+        }));
     }
     Ok(results)
+}
+
+fn candidates(values: &[f32]) -> Vec<[f64; CANDIDATES]> {
+    values
+        .chunks_exact(CANDIDATES)
+        .map(|step| {
+            let mut widened = [0.0; CANDIDATES];
+            for (wide, value) in widened.iter_mut().zip(step) {
+                *wide = f64::from(*value);
+            }
+            widened
+        })
+        .collect()
 }
 
 fn restore(values: &[f32], scale: RowScale) -> StepQuantiles {

@@ -13,6 +13,8 @@ pub const CALIBRATION_BYTES_MAX: usize = 16_384;
 pub enum StoredCalibration {
     /// The first format.
     V1(Box<v1::Stored>),
+    /// With the losses of several forecasters.
+    V2(Box<v2::Stored>),
 }
 
 /// The first format.
@@ -126,22 +128,117 @@ pub mod v1 {
     }
 }
 
+/// The second format: several forecasters are mixed.
+pub mod v2 {
+    pub use super::v1::{BUCKETS, Peak, QUANTILES};
+    use serde::{Deserialize, Serialize};
+
+    /// All that is kept of one series.
+    #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+    pub struct Stored {
+        /// The calibration of the networks' forecasts, once there were any.
+        pub network: Option<Calibration>,
+        /// What was learnt of its peaks.
+        pub peak: Option<Peak>,
+    }
+
+    /// The calibration of one series' forecasts.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    pub struct Calibration {
+        /// The weights that made the forecasts it corrects.
+        pub weights: String,
+        /// Length of a step in seconds.
+        pub interval_s: u32,
+        /// Shape of the horizon in steps.
+        pub shape: u16,
+        /// Time of the latest origin that was learnt from, epoch seconds.
+        pub learnt_until_s: i64,
+        /// Logarithm of the factor on each quantile's distance from the median, in 16384ths.
+        pub factors: [[i16; QUANTILES]; BUCKETS],
+        /// Discounted relative losses by forecaster and quantile, in 65536ths.
+        pub losses: Vec<[u32; QUANTILES]>,
+        /// What its own history says about the networks' misses.
+        pub adapter: Adapter,
+        /// How good what was issued turned out to be.
+        pub scores: Scores,
+    }
+
+    /// Sums over scored steps: steps, pinball losses, demand, those inside the 80 % and the 90 % range,
+    /// those above the 0.99 quantile, median less demand.
+    pub type ScoreSums = [f64; 7];
+
+    /// Issued forecasts and their scores.
+    #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+    pub struct Scores {
+        /// Forecasts whose horizon has not passed, oldest first.
+        pub issued: Vec<Issued>,
+        /// Sums by bucket of the horizon.
+        pub sums: [ScoreSums; BUCKETS],
+        /// How demand ranked within the latest forecasts that were scored, oldest first.
+        pub ranks: Vec<Ranks>,
+    }
+
+    /// How demand ranked within a forecast.
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct Ranks {
+        /// First second of the forecast's first step.
+        pub first_s: i64,
+        /// By step: 0 = not observed, else the share of the forecast below, from 1 = none to 255 = all.
+        pub ranks: Vec<u8>,
+    }
+
+    /// A forecast as it was issued.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    pub struct Issued {
+        /// First second of its first step.
+        pub first_s: i64,
+        /// Lowest number in it.
+        pub low: f64,
+        /// What one code is worth.
+        pub unit: f64,
+        /// Shape `[step][quantile]`, in codes above the lowest number.
+        pub codes: Vec<[u16; QUANTILES]>,
+    }
+
+    /// Sums of a regression.
+    #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+    pub struct Adapter {
+        /// Sums of products, row by row up to the diagonal.
+        pub products: Vec<f32>,
+        /// Sums of products with the target.
+        pub targets: Vec<f32>,
+    }
+
+    impl From<super::v1::Stored> for Stored {
+        /// Peaks go on; a calibration of one network alone says nothing about a mixture.
+        fn from(stored: super::v1::Stored) -> Self {
+            Self {
+                network: None,
+                peak: stored.peak,
+            }
+        }
+    }
+}
+
 /// Encodes what is kept of a series.
-pub(crate) fn encode(stored: v1::Stored) -> Vec<u8> {
+pub(crate) fn encode(stored: v2::Stored) -> Vec<u8> {
     let config = bincode::config::standard().with_limit::<CALIBRATION_BYTES_MAX>();
     // What is kept has a fixed size, which fits; without it the next request starts afresh.
-    bincode::serde::encode_to_vec(StoredCalibration::V1(Box::new(stored)), config)
+    bincode::serde::encode_to_vec(StoredCalibration::V2(Box::new(stored)), config)
         .unwrap_or_default()
 }
 
 /// Decodes what was kept of a series; nothing for no bytes, an unknown version or broken ones.
-pub(crate) fn decode(bytes: &[u8]) -> v1::Stored {
+pub(crate) fn decode(bytes: &[u8]) -> v2::Stored {
     let config = bincode::config::standard().with_limit::<CALIBRATION_BYTES_MAX>();
     let decoded: Result<(StoredCalibration, usize), _> =
         bincode::serde::decode_from_slice(bytes, config);
     match decoded {
-        Ok((StoredCalibration::V1(stored), read)) if read == bytes.len() => *stored,
-        _ => v1::Stored::default(),
+        Ok((stored, read)) if read == bytes.len() => match stored {
+            StoredCalibration::V1(stored) => (*stored).into(),
+            StoredCalibration::V2(stored) => *stored,
+        },
+        _ => v2::Stored::default(),
     }
 }
 
@@ -149,8 +246,55 @@ pub(crate) fn decode(bytes: &[u8]) -> v1::Stored {
 mod tests {
     use super::*;
 
-    fn stored() -> v1::Stored {
-        v1::Stored {
+    fn stored() -> v2::Stored {
+        v2::Stored {
+            network: Some(v2::Calibration {
+                weights: "0123456789abcdef".to_owned(),
+                interval_s: 3600,
+                shape: 24,
+                learnt_until_s: 1_700_000_000,
+                factors: [[-300; 8]; 4],
+                losses: vec![[65_536; 8]; 2],
+                adapter: v2::Adapter::default(),
+                scores: v2::Scores::default(),
+            }),
+            peak: None,
+        }
+    }
+
+    #[test]
+    fn the_second_format_keeps_its_bytes() {
+        let bytes = encode(stored());
+        let head: Vec<u8> = [&[1, 1, 16][..], b"0123456789abcdef", &[251, 16, 14, 24]].concat();
+        assert_eq!(bytes.get(..head.len()), Some(head.as_slice()));
+        assert!(bytes.len() < 500, "{}", bytes.len());
+        assert_eq!(decode(&bytes), stored());
+    }
+
+    #[test]
+    fn of_the_first_format_the_peaks_go_on() {
+        let peak = v1::Peak {
+            interval_s: 3600,
+            steps: 2,
+            unit: 1.0,
+            next_s: 7200,
+            learnt: 3,
+            running: v1::Running {
+                begun: true,
+                level: [1.0; 3],
+                change: [0.5; 3],
+            },
+            centre: regression(),
+            width: regression(),
+            usual_miss: 1.0,
+            histograms: Vec::new(),
+            losses: vec![1.0],
+            usual_losses: vec![1.0],
+            loss_weight: 2.0,
+            outlooks: Vec::new(),
+            outlooks_learnt: 0,
+        };
+        let old = StoredCalibration::V1(Box::new(v1::Stored {
             network: Some(v1::Calibration {
                 weights: "0123456789abcdef".to_owned(),
                 interval_s: 3600,
@@ -158,17 +302,23 @@ mod tests {
                 learnt_until_s: 1_700_000_000,
                 factors: [[-300; 8]; 4],
             }),
-            peak: None,
-        }
-    }
-
-    #[test]
-    fn the_first_format_keeps_its_bytes() {
-        let bytes = encode(stored());
+            peak: Some(peak.clone()),
+        }));
+        let config = bincode::config::standard();
+        let bytes = bincode::serde::encode_to_vec(old, config).expect("encodes");
         let head: Vec<u8> = [&[0, 1, 16][..], b"0123456789abcdef", &[251, 16, 14, 24]].concat();
         assert_eq!(bytes.get(..head.len()), Some(head.as_slice()));
-        assert!(bytes.len() < 200, "{}", bytes.len());
-        assert_eq!(decode(&bytes), stored());
+        let read = decode(&bytes);
+        assert_eq!(read.peak, Some(peak));
+        assert_eq!(read.network, None);
+    }
+
+    fn regression() -> v1::Regression {
+        v1::Regression {
+            products: vec![1.0],
+            targets: vec![1.0],
+            weights: vec![1.0],
+        }
     }
 
     #[test]
@@ -180,7 +330,7 @@ mod tests {
             &[9, 9, 9],
             &[bytes.as_slice(), &[0]].concat(),
         ] {
-            assert_eq!(decode(broken), v1::Stored::default());
+            assert_eq!(decode(broken), v2::Stored::default());
         }
     }
 }

@@ -3,12 +3,11 @@
 use crate::error::ExpectedError;
 use std::path::Path;
 use std::sync::Arc;
-use twinscale_forecast_model::RecurrentNetwork;
 use twinscale_forecast_model::shipped::{SHIPPED_CARD, SHIPPED_WEIGHTS, load};
+use twinscale_forecast_model::{Network, engine_of};
 use twinscale_forecaster::actor::MakeEngine;
 use twinscale_forecaster::card::WeightsCard;
 use twinscale_forecaster::engine::Engine;
-use twinscale_forecaster::network::QuantileNetwork as _;
 use twinscale_protocol::{WireError, WireErrorCode};
 
 /// Weights with their card, checked against each other.
@@ -45,7 +44,7 @@ impl ForecastWeights {
     }
 
     fn check(weights: &[u8], card: &[u8], place: &str) -> anyhow::Result<Self> {
-        let (_network, card) = load(weights, card)
+        let (_networks, card) = load(weights, card)
             .map_err(|error| ExpectedError::input(format!("{place} cannot be used"), error))?;
         Ok(Self {
             bytes: weights.into(),
@@ -71,14 +70,14 @@ impl ForecastWeights {
         let (bytes, zeroed) = (Arc::clone(&self.bytes), self.zeroed);
         let internal = |text: String| WireError::new(WireErrorCode::Internal, text);
         Arc::new(move || {
-            let mut network = RecurrentNetwork::from_bytes(&bytes)
-                .map_err(|error| internal(error.to_string()))?;
+            let networks = Network::all_of(&bytes).map_err(|error| internal(error.to_string()))?;
+            let mut engine = engine_of(networks).map_err(|error| internal(error.to_string()))?;
             if zeroed {
-                network
+                engine
                     .zero_weights()
                     .map_err(|error| internal(error.to_string()))?;
             }
-            Ok(Engine::new(Box::new(network)))
+            Ok(engine)
         })
     }
 }

@@ -8,7 +8,10 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use twinscale_forecast_model::train::{TrainOptions, card, train};
+use twinscale_forecast_model::Architecture;
+use twinscale_forecast_model::train::{
+    TrainOptions, TrainProgress, Trained, card, train, weights_file,
+};
 use twinscale_forecaster::bench::sources::{SourceSelection, read_sources};
 use twinscale_forecaster::training::corpus::Corpus;
 use twinscale_forecaster::training::cuts::ExtraCuts;
@@ -16,7 +19,10 @@ use twinscale_forecaster::training::cuts::ExtraCuts;
 /// Sets whose licence lets weights be passed on.
 const DATASETS_DEFAULT: &str = "appserver_requests,azure_v2_region,cloudcluster_pools,nab_aws,nab_tweets,nasa_http,nyc_taxi,snowflake_vm";
 
-/// Trains the recurrent network and writes weights with their card.
+/// What is trained unless said otherwise: networks that err differently are worth more than one alone.
+const NETWORKS_DEFAULT: &str = "recurrent,dense,dense,dense";
+
+/// Trains the networks and writes weights with their card.
 #[derive(Debug, Args)]
 pub(super) struct TrainArguments {
     /// Directory with protocol.json, manifest.json, events.csv and a folder per split.
@@ -34,12 +40,26 @@ pub(super) struct TrainArguments {
     /// Weights to write (safetensors); the card goes beside them, with the ending .json.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Networks of the file, whose forecasts are mixed: `recurrent` or `dense`, the n-th with the n-th seed.
+    #[arg(long, value_delimiter = ',', default_value = NETWORKS_DEFAULT, value_parser = network)]
+    networks: Vec<Architecture>,
     /// Root of all randomness.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Optimiser steps at most; it stops early when a later span of each series does not improve.
+    /// Optimiser steps of each network at most; it stops early when a later span of each series does not
+    /// improve.
     #[arg(long)]
     steps: Option<u64>,
+}
+
+fn network(name: &str) -> Result<Architecture, String> {
+    Architecture::ALL
+        .into_iter()
+        .find(|architecture| architecture.name() == name)
+        .ok_or_else(|| {
+            let names = Architecture::ALL.map(Architecture::name).join(", ");
+            format!("no network is called `{name}`: give one of {names}")
+        })
 }
 
 pub(super) fn run(arguments: &TrainArguments, quiet: bool) -> anyhow::Result<()> {
@@ -58,39 +78,63 @@ pub(super) fn run(arguments: &TrainArguments, quiet: bool) -> anyhow::Result<()>
         .map_err(|error| ExpectedError::input("the training data cannot be used", error))?;
     let corpus = Corpus::build(&sources, &mut ChaCha8Rng::seed_from_u64(arguments.seed))
         .map_err(|error| ExpectedError::input("the training data cannot be used", error))?;
-    let defaults = TrainOptions::default();
-    let options = TrainOptions {
-        seed: arguments.seed,
-        steps: arguments.steps.unwrap_or(defaults.steps),
-        checkpoint: Some(arguments.out.with_extension("checkpoint")),
-        ..defaults
-    };
-    let progress = Progress::start("training", options.steps, quiet);
-    let trained = train(&corpus, &options, &mut |at| {
-        progress.at(at.step);
-        progress.note(format!(
-            "loss {:.4}, best {:.4}",
-            at.validation_loss, at.best_loss
-        ));
-    })
-    .map_err(|error| ExpectedError::input("training ended without weights", error))?;
-    drop(progress);
-    let card = card(&trained, &options, &corpus, &origins(&arguments.data)?)?;
+    let trained = train_all(arguments, &corpus, quiet)?;
+    let weights = weights_file(&trained)?;
+    let card = card(&weights, &trained, &corpus, &origins(&arguments.data)?)?;
     let card_path = arguments.out.with_extension("json");
-    write(&arguments.out, &trained.weights)?;
+    write(&arguments.out, &weights)?;
     write(&card_path, card.to_json()?.as_bytes())?;
     if !quiet {
         console::say(&format!(
-            "weights {} in {}, card in {}: loss {:.4} at step {} of {}",
+            "weights {} in {}, card in {}",
             card.weights_id,
             arguments.out.display(),
             card_path.display(),
-            trained.progress.best_loss,
-            trained.progress.best_step,
-            trained.progress.step,
         ));
+        for network in &card.networks {
+            console::say(&format!(
+                "  {}: loss {:.4} at step {} of {}",
+                network.network, network.validation_loss, network.best_step, network.steps,
+            ));
+        }
     }
     Ok(())
+}
+
+/// Trains one network after another; each has a checkpoint of its own, so that a run that was broken off
+/// goes on where it was.
+fn train_all(
+    arguments: &TrainArguments,
+    corpus: &Corpus,
+    quiet: bool,
+) -> anyhow::Result<Vec<Trained>> {
+    let defaults = TrainOptions::default();
+    let steps = arguments.steps.unwrap_or(defaults.steps);
+    let count = arguments.networks.len() as u64;
+    let progress = Progress::start("training", steps.saturating_mul(count), quiet);
+    let networks = (0..).zip(&arguments.networks);
+    let trained = networks.map(|(number, architecture): (u64, &Architecture)| {
+        let options = TrainOptions {
+            architecture: *architecture,
+            seed: arguments.seed.saturating_add(number),
+            steps,
+            checkpoint: Some(arguments.out.with_extension(format!("{number}.checkpoint"))),
+            ..defaults.clone()
+        };
+        let mut tell = |at: &TrainProgress| {
+            progress.at(number.saturating_mul(steps).saturating_add(at.step));
+            progress.note(format!(
+                "network {} of {count} ({}): loss {:.4}, best {:.4}",
+                number + 1,
+                architecture.name(),
+                at.validation_loss,
+                at.best_loss
+            ));
+        };
+        train(corpus, &options, &mut tell)
+            .map_err(|error| ExpectedError::input("training ended without weights", error).into())
+    });
+    trained.collect()
 }
 
 /// Where each set comes from, by the data directory's manifest, when it has one.

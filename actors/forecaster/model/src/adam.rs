@@ -1,14 +1,13 @@
 //! Adam with decoupled weight decay, as plain tensors so that its state can be stored.
 
-use crate::architecture::Layers;
-use crate::parameters::{PARAMETERS, Values, to_tensor, to_values};
+use crate::architecture::{Architecture, Layers};
+use crate::parameters::{Values, to_tensor, to_values};
 use crate::weights::WeightsError;
 use tch::{TchError, Tensor, no_grad};
 
 const BETA_MEAN: f64 = 0.9;
 const BETA_SQUARE: f64 = 0.99;
 const EPSILON: f64 = 1e-8;
-const WEIGHT_DECAY: f64 = 0.01;
 /// Longest gradient that is followed.
 const GRADIENT_NORM_MAX: f64 = 1.0;
 /// Share of the old average that a step keeps: about the last thousand steps count.
@@ -17,6 +16,7 @@ const AVERAGE_KEPT: f64 = 0.999;
 /// The optimiser's state beside the parameters.
 #[derive(Debug)]
 pub(crate) struct Adam {
+    architecture: Architecture,
     mean: Vec<Tensor>,
     square: Vec<Tensor>,
     average: Vec<Tensor>,
@@ -34,9 +34,14 @@ pub(crate) struct AdamState {
 
 impl Adam {
     /// Continues from a state; an empty one starts.
-    pub(crate) fn of(state: &AdamState, first: &Values) -> Result<Self, WeightsError> {
+    pub(crate) fn of(
+        architecture: Architecture,
+        state: &AdamState,
+        first: &Values,
+    ) -> Result<Self, WeightsError> {
         let tensors = |values: &Values, default: Option<&Values>| {
-            PARAMETERS
+            architecture
+                .parameters()
                 .iter()
                 .map(|spec| {
                     let zeros = vec![0.0; spec.len()];
@@ -48,6 +53,7 @@ impl Adam {
                 .collect::<Result<Vec<_>, _>>()
         };
         Ok(Self {
+            architecture,
             mean: tensors(&state.mean, None)?,
             square: tensors(&state.square, None)?,
             average: tensors(&state.average, Some(first))?,
@@ -58,16 +64,16 @@ impl Adam {
     /// Reads the state out.
     pub(crate) fn state(&self) -> Result<AdamState, WeightsError> {
         Ok(AdamState {
-            mean: values(&self.mean)?,
-            square: values(&self.square)?,
-            average: values(&self.average)?,
+            mean: self.values(&self.mean)?,
+            square: self.values(&self.square)?,
+            average: self.values(&self.average)?,
             steps: self.steps,
         })
     }
 
     /// The running average of the parameters, which serves better than the last ones.
     pub(crate) fn average(&self) -> Result<Values, WeightsError> {
-        values(&self.average)
+        self.values(&self.average)
     }
 
     /// Follows the gradients once and clears them.
@@ -82,7 +88,7 @@ impl Adam {
             let shrink = (GRADIENT_NORM_MAX / (squares.sqrt() + 1e-12)).min(1.0);
             for (index, (spec, tensor)) in layers.iter().enumerate() {
                 let decay = if spec.shape.len() > 1 {
-                    WEIGHT_DECAY
+                    self.architecture.weight_decay()
                 } else {
                     0.0
                 };
@@ -124,12 +130,13 @@ impl Adam {
         tensor.zero_grad();
         Ok(())
     }
-}
 
-fn values(tensors: &[Tensor]) -> Result<Values, WeightsError> {
-    PARAMETERS
-        .iter()
-        .zip(tensors)
-        .map(|(spec, tensor)| Ok((spec.name, to_values(tensor)?)))
-        .collect()
+    fn values(&self, tensors: &[Tensor]) -> Result<Values, WeightsError> {
+        self.architecture
+            .parameters()
+            .iter()
+            .zip(tensors)
+            .map(|(spec, tensor)| Ok((spec.name, to_values(tensor)?)))
+            .collect()
+    }
 }

@@ -1,13 +1,13 @@
-//! The forward pass.
+//! What all networks share: their inputs, their parameters as tensors, and how outputs become quantiles.
 //!
-//! A gated recurrent unit reads the recent past. Its last state and the row's static features are mixed
-//! with the features of each step ahead; the mix weighs the simple candidates, shifts their mean to the
+//! Every network ends alike: for each step ahead it weighs the simple candidates, shifts their mean to the
 //! median, and gives positive gaps from which the other quantiles follow outwards, so that they cannot
-//! cross. Source: the multi-horizon quantile recurrent forecaster of Wen et al. (2017), with the
-//! candidates' weighing added.
+//! cross.
 
-use crate::parameters::{HIDDEN, PARAMETERS, ParameterSpec, Values, to_tensor};
+use crate::parameters::{ParameterSpec, Values, to_tensor};
 use crate::weights::WeightsError;
+use crate::{dense, recurrent};
+use serde::{Deserialize, Serialize};
 use tch::{Kind, TchError, Tensor};
 use twinscale_forecaster::network::{
     CANDIDATES, ENCODER_FEATURES, ENCODER_STEPS, FeatureBatch, STATIC_FEATURES, STEP_FEATURES,
@@ -15,13 +15,82 @@ use twinscale_forecaster::network::{
 use twinscale_protocol::QUANTILES;
 use twinscale_protocol::quantile::MEDIAN;
 
+/// Kinds of networks. They differ in how they read the past, so that they err differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Architecture {
+    /// A gated recurrent unit reads the recent past step by step.
+    Recurrent,
+    /// A dense encoder reads the recent past and the steps ahead at once.
+    Dense,
+}
+
+impl Architecture {
+    /// All kinds.
+    pub const ALL: [Self; 2] = [Self::Recurrent, Self::Dense];
+
+    /// Its name in files and flags.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Recurrent => "recurrent",
+            Self::Dense => "dense",
+        }
+    }
+
+    /// What it is, for the card.
+    pub fn describe(self) -> String {
+        match self {
+            Self::Recurrent => recurrent::describe(),
+            Self::Dense => dense::describe(),
+        }
+    }
+
+    /// All parameters, in the order of their names.
+    pub(crate) fn parameters(self) -> &'static [ParameterSpec] {
+        match self {
+            Self::Recurrent => recurrent::PARAMETERS,
+            Self::Dense => dense::PARAMETERS,
+        }
+    }
+
+    /// Share of a layer's outputs that a step of training leaves out.
+    pub(crate) fn dropout(self) -> f64 {
+        match self {
+            Self::Recurrent => recurrent::DROPOUT,
+            Self::Dense => dense::DROPOUT,
+        }
+    }
+
+    /// Share of the learning rate by which weights shrink in a step of training.
+    pub(crate) fn weight_decay(self) -> f64 {
+        match self {
+            Self::Recurrent => recurrent::WEIGHT_DECAY,
+            Self::Dense => dense::WEIGHT_DECAY,
+        }
+    }
+
+    /// Multiplications with additions of one row.
+    pub(crate) fn row_products(self, horizon: usize) -> usize {
+        match self {
+            Self::Recurrent => recurrent::row_products(horizon),
+            Self::Dense => dense::row_products(horizon),
+        }
+    }
+}
+
 /// The inputs of a batch as tensors.
 #[derive(Debug)]
 pub(crate) struct Inputs {
-    encoder: Tensor,
-    statics: Tensor,
-    steps: Tensor,
-    candidates: Tensor,
+    /// Shape `[rows, ENCODER_STEPS, ENCODER_FEATURES]`.
+    pub(crate) encoder: Tensor,
+    /// Shape `[rows, STATIC_FEATURES]`.
+    pub(crate) statics: Tensor,
+    /// Shape `[rows, horizon, STEP_FEATURES]`.
+    pub(crate) steps: Tensor,
+    /// Shape `[rows, horizon, CANDIDATES]`.
+    pub(crate) candidates: Tensor,
+    pub(crate) rows: i64,
+    pub(crate) horizon: i64,
 }
 
 impl Inputs {
@@ -37,26 +106,44 @@ impl Inputs {
             statics: shaped(&batch.statics, &[rows, dim(STATIC_FEATURES)])?,
             steps: shaped(&batch.steps, &[rows, horizon, dim(STEP_FEATURES)])?,
             candidates: shaped(&batch.candidates, &[rows, horizon, dim(CANDIDATES)])?,
+            rows,
+            horizon,
         })
     }
 }
 
-/// The parameters as tensors, in the order of [`PARAMETERS`].
+/// Whether a pass serves or trains; in training a share of each layer's outputs is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pass {
+    Serve,
+    Train,
+}
+
+/// The parameters as tensors, in the order of [`Architecture::parameters`].
 #[derive(Debug)]
 pub(crate) struct Layers {
+    architecture: Architecture,
     tensors: Vec<(&'static ParameterSpec, Tensor)>,
 }
 
 impl Layers {
-    pub(crate) fn of(values: &Values) -> Result<Self, WeightsError> {
-        let tensors = PARAMETERS
+    pub(crate) fn of(architecture: Architecture, values: &Values) -> Result<Self, WeightsError> {
+        let tensors = architecture
+            .parameters()
             .iter()
             .map(|spec| {
                 let values = values.get(spec.name).map_or(&[][..], Vec::as_slice);
                 Ok((spec, to_tensor(spec, values)?))
             })
             .collect::<Result<_, WeightsError>>()?;
-        Ok(Self { tensors })
+        Ok(Self {
+            architecture,
+            tensors,
+        })
+    }
+
+    pub(crate) fn architecture(&self) -> Architecture {
+        self.architecture
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &(&'static ParameterSpec, Tensor)> {
@@ -71,35 +158,28 @@ impl Layers {
             .ok_or_else(|| TchError::TensorNameNotFound(name.to_owned(), "network".to_owned()))
     }
 
-    /// Runs the network. Shape of the result: `[rows, horizon, QUANTILES]`, ascending.
-    pub(crate) fn forward(&self, inputs: &Inputs) -> Result<Tensor, TchError> {
-        let state = self.encode(&inputs.encoder)?;
-        let context = Tensor::f_cat(&[&state, &inputs.statics], 1)?
-            .f_linear(self.get("context_weight")?, Some(self.get("context_bias")?))?;
-        let first = inputs
-            .steps
-            .f_linear(self.get("step_weight")?, None::<&Tensor>)?
-            .f_add(&context.f_unsqueeze(1)?)?
-            .f_silu()?;
-        let mixed = first
-            .f_linear(self.get("mixer_weight")?, Some(self.get("mixer_bias")?))?
-            .f_silu()?
-            .f_add(&first)?;
-        let outputs = mixed.f_linear(self.get("output_weight")?, Some(self.get("output_bias")?))?;
-        quantiles(&outputs, &inputs.candidates)
+    /// A layer `NAME_weight`, `NAME_bias` applied to the last axis.
+    pub(crate) fn linear(
+        &self,
+        input: &Tensor,
+        weight: &'static str,
+        bias: &'static str,
+    ) -> Result<Tensor, TchError> {
+        input.f_linear(self.get(weight)?, Some(self.get(bias)?))
     }
 
-    fn encode(&self, steps: &Tensor) -> Result<Tensor, TchError> {
-        let rows = steps.size().first().copied().unwrap_or(0);
-        let start = Tensor::f_zeros([1, rows, dim(HIDDEN)], (Kind::Float, steps.device()))?;
-        let parameters = [
-            self.get("encoder_weight_input")?,
-            self.get("encoder_weight_hidden")?,
-            self.get("encoder_bias_input")?,
-            self.get("encoder_bias_hidden")?,
-        ];
-        let (_, state) = steps.f_gru(&start, &parameters, true, 1, 0.0, false, false, true)?;
-        state.f_squeeze_dim(0)
+    /// Leaves out a share of the values in training.
+    pub(crate) fn drop_some(&self, input: &Tensor, pass: Pass) -> Result<Tensor, TchError> {
+        input.f_dropout(self.architecture.dropout(), pass == Pass::Train)
+    }
+
+    /// Runs the network. Shape of the result: `[rows, horizon, QUANTILES]`, ascending.
+    pub(crate) fn forward(&self, inputs: &Inputs, pass: Pass) -> Result<Tensor, TchError> {
+        let outputs = match self.architecture {
+            Architecture::Recurrent => recurrent::forward(self, inputs, pass)?,
+            Architecture::Dense => dense::forward(self, inputs, pass)?,
+        };
+        quantiles(&outputs, &inputs.candidates)
     }
 }
 

@@ -1,13 +1,14 @@
 //! Progress of a training run on disk: one safetensors file, replaced as a whole.
 
 use crate::adam::AdamState;
-use crate::parameters::{PARAMETERS, ParameterSpec, Values};
+use crate::architecture::Architecture;
+use crate::parameters::{ParameterSpec, Values};
 use crate::weights::{WeightsError, read_one, write};
 use safetensors::tensor::SafeTensors;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 
 /// Key of the run's state in the file's metadata.
 const RUN_KEY: &str = "run";
@@ -34,21 +35,44 @@ pub enum CheckpointError {
         source: WeightsError,
     },
     /// It belongs to another run.
-    #[error("checkpoint {} was made with seed {found}, not {wanted}: remove it or use its seed", path.display())]
-    Seed {
+    #[error("checkpoint {} was made by {found}, not by {wanted}: remove it or repeat its run", path.display())]
+    OtherRun {
         /// The file.
         path: PathBuf,
-        /// Seed found.
-        found: u64,
-        /// Seed asked for.
-        wanted: u64,
+        /// The run that made it.
+        found: RunName,
+        /// The run that asks.
+        wanted: RunName,
     },
+}
+
+/// What a run is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunName {
+    /// What is trained.
+    pub architecture: Architecture,
+    /// Root of everything random.
+    pub seed: u64,
+    /// Optimiser steps at most, by which the learning rate falls.
+    pub steps: u64,
+}
+
+impl fmt::Display for RunName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            architecture,
+            seed,
+            steps,
+        } = self;
+        let name = architecture.name();
+        write!(f, "a {name} run of {steps} steps with seed {seed}")
+    }
 }
 
 /// Everything that a run needs to go on.
 #[derive(Clone, Debug)]
 pub(crate) struct Checkpoint {
-    pub(crate) seed: u64,
+    pub(crate) run: RunName,
     pub(crate) step: u64,
     pub(crate) best_step: u64,
     pub(crate) best_loss: f64,
@@ -59,7 +83,7 @@ pub(crate) struct Checkpoint {
 
 #[derive(Serialize, Deserialize)]
 struct Run {
-    seed: u64,
+    name: RunName,
     step: u64,
     best_step: u64,
     best_loss: f64,
@@ -68,9 +92,9 @@ struct Run {
 
 impl Checkpoint {
     /// The state before the first step.
-    pub(crate) fn first(seed: u64, parameters: Values) -> Self {
+    pub(crate) fn first(run: RunName, parameters: Values) -> Self {
         Self {
-            seed,
+            run,
             step: 0,
             best_step: 0,
             best_loss: f64::MAX,
@@ -81,7 +105,7 @@ impl Checkpoint {
     }
 
     /// Reads a checkpoint; `None` when there is none.
-    pub(crate) fn read(path: &Path, seed: u64) -> Result<Option<Self>, CheckpointError> {
+    pub(crate) fn read(path: &Path, wanted: RunName) -> Result<Option<Self>, CheckpointError> {
         let bytes = match fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -94,11 +118,11 @@ impl Checkpoint {
             path: path.to_owned(),
             source,
         })?;
-        if checkpoint.seed != seed {
-            return Err(CheckpointError::Seed {
+        if checkpoint.run != wanted {
+            return Err(CheckpointError::OtherRun {
                 path: path.to_owned(),
-                found: checkpoint.seed,
-                wanted: seed,
+                found: checkpoint.run,
+                wanted,
             });
         }
         Ok(Some(checkpoint))
@@ -132,14 +156,14 @@ impl Checkpoint {
     fn bytes(&self) -> Result<Vec<u8>, WeightsError> {
         let mut tensors: BTreeMap<String, (&ParameterSpec, &[f32])> = BTreeMap::new();
         for (set, values) in self.sets() {
-            for spec in PARAMETERS {
+            for spec in self.run.architecture.parameters() {
                 if let Some(values) = values.get(spec.name) {
                     tensors.insert(format!("{set}.{}", spec.name), (spec, values));
                 }
             }
         }
         let run = Run {
-            seed: self.seed,
+            name: self.run,
             step: self.step,
             best_step: self.best_step,
             best_loss: self.best_loss,
@@ -167,7 +191,9 @@ fn parse(bytes: &[u8]) -> Result<Checkpoint, WeightsError> {
     let run: Run = serde_json::from_str(text.map_or("", String::as_str))
         .map_err(|error| corrupt(bytes, &error))?;
     let set = |set: &str| {
-        PARAMETERS
+        run.name
+            .architecture
+            .parameters()
             .iter()
             .map(|spec| {
                 let stored_as = format!("{set}.{}", spec.name);
@@ -176,7 +202,7 @@ fn parse(bytes: &[u8]) -> Result<Checkpoint, WeightsError> {
             .collect::<Result<Values, WeightsError>>()
     };
     Ok(Checkpoint {
-        seed: run.seed,
+        run: run.name,
         step: run.step,
         best_step: run.best_step,
         best_loss: run.best_loss,

@@ -1,18 +1,13 @@
-//! The network's parameters: their names, shapes and first values.
+//! A network's parameters: their names, shapes and values.
 
+use crate::architecture::Architecture;
 use crate::weights::WeightsError;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 use tch::Tensor;
-use twinscale_forecaster::network::{CANDIDATES, ENCODER_FEATURES, STATIC_FEATURES, STEP_FEATURES};
+use twinscale_forecaster::network::CANDIDATES;
 use twinscale_protocol::QUANTILES;
-
-/// Width of the recurrent state.
-pub const HIDDEN: usize = 96;
-
-/// Width of the layers that mix the state with each step's features.
-pub const MIXER: usize = 128;
 
 /// Outputs per step: a weight per candidate, the median's offset, the gaps between the quantiles.
 pub(crate) const OUTPUTS: usize = CANDIDATES + QUANTILES;
@@ -23,54 +18,6 @@ pub(crate) struct ParameterSpec {
     pub(crate) name: &'static str,
     pub(crate) shape: &'static [usize],
 }
-
-/// All parameters, in the order of their names.
-pub(crate) const PARAMETERS: &[ParameterSpec] = &[
-    ParameterSpec {
-        name: "context_bias",
-        shape: &[MIXER],
-    },
-    ParameterSpec {
-        name: "context_weight",
-        shape: &[MIXER, HIDDEN + STATIC_FEATURES],
-    },
-    ParameterSpec {
-        name: "encoder_bias_hidden",
-        shape: &[3 * HIDDEN],
-    },
-    ParameterSpec {
-        name: "encoder_bias_input",
-        shape: &[3 * HIDDEN],
-    },
-    ParameterSpec {
-        name: "encoder_weight_hidden",
-        shape: &[3 * HIDDEN, HIDDEN],
-    },
-    ParameterSpec {
-        name: "encoder_weight_input",
-        shape: &[3 * HIDDEN, ENCODER_FEATURES],
-    },
-    ParameterSpec {
-        name: "mixer_bias",
-        shape: &[MIXER],
-    },
-    ParameterSpec {
-        name: "mixer_weight",
-        shape: &[MIXER, MIXER],
-    },
-    ParameterSpec {
-        name: "output_bias",
-        shape: &[OUTPUTS],
-    },
-    ParameterSpec {
-        name: "output_weight",
-        shape: &[OUTPUTS, MIXER],
-    },
-    ParameterSpec {
-        name: "step_weight",
-        shape: &[MIXER, STEP_FEATURES],
-    },
-];
 
 impl ParameterSpec {
     /// Number of values.
@@ -111,8 +58,9 @@ impl ParameterSpec {
 pub(crate) type Values = BTreeMap<&'static str, Vec<f32>>;
 
 /// Draws first values.
-pub(crate) fn initial_values(rng: &mut ChaCha8Rng) -> Values {
-    PARAMETERS
+pub(crate) fn initial_values(architecture: Architecture, rng: &mut ChaCha8Rng) -> Values {
+    architecture
+        .parameters()
         .iter()
         .map(|spec| (spec.name, spec.initial(rng)))
         .collect()

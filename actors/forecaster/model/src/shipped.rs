@@ -1,9 +1,8 @@
 //! The weights that ship with the program, inside it.
 
-use crate::recurrent::RecurrentNetwork;
-use crate::weights::WeightsError;
+use crate::serving::Network;
+use crate::weights::{WeightsError, weights_id};
 use twinscale_forecaster::card::{CardError, WeightsCard};
-use twinscale_forecaster::network::QuantileNetwork;
 
 /// The shipped weights file.
 pub const SHIPPED_WEIGHTS: &[u8] = include_bytes!("../../../../models/shipped.safetensors");
@@ -22,21 +21,21 @@ pub enum ModelError {
     Card(#[from] CardError),
 }
 
-/// Builds the network of a weights file and reads its card, which must belong to it.
+/// Builds the networks of a weights file and reads its card, which must belong to it.
 ///
 /// # Errors
 /// [`ModelError`] when either is corrupt, of a newer version, or belongs to other weights.
-pub fn load(weights: &[u8], card: &[u8]) -> Result<(RecurrentNetwork, WeightsCard), ModelError> {
+pub fn load(weights: &[u8], card: &[u8]) -> Result<(Vec<Network>, WeightsCard), ModelError> {
     let card = WeightsCard::from_json(card)?;
-    let network = RecurrentNetwork::from_bytes(weights)?;
-    card.check_weights(&network.weights_id())?;
-    Ok((network, card))
+    let networks = Network::all_of(weights)?;
+    card.check_weights(&weights_id(weights)?)?;
+    Ok((networks, card))
 }
 
-/// Builds the shipped network and reads its card.
+/// Builds the shipped networks and reads its card.
 ///
 /// # Errors
 /// [`ModelError`] when the program was built with broken files.
-pub fn load_shipped() -> Result<(RecurrentNetwork, WeightsCard), ModelError> {
+pub fn load_shipped() -> Result<(Vec<Network>, WeightsCard), ModelError> {
     load(SHIPPED_WEIGHTS, SHIPPED_CARD)
 }

@@ -1,12 +1,10 @@
 //! How many forecasts a second one core makes, beside what its matrix units could.
 
-use crate::parameters::{HIDDEN, MIXER, OUTPUTS};
-use crate::recurrent::multiply_once;
+use crate::serving::{Network, engine_of, multiply_once};
 use std::time::Duration;
-use twinscale_forecaster::engine::{Engine, ForecastError, context_steps};
+use twinscale_forecaster::engine::{ForecastError, context_steps};
 use twinscale_forecaster::network::{
-    BATCH_ROWS, ENCODER_FEATURES, ENCODER_STEPS, FeatureBatch, HORIZON_SHAPES, NetworkError,
-    QuantileNetwork, STATIC_FEATURES, STEP_FEATURES,
+    BATCH_ROWS, FeatureBatch, HORIZON_SHAPES, NetworkError, QuantileNetwork,
 };
 use twinscale_protocol::forecaster::{ForecastRequest, SeriesWindow};
 use twinscale_protocol::{
@@ -25,9 +23,10 @@ const INTERVAL_S: u32 = 3600;
 pub struct Throughput {
     /// Forecasts of one hourly series over a day per second, from request to reply, calibrated before.
     pub forecasts_per_second: f64,
-    /// Rows per second of the network alone.
+    /// Rows per second of the networks alone, all of them run for each row.
     pub network_rows_per_second: f64,
-    /// Arithmetic of the network alone, in 10^9 operations per second.
+    /// Arithmetic of the networks alone, in 10^9 operations per second; a multiplication with its addition
+    /// counts as two.
     pub network_gflops: f64,
     /// Arithmetic of a plain matrix product, measured in the same run: the limit.
     pub peak_gflops: f64,
@@ -49,26 +48,33 @@ pub enum ThroughputError {
 
 /// Measures with a clock that tells the time since any fixed moment; takes about a second.
 ///
-/// `make` builds the network twice: once to time it alone, once inside an engine.
+/// `make` builds the networks twice: once to time them alone, once inside an engine.
 ///
 /// # Errors
-/// [`ThroughputError`] when the network or the engine refuses.
+/// [`ThroughputError`] when a network or the engine refuses.
 pub fn measure(
-    mut make: impl FnMut() -> Result<Box<dyn QuantileNetwork>, ThroughputError>,
+    mut make: impl FnMut() -> Result<Vec<Network>, ThroughputError>,
     rounds: u32,
     clock: &mut dyn FnMut() -> Duration,
 ) -> Result<Throughput, ThroughputError> {
     let rounds = rounds.max(1);
     let peak_gflops = peak(clock)?;
-    let mut network = make()?;
-    let batch = FeatureBatch::zeroed(BATCH_ROWS, HORIZON_SHAPES[0]);
-    network.infer(&batch)?;
-    let seconds = timed(clock, || {
-        (0..rounds).try_for_each(|_| network.infer(&batch).map(drop))
-    })?;
+    let mut networks = make()?;
+    let horizon = HORIZON_SHAPES[0];
+    let products: usize = networks
+        .iter()
+        .map(|network| network.architecture().row_products(horizon))
+        .sum();
+    let batch = FeatureBatch::zeroed(BATCH_ROWS, horizon);
+    let mut infer = || {
+        let mut networks = networks.iter_mut();
+        networks.try_for_each(|network| network.infer(&batch).map(drop))
+    };
+    infer()?;
+    let seconds = timed(clock, || (0..rounds).try_for_each(|_| infer()))?;
     let rows = f64::from(rounds) * BATCH_ROWS as f64;
     let network_rows_per_second = rows / seconds;
-    let mut engine = Engine::new(make()?);
+    let mut engine = engine_of(make()?)?;
     let mut requests = requests()?;
     // The first round back-casts; what it learnt goes along with the next ones.
     let replies = engine.forecast_batch(&requests);
@@ -86,7 +92,7 @@ pub fn measure(
     Ok(Throughput {
         forecasts_per_second: rows / seconds,
         network_rows_per_second,
-        network_gflops: network_rows_per_second * row_flops(HORIZON_SHAPES[0]) / 1e9,
+        network_gflops: network_rows_per_second * 2.0 * products as f64 / 1e9,
         peak_gflops,
     })
 }
@@ -107,14 +113,6 @@ fn peak(clock: &mut dyn FnMut() -> Duration) -> Result<f64, NetworkError> {
     })?;
     let flops = 2.0 * f64::from(MATRIX_SIZE).powi(3) * f64::from(PRODUCTS);
     Ok(flops / seconds / 1e9)
-}
-
-/// Operations of one row; a multiplication with its addition counts as two.
-fn row_flops(horizon: usize) -> f64 {
-    let encoder = ENCODER_STEPS * 3 * HIDDEN * (ENCODER_FEATURES + HIDDEN);
-    let context = MIXER * (HIDDEN + STATIC_FEATURES);
-    let step = MIXER * (STEP_FEATURES + MIXER + OUTPUTS);
-    2.0 * (encoder + context + horizon * step) as f64
 }
 
 fn requests() -> Result<Vec<ForecastRequest>, ParseIdError> {

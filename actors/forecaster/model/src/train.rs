@@ -4,19 +4,19 @@
 //! run continues as an uninterrupted one would; the library runs on one thread.
 
 use crate::adam::Adam;
-use crate::architecture::{Inputs, Layers};
-use crate::checkpoint::{Checkpoint, CheckpointError};
-use crate::parameters::{HIDDEN, MIXER, Values, initial_values, to_values};
-use crate::recurrent::use_one_thread;
-use crate::weights::{WeightsError, first_line, weights_id, write_values};
-use rand::SeedableRng;
+use crate::architecture::{Architecture, Inputs, Layers, Pass};
+use crate::checkpoint::{Checkpoint, CheckpointError, RunName};
+use crate::parameters::{Values, initial_values, to_values};
+use crate::serving::use_one_thread;
+use crate::weights::{Member, WeightsError, first_line, weights_id, write_members};
+use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use tch::{Kind, TchError, Tensor, no_grad};
-use twinscale_forecaster::card::{CARD_VERSION, DatasetCard, WeightsCard};
+use twinscale_forecaster::card::{CARD_VERSION, DatasetCard, NetworkCard, WeightsCard};
 use twinscale_forecaster::training::corpus::Corpus;
 use twinscale_forecaster::training::sampler::{
     BatchKind, Sampler, TrainingBatch, validation_batches,
@@ -46,6 +46,8 @@ pub const LIMITS: [&str; 4] = [
 /// How to train.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainOptions {
+    /// What to train.
+    pub architecture: Architecture,
     /// Root of everything random.
     pub seed: u64,
     /// Optimiser steps at most.
@@ -65,13 +67,24 @@ pub struct TrainOptions {
 impl Default for TrainOptions {
     fn default() -> Self {
         Self {
+            architecture: Architecture::Recurrent,
             seed: 1,
-            steps: 12_000,
+            steps: 5_000,
             rows: 128,
             rate: 2e-3,
             validate_every: 500,
             patience: 8,
             checkpoint: None,
+        }
+    }
+}
+
+impl TrainOptions {
+    fn run(&self) -> RunName {
+        RunName {
+            architecture: self.architecture,
+            seed: self.seed,
+            steps: self.steps,
         }
     }
 }
@@ -93,13 +106,29 @@ pub struct TrainProgress {
     pub best_step: u64,
 }
 
-/// The result of training.
+/// A trained network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trained {
-    /// The weights as a safetensors file.
-    pub weights: Vec<u8>,
+    /// What was asked.
+    pub options: TrainOptions,
     /// The last progress.
     pub progress: TrainProgress,
+    values: Values,
+}
+
+/// Puts networks into one safetensors file, in their order.
+///
+/// # Errors
+/// [`TrainError::Weights`], never in practice.
+pub fn weights_file(networks: &[Trained]) -> Result<Vec<u8>, TrainError> {
+    let members: Vec<Member> = networks
+        .iter()
+        .map(|network| Member {
+            architecture: network.options.architecture,
+            values: network.values.clone(),
+        })
+        .collect();
+    Ok(write_members(&members)?)
 }
 
 /// Why training ended without weights.
@@ -172,8 +201,9 @@ pub fn train(
         learner.run(&batches, &validation, options, progress)
     })?;
     Ok(Trained {
-        weights: write_values(&learner.best)?,
+        options: options.clone(),
         progress: learner.done,
+        values: learner.best,
     })
 }
 
@@ -198,15 +228,15 @@ fn corpus_kind(corpus: &Corpus, step: u64) -> BatchKind {
     }
 }
 
-/// Writes the card of trained weights.
+/// Writes the card of a weights file.
 ///
 /// `sources` names, per dataset, where it comes from and its licence.
 ///
 /// # Errors
 /// [`TrainError::Weights`], never in practice.
 pub fn card(
-    trained: &Trained,
-    options: &TrainOptions,
+    weights: &[u8],
+    networks: &[Trained],
     corpus: &Corpus,
     sources: &BTreeMap<String, String>,
 ) -> Result<WeightsCard, TrainError> {
@@ -217,19 +247,26 @@ pub fn card(
     });
     Ok(WeightsCard {
         card_version: CARD_VERSION,
-        weights_id: weights_id(&trained.weights)?,
-        weights_bytes: trained.weights.len() as u64,
-        network: format!(
-            "gated recurrent unit of {HIDDEN}, mixer of {MIXER}, {} quantiles, direct over the horizon",
-            QUANTILE_LEVELS.len()
-        ),
-        seed: options.seed,
-        steps: trained.progress.step,
-        best_step: trained.progress.best_step,
-        validation_loss: trained.progress.best_loss,
+        weights_id: weights_id(weights)?,
+        weights_bytes: weights.len() as u64,
+        networks: networks.iter().map(network_card).collect(),
         datasets: datasets.collect(),
         limits: LIMITS.iter().map(|limit| (*limit).to_owned()).collect(),
     })
+}
+
+fn network_card(network: &Trained) -> NetworkCard {
+    NetworkCard {
+        network: format!(
+            "{}, {} quantiles, direct over the horizon",
+            network.options.architecture.describe(),
+            QUANTILE_LEVELS.len()
+        ),
+        seed: network.options.seed,
+        steps: network.progress.step,
+        best_step: network.progress.best_step,
+        validation_loss: network.progress.best_loss,
+    }
 }
 
 struct Learner {
@@ -242,21 +279,26 @@ struct Learner {
 
 impl Learner {
     fn start(options: &TrainOptions) -> Result<Self, TrainError> {
+        let run = options.run();
         let stored = match &options.checkpoint {
-            Some(path) => Checkpoint::read(path, options.seed)?,
+            Some(path) => Checkpoint::read(path, run)?,
             None => None,
         };
         let checkpoint = stored.unwrap_or_else(|| {
             let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
-            Checkpoint::first(options.seed, initial_values(&mut rng))
+            Checkpoint::first(run, initial_values(options.architecture, &mut rng))
         });
-        let layers = Layers::of(&checkpoint.parameters)?;
+        let layers = Layers::of(options.architecture, &checkpoint.parameters)?;
         for (_, tensor) in layers.iter() {
             tensor.shallow_clone().f_requires_grad_(true).map(drop)?;
         }
         let levels: Vec<f32> = QUANTILE_LEVELS.iter().map(|level| narrow(*level)).collect();
         Ok(Self {
-            adam: Adam::of(&checkpoint.adam, &checkpoint.parameters)?,
+            adam: Adam::of(
+                options.architecture,
+                &checkpoint.adam,
+                &checkpoint.parameters,
+            )?,
             layers,
             best: checkpoint.best,
             done: TrainProgress {
@@ -282,6 +324,8 @@ impl Learner {
         let patience = u64::from(options.patience) * options.validate_every;
         for batch in batches {
             let rate = rate_at(options, self.done.step);
+            // What is left out depends on the step alone, so that a resumed run goes on alike.
+            tch::manual_seed(mixed_seed(options.seed, self.done.step));
             total += self.learn(&batch, rate)?;
             count += 1.0;
             self.done.step += 1;
@@ -302,7 +346,7 @@ impl Learner {
 
     fn learn(&mut self, batch: &TrainingBatch, rate: f64) -> Result<f64, TrainError> {
         let inputs = Inputs::of(&batch.features)?;
-        let (losses, mask) = self.losses(&self.layers.forward(&inputs)?, batch)?;
+        let (losses, mask) = self.losses(&self.layers.forward(&inputs, Pass::Train)?, batch)?;
         let loss = losses
             .f_sum(Kind::Float)?
             .f_div(&mask.f_sum(Kind::Float)?.f_clamp_min(1.0)?)?;
@@ -345,11 +389,11 @@ impl Learner {
         options: &TrainOptions,
     ) -> Result<(), TrainError> {
         let average = self.adam.average()?;
-        let layers = Layers::of(&average)?;
+        let layers = Layers::of(options.architecture, &average)?;
         let loss = no_grad(|| {
             let (mut total, mut rows) = (0.0, 0.0);
             for batch in validation {
-                let quantiles = layers.forward(&Inputs::of(&batch.features)?)?;
+                let quantiles = layers.forward(&Inputs::of(&batch.features)?, Pass::Serve)?;
                 let (losses, mask) = self.losses(&quantiles, batch)?;
                 let seen = mask
                     .f_sum_dim_intlist([-1].as_slice(), false, Kind::Float)?
@@ -370,18 +414,18 @@ impl Learner {
             self.best = average;
         }
         if let Some(path) = &options.checkpoint {
-            self.checkpoint(options.seed)?.write(path)?;
+            self.checkpoint(options.run())?.write(path)?;
         }
         Ok(())
     }
 
-    fn checkpoint(&self, seed: u64) -> Result<Checkpoint, TrainError> {
+    fn checkpoint(&self, run: RunName) -> Result<Checkpoint, TrainError> {
         let mut parameters = Values::new();
         for (spec, tensor) in self.layers.iter() {
             parameters.insert(spec.name, to_values(tensor)?);
         }
         Ok(Checkpoint {
-            seed,
+            run,
             step: self.done.step,
             best_step: self.done.best_step,
             best_loss: self.done.best_loss,
@@ -390,6 +434,13 @@ impl Learner {
             adam: self.adam.state()?,
         })
     }
+}
+
+fn mixed_seed(seed: u64, step: u64) -> i64 {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    // Far from the streams that batches are drawn from.
+    rng.set_stream(u64::MAX - step);
+    rng.random()
 }
 
 /// Rises linearly, then falls along half a cosine.

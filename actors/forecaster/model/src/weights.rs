@@ -1,13 +1,24 @@
 //! Weights on disk: safetensors, checked before anything is built of them.
 
-use crate::parameters::{PARAMETERS, ParameterSpec, Values};
+use crate::architecture::Architecture;
+use crate::parameters::{ParameterSpec, Values};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use twinscale_protocol::{ParseIdError, WeightsId};
 
-/// Largest weights file that is read: the shipped one is a third of a megabyte.
+/// Largest weights file that is read: the shipped one has a few megabytes.
 pub(crate) const WEIGHTS_BYTES_MAX: usize = 64 << 20;
+
+/// Networks of one file at most.
+pub const NETWORKS_MAX: usize = 8;
+
+/// One network's parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Member {
+    pub(crate) architecture: Architecture,
+    pub(crate) values: Values,
+}
 
 /// Why weights cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -93,8 +104,8 @@ pub fn weights_id(bytes: &[u8]) -> Result<WeightsId, WeightsError> {
     Ok(WeightsId::new(hex)?)
 }
 
-/// Reads all parameters.
-pub(crate) fn read(bytes: &[u8]) -> Result<Values, WeightsError> {
+/// Reads all networks, in their order; a file of the first version holds one, without its kind.
+pub(crate) fn read(bytes: &[u8]) -> Result<Vec<Member>, WeightsError> {
     let corrupt = |cause: String| WeightsError::Corrupt {
         bytes: bytes.len(),
         cause,
@@ -103,10 +114,48 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Values, WeightsError> {
         return Err(corrupt(format!("more than {WEIGHTS_BYTES_MAX} bytes")));
     }
     let file = SafeTensors::deserialize(bytes).map_err(|error| corrupt(error.to_string()))?;
-    PARAMETERS
+    let mut members = Vec::new();
+    while let Some(architecture) = architecture_of(&file, members.len()) {
+        if members.len() == NETWORKS_MAX {
+            return Err(corrupt(format!("more than {NETWORKS_MAX} networks")));
+        }
+        let prefix = prefix(members.len(), architecture);
+        members.push(read_member(&file, architecture, &prefix)?);
+    }
+    if members.is_empty() {
+        members.push(read_member(&file, Architecture::Recurrent, "")?);
+    }
+    Ok(members)
+}
+
+fn prefix(member: usize, architecture: Architecture) -> String {
+    format!("{member}.{}.", architecture.name())
+}
+
+fn architecture_of(file: &SafeTensors<'_>, member: usize) -> Option<Architecture> {
+    Architecture::ALL.into_iter().find(|architecture| {
+        let prefix = prefix(member, *architecture);
+        file.names().iter().any(|name| name.starts_with(&prefix))
+    })
+}
+
+fn read_member(
+    file: &SafeTensors<'_>,
+    architecture: Architecture,
+    prefix: &str,
+) -> Result<Member, WeightsError> {
+    let values = architecture
+        .parameters()
         .iter()
-        .map(|spec| Ok((spec.name, read_one(&file, spec, spec.name)?)))
-        .collect()
+        .map(|spec| {
+            let stored_as = format!("{prefix}{}", spec.name);
+            Ok((spec.name, read_one(file, spec, &stored_as)?))
+        })
+        .collect::<Result<Values, WeightsError>>()?;
+    Ok(Member {
+        architecture,
+        values,
+    })
 }
 
 /// Reads one tensor of the shape of `spec`, stored as `stored_as`.
@@ -167,13 +216,19 @@ pub(crate) fn write(
     safetensors::serialize(views, metadata).map_err(corrupt)
 }
 
-/// Writes the parameters alone.
-pub(crate) fn write_values(values: &Values) -> Result<Vec<u8>, WeightsError> {
-    let tensors = PARAMETERS
+/// Writes networks, in their order.
+pub(crate) fn write_members(members: &[Member]) -> Result<Vec<u8>, WeightsError> {
+    let tensors = members
         .iter()
-        .filter_map(|spec| {
-            let values = values.get(spec.name)?;
-            Some((spec.name.to_owned(), (spec, values.as_slice())))
+        .enumerate()
+        .flat_map(|(index, member)| {
+            let prefix = prefix(index, member.architecture);
+            let specs = member.architecture.parameters().iter();
+            specs.filter_map(move |spec| {
+                let values = member.values.get(spec.name)?;
+                let stored_as = format!("{prefix}{}", spec.name);
+                Some((stored_as, (spec, values.as_slice())))
+            })
         })
         .collect();
     write(&tensors, None)

@@ -4,8 +4,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use twinscale_forecast_model::shipped::{SHIPPED_CARD, SHIPPED_WEIGHTS, load, load_shipped};
 use twinscale_forecast_model::throughput::measure;
-use twinscale_forecast_model::train::{TrainError, TrainOptions, train};
-use twinscale_forecast_model::{RecurrentNetwork, WeightsError};
+use twinscale_forecast_model::train::{TrainError, TrainOptions, Trained, train, weights_file};
+use twinscale_forecast_model::{Architecture, Network, WeightsError, engine_of};
 use twinscale_forecaster::features::fill_row;
 use twinscale_forecaster::network::{
     BATCH_ROWS, FeatureBatch, HORIZON_SHAPES, QuantileNetwork, infer_checked,
@@ -22,8 +22,26 @@ fn series(seed: u64, interval_s: u32) -> Series {
     Series::new(1_600_000_000, interval_s, &values).expect("a series")
 }
 
+/// A network of each kind, the shipped ones first.
+fn networks() -> Vec<Network> {
+    let (mut networks, _) = load_shipped().expect("shipped weights load");
+    let corpus = corpus();
+    let untrained = |architecture| {
+        let options = TrainOptions {
+            architecture,
+            steps: 1,
+            rows: 2,
+            ..TrainOptions::default()
+        };
+        train(&corpus, &options, &mut |_| {}).expect("one step")
+    };
+    let file = weights_file(&Architecture::ALL.map(untrained)).expect("a file");
+    networks.extend(Network::all_of(&file).expect("loads"));
+    networks
+}
+
 /// Runs `row` at `place` among others drawn from `seed`.
-fn among(network: &mut RecurrentNetwork, place: usize, seed: u64, shape: usize) -> Vec<f32> {
+fn among(network: &mut Network, place: usize, seed: u64, shape: usize) -> Vec<f32> {
     let mut batch = FeatureBatch::zeroed(BATCH_ROWS, shape);
     for at in 0..BATCH_ROWS {
         // An empty company for seed 0.
@@ -41,39 +59,42 @@ fn among(network: &mut RecurrentNetwork, place: usize, seed: u64, shape: usize) 
 
 #[test]
 fn a_row_has_the_same_bits_in_any_place_and_company() {
-    let (mut network, _) = load_shipped().expect("shipped weights load");
-    for shape in HORIZON_SHAPES {
-        let alone = among(&mut network, 0, 0, shape);
-        for place in 0..BATCH_ROWS {
-            let seed = place as u64 % 5;
-            assert_eq!(among(&mut network, place, seed, shape), alone, "{place}");
-        }
-        for step in alone.chunks_exact(QUANTILES) {
-            assert!(step.windows(2).all(|pair| pair[0] <= pair[1]), "{step:?}");
+    for mut network in networks() {
+        for shape in HORIZON_SHAPES {
+            let alone = among(&mut network, 0, 0, shape);
+            for place in (0..BATCH_ROWS).step_by(3) {
+                let seed = place as u64 % 5;
+                assert_eq!(among(&mut network, place, seed, shape), alone, "{place}");
+            }
+            for step in alone.chunks_exact(QUANTILES) {
+                assert!(step.windows(2).all(|pair| pair[0] <= pair[1]), "{step:?}");
+            }
         }
     }
 }
 
 #[test]
 fn any_thread_gives_the_same_bits() {
-    let (mut network, _) = load_shipped().expect("shipped weights load");
-    let here = among(&mut network, 3, 2, 24);
-    let there = std::thread::spawn(move || among(&mut network, 3, 2, 24));
-    assert_eq!(there.join().expect("no panic"), here);
+    for mut network in networks() {
+        let here = among(&mut network, 3, 2, 24);
+        let there = std::thread::spawn(move || among(&mut network, 3, 2, 24));
+        assert_eq!(there.join().expect("no panic"), here);
+    }
 }
 
 #[test]
 fn zeroed_weights_give_something_else() {
-    let (mut network, _) = load_shipped().expect("shipped weights load");
-    let before = among(&mut network, 0, 0, 24);
-    network.zero_weights().expect("zeroes");
-    assert_ne!(among(&mut network, 0, 0, 24), before);
-    assert_eq!(network.weights_id().as_str(), "zeroed");
+    for mut network in networks() {
+        let before = among(&mut network, 0, 0, 24);
+        network.zero_weights().expect("zeroes");
+        assert_ne!(among(&mut network, 0, 0, 24), before);
+        assert_eq!(network.weights_id().as_str(), "zeroed");
+    }
 }
 
 #[test]
 fn broken_weights_are_refused_with_a_remedy() {
-    let refused = |bytes: &[u8]| RecurrentNetwork::from_bytes(bytes).expect_err("broken");
+    let refused = |bytes: &[u8]| Network::all_of(bytes).expect_err("broken");
     assert!(matches!(refused(b""), WeightsError::Corrupt { .. }));
     let half = &SHIPPED_WEIGHTS[..SHIPPED_WEIGHTS.len() / 2];
     let error = refused(half);
@@ -121,7 +142,7 @@ fn throughput_is_measured_below_its_limit() {
     )]
     let start = std::time::Instant::now();
     let measured = measure(
-        || Ok(Box::new(load_shipped().expect("shipped weights load").0)),
+        || Ok(load_shipped().expect("shipped weights load").0),
         5,
         &mut || start.elapsed(),
     );
@@ -152,40 +173,58 @@ fn corpus() -> Corpus {
     Corpus::build(&[source(3600, 4000), source(300, 12_000)], &mut rng).expect("a corpus")
 }
 
+fn same(one: &Trained, other: &Trained) -> bool {
+    let file = |trained: &Trained| weights_file(std::slice::from_ref(trained)).expect("a file");
+    file(one) == file(other)
+}
+
 #[test]
 fn training_learns_and_a_resumed_run_ends_like_a_whole_one() {
     let corpus = corpus();
-    let directory = tempfile::tempdir().expect("a directory");
-    let options = TrainOptions {
-        steps: 12,
-        rows: 16,
-        validate_every: 4,
-        ..TrainOptions::default()
-    };
-    let mut losses = Vec::new();
-    let whole = train(&corpus, &options, &mut |progress| {
-        losses.push(progress.validation_loss);
-    });
-    let whole = whole.expect("trains");
-    assert_eq!(losses.len(), 3);
-    assert!(losses[2] < losses[0], "{losses:?}");
-    let resumable = TrainOptions {
-        checkpoint: Some(directory.path().join("run")),
-        ..options
-    };
-    // The first part ends abruptly after its second validation, whose checkpoint is already written.
-    let first_part = std::panic::catch_unwind(|| {
-        train(&corpus, &resumable, &mut |progress| {
-            assert!(progress.step < 8, "interrupted on purpose");
-        })
-    });
-    assert!(first_part.is_err());
-    let rest = train(&corpus, &resumable, &mut |_| {}).expect("resumes");
-    assert_eq!(rest.weights, whole.weights);
-    let other_seed = TrainOptions {
-        seed: 2,
-        ..resumable
-    };
-    let error = train(&corpus, &other_seed, &mut |_| {}).expect_err("another run's checkpoint");
-    assert!(matches!(error, TrainError::Checkpoint(_)));
+    for architecture in Architecture::ALL {
+        let directory = tempfile::tempdir().expect("a directory");
+        let options = TrainOptions {
+            architecture,
+            steps: 12,
+            rows: 16,
+            validate_every: 4,
+            ..TrainOptions::default()
+        };
+        let mut losses = Vec::new();
+        let whole = train(&corpus, &options, &mut |progress| {
+            losses.push(progress.validation_loss);
+        });
+        let whole = whole.expect("trains");
+        assert_eq!(losses.len(), 3);
+        assert!(losses[2] < losses[0], "{losses:?}");
+        let resumable = TrainOptions {
+            checkpoint: Some(directory.path().join("run")),
+            ..options
+        };
+        // The first part ends abruptly after its second validation, whose checkpoint is already written.
+        let first_part = std::panic::catch_unwind(|| {
+            train(&corpus, &resumable, &mut |progress| {
+                assert!(progress.step < 8, "interrupted on purpose");
+            })
+        });
+        assert!(first_part.is_err());
+        let rest = train(&corpus, &resumable, &mut |_| {}).expect("resumes");
+        assert!(same(&rest, &whole), "{architecture:?}");
+        let other_seed = TrainOptions {
+            seed: 2,
+            ..resumable
+        };
+        let error = train(&corpus, &other_seed, &mut |_| {}).expect_err("another run's checkpoint");
+        assert!(matches!(error, TrainError::Checkpoint(_)));
+    }
+}
+
+#[test]
+fn a_file_keeps_several_networks_in_their_order() {
+    let networks = networks();
+    let kinds: Vec<Architecture> = networks.iter().map(Network::architecture).collect();
+    assert_eq!(kinds[kinds.len() - 2..], Architecture::ALL);
+    let engine = engine_of(networks).expect("an engine");
+    assert!(!engine.weights_id().as_str().is_empty());
+    assert!(engine_of(Vec::new()).is_err());
 }

@@ -33,10 +33,11 @@ async fn start_under(
 }
 
 fn engine() -> Engine {
-    Engine::new(Box::new(OneCandidate {
+    let network = OneCandidate {
         candidate: 3,
         gap: 0.5,
-    }))
+    };
+    Engine::new(Box::new(network), Vec::new())
 }
 
 async fn ask(forecaster: &Supervised<ForecasterRequest>, customer: &str) -> ForecastReply {

@@ -8,3 +8,4 @@ pub mod protocol;
 pub mod run;
 pub mod sources;
 pub mod submission;
+pub mod tally;

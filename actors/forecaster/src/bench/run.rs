@@ -8,6 +8,7 @@ use crate::bench::files::{
 };
 use crate::bench::protocol::{DatasetProtocol, ProtocolError, read_protocol};
 use crate::bench::submission::{Submission, SubmissionError};
+use crate::bench::tally::{Outcome, Tallies};
 use crate::card::{LeakError, WeightsCard};
 use crate::engine::context_steps;
 use std::path::{Path, PathBuf};
@@ -24,8 +25,21 @@ pub struct BenchOptions {
     pub directory: PathBuf,
     /// The split, such as `dev`.
     pub split: String,
-    /// The submission to write; compressed when it ends in `.gz`.
-    pub out: PathBuf,
+    /// The submission to write, if any; compressed when it ends in `.gz`.
+    pub out: Option<PathBuf>,
+    /// Days of history that a forecast may look back; all that it can use when not given.
+    pub history_days: Option<u32>,
+    /// Whether announced events are told.
+    pub with_events: bool,
+}
+
+/// What a run made.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BenchOutcome {
+    /// Forecasts made.
+    pub forecasts: usize,
+    /// Losses by dataset, in and outside event windows.
+    pub tallies: Tallies,
 }
 
 /// How far it is.
@@ -122,9 +136,11 @@ struct Entrant {
     events: Vec<twinscale_protocol::Event>,
     origins: Vec<usize>,
     calibration: Vec<u8>,
+    /// Mean of what was observed.
+    unit: f64,
 }
 
-/// Forecasts every scored series of a split and writes the submission; returns the number of forecasts.
+/// Forecasts every scored series of a split, and writes the submission if one is asked for.
 ///
 /// # Errors
 /// [`BenchError`] names file, series or origin; weights whose card names a later cut than a series' first
@@ -134,12 +150,13 @@ pub fn run(
     card: &WeightsCard,
     answer: &mut AnswerRequests<'_>,
     progress: &mut dyn FnMut(BenchProgress),
-) -> Result<usize, BenchError> {
+) -> Result<BenchOutcome, BenchError> {
     let mut entrants = enter(options, card)?;
     let total = entrants.iter().map(|entrant| entrant.origins.len()).sum();
     let rounds = entrants.iter().map(|entrant| entrant.origins.len()).max();
-    let mut submission = Submission::create(&options.out)?;
-    let mut done = 0;
+    let create = |path: &PathBuf| Submission::create(path);
+    let mut submission = options.out.as_ref().map(create).transpose()?;
+    let mut outcome = BenchOutcome::default();
     for round in 0..rounds.unwrap_or(0) {
         let mut running: Vec<&mut Entrant> = entrants
             .iter_mut()
@@ -147,17 +164,20 @@ pub fn run(
             .collect();
         let requests: Vec<ForecastRequest> = running
             .iter()
-            .map(|entrant| entrant.request(round))
+            .map(|entrant| entrant.request(round, options))
             .collect();
         let replies = answer(&requests);
         for (entrant, reply) in running.iter_mut().zip(replies) {
-            entrant.take(round, reply, &mut submission)?;
-            done += 1;
+            entrant.take(round, reply, submission.as_mut(), &mut outcome.tallies)?;
+            outcome.forecasts += 1;
         }
+        let done = outcome.forecasts;
         progress(BenchProgress { done, total });
     }
-    submission.finish()?;
-    Ok(done)
+    if let Some(submission) = submission {
+        submission.finish()?;
+    }
+    Ok(outcome)
 }
 
 fn enter(options: &BenchOptions, card: &WeightsCard) -> Result<Vec<Entrant>, BenchError> {
@@ -229,6 +249,8 @@ impl Entrant {
             id: series.id.clone(),
             source,
         })?;
+        let seen = series.values.iter().flatten();
+        let unit = seen.clone().sum::<f64>() / seen.count().max(1) as f64;
         let values = series
             .values
             .iter()
@@ -251,13 +273,24 @@ impl Entrant {
             origins: rules.origins(series.values.len()),
             values,
             calibration: Vec::new(),
+            unit,
         })
     }
 
     /// The request at an origin: no sample after it.
-    fn request(&self, round: usize) -> ForecastRequest {
+    fn request(&self, round: usize, options: &BenchOptions) -> ForecastRequest {
         let end = self.origins[round] + 1;
-        let first = end.saturating_sub(context_steps(self.interval_s));
+        let allowed = options.history_days.map_or(usize::MAX, |days| {
+            usize::try_from(days).unwrap_or(usize::MAX) * (86_400 / self.interval_s.max(1)) as usize
+        });
+        let first = end.saturating_sub(context_steps(self.interval_s).min(allowed));
+        // What was learnt at an earlier origin knows more than a short history may.
+        let young = options.history_days.is_some();
+        let events = if options.with_events {
+            self.events.clone()
+        } else {
+            Vec::new()
+        };
         ForecastRequest {
             customer: self.customer.clone(),
             issued_at: DomainTime(time_s(self.start_s, self.interval_s, end)),
@@ -268,9 +301,13 @@ impl Entrant {
                 first_at: DomainTime(time_s(self.start_s, self.interval_s, first)),
                 values: self.values[first..end].to_vec(),
                 lead_steps: 1,
-                calibration: self.calibration.clone(),
+                calibration: if young {
+                    Vec::new()
+                } else {
+                    self.calibration.clone()
+                },
             }],
-            events: self.events.clone(),
+            events,
         }
     }
 
@@ -278,7 +315,8 @@ impl Entrant {
         &mut self,
         round: usize,
         reply: Result<ForecastReply, WireError>,
-        submission: &mut Submission,
+        submission: Option<&mut Submission>,
+        tallies: &mut Tallies,
     ) -> Result<(), BenchError> {
         let origin_s = time_s(self.start_s, self.interval_s, self.origins[round]);
         let reply = reply.map_err(|source| BenchError::Refused {
@@ -288,8 +326,29 @@ impl Entrant {
             source,
         })?;
         self.calibration = reply.calibrations.into_iter().next().unwrap_or_default();
-        for forecast in &reply.forecasts {
+        let Some(forecast) = reply.forecasts.first() else {
+            return Ok(());
+        };
+        if let Some(submission) = submission {
             submission.write(&self.dataset, &self.id, origin_s, &forecast.quantiles)?;
+        }
+        let after = self.values.get(self.origins[round] + 1..);
+        let truth: Vec<Option<f64>> = after
+            .unwrap_or_default()
+            .iter()
+            .take(usize::from(self.horizon_steps))
+            .map(|value| value.map(FixedValue::units))
+            .collect();
+        if self.unit > 0.0 {
+            let tally = tallies.entry(self.dataset.clone()).or_default();
+            let outcome = Outcome {
+                first_s: origin_s.saturating_add(i64::from(self.interval_s)),
+                interval_s: i64::from(self.interval_s),
+                truth: &truth,
+                quantiles: &forecast.quantiles,
+                unit: self.unit,
+            };
+            tally.add(&outcome, &self.events);
         }
         Ok(())
     }

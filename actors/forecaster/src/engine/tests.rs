@@ -5,7 +5,7 @@ use twinscale_protocol::{QUANTILE_LEVELS, Seconds};
 
 fn engine(candidate: usize) -> Engine {
     let gap = 0.5;
-    Engine::new(Box::new(OneCandidate { candidate, gap }))
+    Engine::new(Box::new(OneCandidate { candidate, gap }), Vec::new())
 }
 
 fn only(engine: &mut Engine, request: &ForecastRequest) -> Result<ForecastReply, ForecastError> {
@@ -44,25 +44,65 @@ fn a_first_request_is_calibrated_and_its_state_is_small() {
         "{}",
         stored.len()
     );
-    // Bare, this network's 80 % range is 2 scales wide; back-casts have moved it to what the noise needs.
-    let bare = only(&mut engine, &{
-        let mut short = request.clone();
-        let kept = short.series[0].values.split_off(54 * 24);
-        short.series[0].values = kept;
-        short.series[0].first_at = DomainTime(request.issued_at.0 - 48 * 3600);
-        short
-    });
-    let width = |reply: &ForecastReply| {
-        let step = reply.forecasts[0].quantiles[5];
-        step[5].units() - step[1].units()
-    };
-    let bare = bare.expect("a forecast");
-    assert!(
-        width(&reply) > 1.2 * width(&bare),
-        "{} {}",
-        width(&reply),
-        width(&bare)
+    let learnt = decode(stored).network.expect("learnt");
+    // Four weeks of back-casts, up to the last on the grid of half horizons that has passed.
+    let since_h = (request.issued_at.0 - learnt.learnt_until_s) / 3600;
+    assert!((25..37).contains(&since_h), "{since_h}");
+    assert!(learnt.factors.iter().flatten().any(|factor| *factor != 0));
+    // The day before carries all its noise; the adapter has learnt to weigh more days than one.
+    let trust = crate::insight::insight(stored).expect("learnt").trust;
+    assert!(trust[1].median > 0.5, "{trust:?}");
+}
+
+#[test]
+fn what_was_issued_is_scored_and_trust_is_told() {
+    let values = wave(70 * 24, 3600, 9);
+    let mut engine = Engine::new(
+        Box::new(OneCandidate {
+            candidate: 3,
+            gap: 0.5,
+        }),
+        vec![Box::new(OneCandidate {
+            candidate: 0,
+            gap: 0.5,
+        })],
     );
+    let mut calibration = Vec::new();
+    for hours in (56 * 24)..=(70 * 24) {
+        let mut request = request("acme", 3600, &values[..hours]);
+        request.series[0].calibration = calibration;
+        let reply = only(&mut engine, &request).expect("a forecast");
+        calibration = reply.calibrations[0].clone();
+    }
+    let insight = crate::insight::insight(&calibration).expect("learnt");
+    assert_eq!(insight.weights, engine.weights_id().to_string());
+    let names: Vec<&str> = insight
+        .trust
+        .iter()
+        .map(|one| one.forecaster.as_str())
+        .collect();
+    assert_eq!(names, ["network-1", "network-2", "adapter"]);
+    // The day before is right up to noise, the last value is off by the wave.
+    assert!(
+        insight.trust[0].median > 3.0 * insight.trust[1].median,
+        "{insight:?}"
+    );
+    let total: f64 = insight.trust.iter().map(|one| one.median).sum();
+    assert!((total - 1.0).abs() < 1e-9);
+    assert_eq!(insight.accuracy.len(), 4);
+    assert_eq!(
+        (
+            insight.accuracy[0].first_step,
+            insight.accuracy[3].last_step
+        ),
+        (1, 24)
+    );
+    for part in &insight.accuracy {
+        assert!(part.accuracy.bias.abs() < 0.1, "{part:?}");
+        assert!((0.5..=1.0).contains(&part.accuracy.inside_80), "{part:?}");
+        assert!(part.accuracy.weighted_loss < 0.15, "{part:?}");
+    }
+    assert_eq!(crate::insight::insight(b"broken"), None);
 }
 
 #[test]
@@ -83,9 +123,12 @@ fn learning_at_once_and_one_by_one_ends_the_same() {
     late.series[0].calibration = early.series[0].calibration.clone();
     let at_once = only(&mut engine, &late).expect("a forecast");
     // What is learnt of the network's outlooks on peaks needs live forecasts; ranges need back-casts alone.
-    let network = |bytes: &[u8]| decode(bytes).network;
-    assert!(network(&calibration).is_some());
-    assert!(network(&at_once.calibrations[0]) == network(&calibration));
+    let learnt = |bytes: &[u8]| {
+        let mut network = decode(bytes).network.expect("learnt");
+        network.scores = v2::Scores::default();
+        network
+    };
+    assert!(learnt(&at_once.calibrations[0]) == learnt(&calibration));
 }
 
 #[test]
@@ -160,7 +203,7 @@ fn little_history_gets_the_fallback_with_its_reason() {
 
 #[test]
 fn a_broken_network_is_an_error() {
-    let mut engine = Engine::new(Box::new(Broken));
+    let mut engine = Engine::new(Box::new(Broken), Vec::new());
     let request = request("acme", 3600, &wave(200, 3600, 1));
     let error = only(&mut engine, &request).expect_err("broken");
     assert!(matches!(

@@ -15,17 +15,16 @@
 
 mod features;
 mod histogram;
-mod regression;
 mod store;
 
 #[cfg(test)]
 mod tests;
 
+use crate::regression::Regression;
 use crate::rows::StepQuantiles;
 use crate::series::Series;
 use features::{CENTRE_FEATURES, LATEST, Running, View, WIDTH_FEATURES};
 use histogram::Histogram;
-use regression::Regression;
 use twinscale_protocol::quantile::MEDIAN;
 use twinscale_protocol::{PEAK_LEVELS, PEAK_QUANTILES};
 

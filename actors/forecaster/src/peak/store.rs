@@ -3,7 +3,7 @@
 use super::{CANDIDATES, GROUPS, Outlook, PEAK_STEPS_MAX, PeakModel};
 use crate::peak::features::{CENTRE_FEATURES, Running, WIDTH_FEATURES};
 use crate::peak::histogram::{BINS, Histogram};
-use crate::peak::regression::Regression;
+use crate::regression::Regression;
 use crate::stored::v1;
 use twinscale_protocol::PEAK_QUANTILES;
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::stored::{decode, encode, v1};
+use crate::stored::{decode, encode, v2};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
@@ -77,7 +77,7 @@ fn what_comes_later_changes_nothing() {
 #[test]
 fn step_by_step_through_bytes_or_at_once_is_the_same() {
     let values = demand(40, 3);
-    let mut kept = encode(v1::Stored {
+    let mut kept = encode(v2::Stored {
         network: None,
         peak: Some(learnt(&values[..600]).store()),
     });
@@ -91,7 +91,7 @@ fn step_by_step_through_bytes_or_at_once_is_the_same() {
         let mut model = PeakModel::restore(stored).expect("it is sound");
         assert!(model.fits(&window, STEPS));
         model.learn(&window);
-        kept = encode(v1::Stored {
+        kept = encode(v2::Stored {
             network: None,
             peak: Some(model.store()),
         });

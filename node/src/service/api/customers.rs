@@ -10,8 +10,7 @@ use super::error::{ApiError, ErrorCode, ErrorReply};
 use super::forward::everywhere;
 use super::steps::TwinAround;
 use super::views::{
-    CustomersReply, ForecastReply, ObservationsReply, PlanReply, TwinReply, customer_item,
-    forecast_reply, plan_reply, twin_reply,
+    CustomersReply, ObservationsReply, PlanReply, TwinReply, customer_item, plan_reply, twin_reply,
 };
 use crate::service::limits::{PAGE_CUSTOMERS_MAX, PAGE_SAMPLES_MAX};
 use crate::service::state::Service;
@@ -107,25 +106,6 @@ pub(crate) async fn twin(
         twin_reply(state, glance.as_ref())
     })
     .map(Json)
-}
-
-/// Shows the newest forecasts of a customer, as a range per step.
-#[utoipa::path(get, path = "/v1/customers/{customer}/forecast", tag = "customers",
-    params(("customer" = String, Path)),
-    responses(
-        (status = 200, description = "the forecasts", body = ForecastReply),
-        (status = 404, description = "no such customer, or no forecast yet", body = ErrorReply),
-    ))]
-pub(crate) async fn forecast(
-    State(service): State<Arc<Service>>,
-    Path(customer): Path<String>,
-) -> Result<Json<ForecastReply>, ApiError> {
-    let _permit = service.begin_read()?;
-    let customer = customer_id(&customer)?;
-    let reply = read(&service, &customer, forecast_reply)?;
-    reply
-        .map(Json)
-        .ok_or_else(|| not_yet(&customer, "forecast"))
 }
 
 /// Shows the target plan of a customer.
@@ -239,7 +219,7 @@ pub(super) fn read<R>(
     })
 }
 
-fn not_yet(customer: &CustomerId, what: &str) -> ApiError {
+pub(super) fn not_yet(customer: &CustomerId, what: &str) -> ApiError {
     ApiError::new(
         ErrorCode::NotFound,
         format!("customer `{customer}` has no {what} yet"),

@@ -7,6 +7,7 @@ mod customers;
 mod documents;
 mod error;
 mod events;
+mod forecasts;
 mod forward;
 mod here;
 mod lines;
@@ -28,6 +29,7 @@ pub use customers::{CustomersPage, ObservationsPage};
 pub use documents::Change;
 pub use error::{ApiError, ErrorBody, ErrorCode, ErrorReply};
 pub use events::{EventLine, EventsReply};
+pub use forecasts::{AccuracyView, ForecastPage, ForecastReply, SeriesForecastView, TrustView};
 pub(crate) use here::Here;
 pub use lines::{Line, LineSplitter};
 pub use node::{
@@ -45,9 +47,8 @@ pub use steps::{RangeView, StepView, StepsPage, StepsReply, TierStepsView, TierV
 pub(crate) use steps::{TwinAround, range_at, steps_reply, supply_of};
 pub use telemetry::TelemetryReply;
 pub use views::{
-    CountersView, CustomerItem, CustomersReply, ForecastReply, ObservationsReply, PlanCostView,
-    PlanReply, PlanVmsView, PlanVolumeView, SeriesForecastView, SeriesView, SilentView, TurnView,
-    TwinReply, VmGroupView,
+    CountersView, CustomerItem, CustomersReply, ObservationsReply, PlanCostView, PlanReply,
+    PlanVmsView, PlanVolumeView, SeriesView, SilentView, TurnView, TwinReply, VmGroupView,
 };
 pub(crate) use views::{customer_item, state_word, twin_reply, word};
 pub use vms::{VmView, VmsReply};

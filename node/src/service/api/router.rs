@@ -2,7 +2,7 @@
 
 use super::error::{ApiError, ErrorCode};
 use super::forward::{Way, to_leader};
-use super::{configure, customers, events, node, steps, telemetry, vms};
+use super::{configure, customers, events, forecasts, node, steps, telemetry, vms};
 use crate::cluster::forward::HereAnswers;
 use crate::service::state::Service;
 use axum::Router;
@@ -43,7 +43,7 @@ fn described() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(events::events))
         .routes(routes!(customers::customers))
         .routes(routes!(customers::twin, configure::put_customer))
-        .routes(routes!(customers::forecast))
+        .routes(routes!(forecasts::forecast))
         .routes(routes!(customers::plan))
         .routes(routes!(vms::vms))
         .routes(routes!(customers::observations))

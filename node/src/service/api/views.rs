@@ -4,9 +4,9 @@ use super::steps::{TierView, TwinAround, is_fresh, rate, tier_views};
 use crate::assembly::TWIN_MAILBOX;
 use crate::service::keeper::{Glance, LastTurn};
 use serde::{Deserialize, Serialize};
+use twinscale_protocol::MicroDollars;
 use twinscale_protocol::optimizer::{Plan, PlanCost};
 use twinscale_protocol::twin::TwinCounters;
-use twinscale_protocol::{FixedValue, MicroDollars, QUANTILE_LEVELS, SeriesKey};
 use twinscale_twin::TwinState;
 use utoipa::ToSchema;
 
@@ -192,35 +192,6 @@ pub struct PlanCostView {
     pub total_usd: f64,
     /// Demand-weighted probability of an under-provisioned step.
     pub risk: f64,
-}
-
-/// The newest forecasts of a customer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct ForecastReply {
-    /// End of the last observed interval.
-    pub issued_at: i64,
-    /// The levels of the quantiles.
-    pub levels: Vec<f64>,
-    /// One per series.
-    pub series: Vec<SeriesForecastView>,
-}
-
-/// The forecast of one series.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct SeriesForecastView {
-    /// What was measured.
-    pub vm_type: String,
-    /// The metric.
-    pub metric: String,
-    /// Start of the first step.
-    pub first_step_at: i64,
-    /// Length of a step, in seconds.
-    pub interval_s: u32,
-    /// What made it.
-    #[schema(value_type = Object)]
-    pub source: serde_json::Value,
-    /// Per step, one value per level.
-    pub quantiles: Vec<Vec<f64>>,
 }
 
 /// The target plan of a customer.
@@ -430,29 +401,6 @@ fn counters_view(counters: TwinCounters) -> CountersView {
         launches: counters.launches,
         terminations: counters.terminations,
     }
-}
-
-pub(crate) fn forecast_reply(state: &TwinState) -> Option<ForecastReply> {
-    let record = state.forecast()?;
-    let series = record.forecasts.iter().map(|one| {
-        let SeriesKey { vm_type, metric } = &one.key;
-        let steps = one.quantiles.iter();
-        SeriesForecastView {
-            vm_type: vm_type.to_string(),
-            metric: metric.to_string(),
-            first_step_at: one.first_step_at.0,
-            interval_s: one.interval.0,
-            source: serde_json::to_value(&one.source).unwrap_or_default(),
-            quantiles: steps
-                .map(|step| step.iter().copied().map(FixedValue::units).collect())
-                .collect(),
-        }
-    });
-    Some(ForecastReply {
-        issued_at: record.issued_at.0,
-        levels: QUANTILE_LEVELS.to_vec(),
-        series: series.collect(),
-    })
 }
 
 pub(crate) fn plan_reply(plan: &Plan) -> PlanReply {

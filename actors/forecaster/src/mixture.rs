@@ -1,0 +1,210 @@
+//! Which forecasters of a series are trusted, quantile by quantile.
+//!
+//! Each quantile of the forecast is a weighed mean of the same quantile of all forecasters. Back-casts of
+//! earlier origins tell each one's pinball loss in units of the mean of all; a weight falls with the
+//! exponential of the discounted sum of these, so that what was good lately leads, and equals share. The
+//! mean over quantiles counts beside each quantile's own loss, since the outer ones are told of rarely.
+//! Source: prediction with expert advice, Cesa-Bianchi and Lugosi (2006), with losses discounted.
+//!
+//! Invariant: the state is integers, and learning origin by origin or many at once gives the same.
+
+use crate::rows::StepQuantiles;
+use crate::series::Series;
+use twinscale_protocol::{QUANTILE_LEVELS, QUANTILES};
+
+/// How fast weights follow losses.
+const RATE: f64 = 0.5;
+/// Share of a loss that is left at the next origin.
+const KEPT: f64 = 0.97;
+/// How much the mean over all quantiles counts beside a quantile's own loss.
+const SHARED: f64 = 0.5;
+/// One unit of a stored loss.
+const UNITS: f64 = 65_536.0;
+/// Bound on one origin's loss, in units of the mean of all forecasters: one blunder bans nobody for good.
+const LOSS_MAX: f64 = 4.0;
+/// Losses below this share of the level tell nothing.
+const LOSS_MIN: f64 = 1e-12;
+
+/// What each forecaster of a series lost lately.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mixture {
+    /// Discounted sums of relative losses, in 65536ths, by forecaster and quantile.
+    losses: Vec<[u32; QUANTILES]>,
+}
+
+impl Mixture {
+    /// Begins with equal trust in `forecasters`, or goes on with stored losses of as many.
+    pub(crate) fn restore(stored: Option<&[[u32; QUANTILES]]>, forecasters: usize) -> Self {
+        match stored {
+            Some(losses) if losses.len() == forecasters => Self {
+                losses: losses.to_vec(),
+            },
+            _ => Self {
+                losses: vec![[0; QUANTILES]; forecasters],
+            },
+        }
+    }
+
+    /// The losses, to be stored.
+    pub(crate) fn losses(&self) -> &[[u32; QUANTILES]] {
+        &self.losses
+    }
+
+    /// Weights by forecaster and quantile; those of a quantile sum to 1.
+    pub(crate) fn weights(&self) -> Vec<[f64; QUANTILES]> {
+        let sums: Vec<[f64; QUANTILES]> = self
+            .losses
+            .iter()
+            .map(|losses| {
+                let losses = losses.map(|loss| f64::from(loss) / UNITS);
+                let mean = losses.iter().sum::<f64>() / QUANTILES as f64;
+                losses.map(|loss| (1.0 - SHARED) * loss + SHARED * mean)
+            })
+            .collect();
+        let mut weights = vec![[0.0; QUANTILES]; sums.len()];
+        for quantile in 0..QUANTILES {
+            let least = sums
+                .iter()
+                .map(|sum| sum[quantile])
+                .fold(f64::MAX, f64::min);
+            let raw = sums
+                .iter()
+                .map(|sum| (RATE * (least - sum[quantile])).exp());
+            let total: f64 = raw.clone().sum();
+            for (weight, raw) in weights.iter_mut().zip(raw) {
+                weight[quantile] = raw / total;
+            }
+        }
+        weights
+    }
+
+    /// Mixes the forecasters' quantiles; shape of each: `[step][quantile]`.
+    pub(crate) fn combine(&self, forecasts: &[StepQuantiles]) -> StepQuantiles {
+        let weights = self.weights();
+        let steps = forecasts.first().map_or(0, Vec::len);
+        let mut mixed = vec![[0.0; QUANTILES]; steps];
+        for (forecast, weights) in forecasts.iter().zip(&weights) {
+            for (mixed, quantiles) in mixed.iter_mut().zip(forecast) {
+                for ((sum, value), weight) in mixed.iter_mut().zip(quantiles).zip(weights) {
+                    *sum += weight * value;
+                }
+            }
+        }
+        for step in &mut mixed {
+            step.sort_by(f64::total_cmp);
+        }
+        mixed
+    }
+
+    /// Compares the forecasts of an origin with what came.
+    pub(crate) fn learn(&mut self, series: &Series, origin: usize, forecasts: &[StepQuantiles]) {
+        let losses: Vec<[f64; QUANTILES]> = forecasts
+            .iter()
+            .map(|forecast| pinball(series, origin, forecast))
+            .collect();
+        for quantile in 0..QUANTILES {
+            let mean = losses.iter().map(|loss| loss[quantile]).sum::<f64>() / losses.len() as f64;
+            for (sum, loss) in self.losses.iter_mut().zip(&losses) {
+                let relative = if mean > LOSS_MIN {
+                    (loss[quantile] / mean).min(LOSS_MAX)
+                } else {
+                    1.0
+                };
+                let before = f64::from(sum[quantile]) / UNITS;
+                sum[quantile] = rounded((KEPT * before + relative) * UNITS);
+            }
+        }
+    }
+}
+
+/// Sum of the pinball losses of each quantile over the steps that were observed.
+fn pinball(series: &Series, origin: usize, forecast: &StepQuantiles) -> [f64; QUANTILES] {
+    let mut losses = [0.0; QUANTILES];
+    for (ahead, quantiles) in forecast.iter().enumerate() {
+        let Some(truth) = series.value(origin + 1 + ahead) else {
+            continue;
+        };
+        let levels = QUANTILE_LEVELS.iter();
+        for ((loss, quantile), level) in losses.iter_mut().zip(quantiles).zip(levels) {
+            let miss = truth - quantile;
+            *loss += (level * miss).max((level - 1.0) * miss);
+        }
+    }
+    losses
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "bounded by the largest loss over what is forgotten"
+)]
+fn rounded(units: f64) -> u32 {
+    units.round() as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flat(value: f64) -> StepQuantiles {
+        vec![[value; QUANTILES]; 24]
+    }
+
+    fn series() -> Series {
+        Series::new(0, 3600, &[Some(10.0); 400]).expect("a series")
+    }
+
+    #[test]
+    fn nothing_learnt_is_the_plain_mean() {
+        let mixture = Mixture::restore(None, 2);
+        let mixed = mixture.combine(&[flat(8.0), flat(12.0)]);
+        assert!(
+            mixed
+                .iter()
+                .flatten()
+                .all(|value| (value - 10.0).abs() < 1e-12)
+        );
+    }
+
+    #[test]
+    fn the_better_forecaster_comes_to_lead_and_can_lose_it_again() {
+        let series = series();
+        let mut mixture = Mixture::restore(None, 2);
+        for origin in 100..200 {
+            mixture.learn(&series, origin, &[flat(10.0), flat(12.0)]);
+        }
+        let led = mixture.weights()[0];
+        assert!(led.iter().all(|weight| *weight > 0.99), "{led:?}");
+        for origin in 200..340 {
+            mixture.learn(&series, origin, &[flat(14.0), flat(10.0)]);
+        }
+        let lost = mixture.weights()[0];
+        assert!(lost.iter().all(|weight| *weight < 0.5), "{lost:?}");
+    }
+
+    #[test]
+    fn stored_losses_come_back_and_others_are_left() {
+        let series = series();
+        let mut mixture = Mixture::restore(None, 2);
+        mixture.learn(&series, 100, &[flat(10.5), flat(12.0)]);
+        let stored = mixture.losses().to_vec();
+        assert_eq!(Mixture::restore(Some(&stored), 2), mixture);
+        assert_eq!(
+            Mixture::restore(Some(&stored), 3),
+            Mixture::restore(None, 3)
+        );
+    }
+
+    #[test]
+    fn equals_share_where_nothing_can_be_told() {
+        let mut mixture = Mixture::restore(None, 3);
+        mixture.learn(&series(), 100, &[flat(10.0), flat(10.0), flat(10.0)]);
+        let weights = mixture.weights();
+        assert!(
+            weights
+                .iter()
+                .flatten()
+                .all(|weight| (weight - 1.0 / 3.0).abs() < 1e-9)
+        );
+    }
+}
