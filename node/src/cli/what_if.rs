@@ -1,24 +1,56 @@
-//! `twinscale what-if`: a stack as it is beside the same stack with something changed.
+//! `twinscale what-if`: a stack, or a running customer, as it is beside the same with something changed.
+
+mod customer;
 
 use super::simulate::parts;
 use super::standing::{self, EngineName};
 use crate::console;
 use crate::error::ExpectedError;
 use crate::progress::Progress;
+use crate::service::api::{SupposedEvent, WhatIfRequest};
 use clap::Args;
 use std::path::PathBuf;
 use twinscale_environment::what_if::{Change, WhatIf, compare};
-use twinscale_protocol::{TierName, ZoneName};
+use twinscale_protocol::{CustomerId, TierName, ZoneName};
 
-/// Shows what a change of load, VMs, zones, work, prices or data would do to a customer's stack.
+/// Shows what a change would do: to a stack model, or to a customer of a running node.
 ///
-/// Both sides are answered for alike: what an hour costs, what requests meet, what is used up first. All changes
+/// With --model: load, VMs, zones, work, prices or data of a stack change. Both sides are answered for alike: what an hour costs, what requests meet, what is used up first. All changes
 /// are made together, in the order: load, data, work, prices, VM types, numbers of VMs, lost zones.
+///
+/// With --customer: a running node forecasts and plans with announced events and growth, and without. Nothing is
+/// stored there.
 #[derive(Debug, Args)]
+#[command(
+    group = clap::ArgGroup::new("subject").required(true).args(["model", "customer"]),
+    after_help = "\
+Examples:
+  $ twinscale what-if --model samples/models/web-shop.toml --load 2 --lose-zone a
+  $ twinscale what-if --customer acme --event campaign@2026-11-27T09:00Z..4h,x3 --customer-growth 20%
+  $ twinscale what-if --customer acme --event release@2026-11-27T09:00Z   # as far as the twin knows releases"
+)]
 pub(super) struct WhatIfArguments {
     /// The stack model, a TOML file.
     #[arg(long, value_name = "FILE")]
-    model: PathBuf,
+    model: Option<PathBuf>,
+    /// A customer of a running node.
+    #[arg(long, value_name = "NAME", value_parser = name::<CustomerId>)]
+    customer: Option<CustomerId>,
+    /// Address of the node that is asked about the customer.
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:7878",
+        requires = "customer"
+    )]
+    url: String,
+    /// An event of the customer, with what demand is multiplied by; without a factor what the twin has learnt of such
+    /// events counts. Kinds: holiday, campaign, release, earnings, season, price_change, other. May be given again.
+    #[arg(long, value_name = "KIND@START[..END][,xFACTOR]", value_parser = customer::parse_event, requires = "customer")]
+    event: Vec<SupposedEvent>,
+    /// Growth of the customer's demand: 20% or 0.2.
+    #[arg(long, value_name = "SHARE", value_parser = customer::parse_growth, requires = "customer", allow_hyphen_values = true)]
+    customer_growth: Option<f64>,
     /// Load times a factor: of all classes (2), or of one (buy=1.5). May be given again.
     #[arg(long, value_name = "[CLASS=]FACTOR", value_parser = parse_load)]
     load: Vec<Change>,
@@ -133,6 +165,12 @@ fn parse_zone(text: &str) -> Result<Change, String> {
 }
 
 pub(super) fn run(arguments: &WhatIfArguments, quiet: bool) -> anyhow::Result<()> {
+    if let Some(customer) = &arguments.customer {
+        return of_customer(arguments, customer);
+    }
+    let Some(model) = &arguments.model else {
+        anyhow::bail!("neither a model nor a customer was given");
+    };
     let changes: Vec<Change> = [
         &arguments.load,
         &arguments.data,
@@ -153,7 +191,7 @@ pub(super) fn run(arguments: &WhatIfArguments, quiet: bool) -> anyhow::Result<()
         )
         .into());
     }
-    let checked = standing::read_stack(&arguments.model, quiet)?;
+    let checked = standing::read_stack(model, quiet)?;
     let engine = arguments
         .engine
         .engine(arguments.seed, usize::from(arguments.threads));
@@ -164,10 +202,7 @@ pub(super) fn run(arguments: &WhatIfArguments, quiet: bool) -> anyhow::Result<()
     });
     drop(progress);
     let found = found.map_err(|error| {
-        ExpectedError::input(
-            format!("{} cannot be changed so", arguments.model.display()),
-            error,
-        )
+        ExpectedError::input(format!("{} cannot be changed so", model.display()), error)
     })?;
     if arguments.json {
         standing::print_json(&found)
@@ -175,6 +210,21 @@ pub(super) fn run(arguments: &WhatIfArguments, quiet: bool) -> anyhow::Result<()
         console::print(&text(&found))?;
         Ok(())
     }
+}
+
+fn of_customer(arguments: &WhatIfArguments, customer: &CustomerId) -> anyhow::Result<()> {
+    let question = WhatIfRequest {
+        events: arguments.event.clone(),
+        growth: arguments.customer_growth.unwrap_or(0.0),
+    };
+    if question == WhatIfRequest::default() {
+        return Err(ExpectedError::input_hint(
+            "nothing is to be changed",
+            "give --event KIND@START,xFACTOR or --customer-growth 20%: twinscale what-if --help",
+        )
+        .into());
+    }
+    customer::run(&arguments.url, customer, &question, arguments.json)
 }
 
 fn text(found: &WhatIf) -> String {

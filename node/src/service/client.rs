@@ -1,6 +1,7 @@
 //! A client of the API: keeps connections, finds the node again after a restart.
 
 use crate::error::ExpectedError;
+use crate::service::api::ErrorReply;
 use crate::service::daemon::ADDRESS_FILE;
 use crate::service::limits::HEAD_LIMIT;
 use axum::body::Bytes;
@@ -225,6 +226,21 @@ impl ApiAnswer {
     /// # Errors
     /// When it is none, with the answer's words, or does not fit.
     pub fn json<R: serde::de::DeserializeOwned>(&self, path: &str) -> Result<R, ExpectedError> {
+        if let (false, Ok(ErrorReply { error })) = (
+            self.status.is_success(),
+            serde_json::from_slice::<ErrorReply>(&self.body),
+        ) {
+            let context = format!("{path}: {}", error.message);
+            return Err(if self.status.is_server_error() {
+                ExpectedError::Environment {
+                    context,
+                    hint: error.hint,
+                    source: None,
+                }
+            } else {
+                ExpectedError::input_hint(context, error.hint)
+            });
+        }
         if !self.status.is_success() {
             let words: String = String::from_utf8_lossy(&self.body)
                 .chars()

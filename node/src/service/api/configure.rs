@@ -371,7 +371,7 @@ async fn cost_change(
     Ok((Some(cost), note))
 }
 
-async fn plan(service: &Service, state: &TwinState) -> Result<Plan, String> {
+pub(super) async fn plan(service: &Service, state: &TwinState) -> Result<Plan, String> {
     let basis = PlanBasis {
         trigger: PlanTrigger::Asked,
         root_seed: service.settings().seed,

@@ -21,6 +21,7 @@ mod steps;
 mod telemetry;
 mod views;
 mod vms;
+mod what_if;
 
 pub use batch::{Batch, CustomerBatch, Places};
 pub(crate) use body::BodyReader;
@@ -52,3 +53,4 @@ pub use views::{
 };
 pub(crate) use views::{customer_item, state_word, twin_reply, word};
 pub use vms::{VmView, VmsReply};
+pub use what_if::{SupposedEvent, WhatIfReply, WhatIfRequest, WhatIfSeries};
