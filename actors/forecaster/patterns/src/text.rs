@@ -57,7 +57,7 @@ pub fn sentence(pattern: &Pattern) -> String {
             low_weekday,
             ..
         } => format!(
-            "Weekly cycle: {} is highest, {} lowest, {} apart; it explains {strength} of what days have not in common{}.",
+            "Weekly cycle: {} is highest, {} lowest, {} apart; it explains {strength} of the differences between days{}.",
             weekday(*high_weekday),
             weekday(*low_weekday),
             size(evidence),
@@ -193,6 +193,7 @@ fn event_response(detail: &Detail) -> String {
 fn business_hours(hours: &BusinessHours, evidence: &Evidence) -> String {
     let days = match hours.weekdays.as_slice() {
         [0, 1, 2, 3, 4] => "Weekdays".to_owned(),
+        days if days.len() == 7 => "Every day".to_owned(),
         [first, .., last] if last - first + 1 == hours.weekdays.len() => {
             format!("{} to {}", weekday(*first), weekday(*last))
         }

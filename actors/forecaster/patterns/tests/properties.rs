@@ -1,7 +1,9 @@
 //! What holds for every series.
 
 use proptest::prelude::*;
-use twinscale_patterns::{Grid, GridError, KnownEvent, Report, find, sentences, svg};
+use twinscale_patterns::{
+    ChangeDetector, Grid, GridError, KnownEvent, Report, changes, find, sentences, svg,
+};
 use twinscale_protocol::EventKind;
 
 const WEEK_S: i64 = 604_800;
@@ -73,6 +75,25 @@ proptest! {
                 assert_sound(&report);
                 let picture = svg("a < b", &grid, &report);
                 prop_assert!(!picture.contains("NaN") && !picture.contains("inf"));
+            }
+        }
+    }
+
+    #[test]
+    fn any_sample_may_come(
+        samples in prop::collection::vec((any::<i64>(), prop::option::of(any::<f64>())), 1..60),
+        values in values(),
+        interval_s in prop_oneof![1_u32..86_401, Just(3_600)],
+    ) {
+        let mut detector = ChangeDetector::new(interval_s).expect("in range");
+        for (at_s, value) in samples {
+            let change = detector.push(at_s / 4, value);
+            prop_assert!(change.is_none_or(|change| (0.0..=1.0).contains(&change.confidence)));
+        }
+        if let Ok(grid) = Grid::new(0, interval_s, &values) {
+            for change in changes(&grid) {
+                prop_assert!(change.at_s <= change.confirmed_s && change.before.is_finite());
+                prop_assert!((0.0..=1.0).contains(&change.confidence) && change.after.is_finite());
             }
         }
     }

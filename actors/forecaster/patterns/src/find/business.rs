@@ -7,8 +7,7 @@ use crate::numeric::{mean, median, moments, position, share, signed, student_tai
 use crate::report::{BusinessHours, Clock, ClockRule, Detail, EXAMPLES_MAX, Evidence, Pattern};
 use crate::slots::Slots;
 
-/// Sets of weekdays that people work on (Monday 0). Hours of every day are no business hours: where they
-/// fit best, the daily cycle says it all.
+/// Sets of weekdays that people work on (Monday 0).
 const WORK_WEEKS: [&[usize]; 4] = [
     &[0, 1, 2, 3, 4],
     &[0, 1, 2, 3, 4, 5],
@@ -16,7 +15,10 @@ const WORK_WEEKS: [&[usize]; 4] = [
     &[0, 1, 2, 3, 4, 5, 6],
 ];
 
-/// By how much days off must help to explain the week.
+/// Fewest hours of a block of every day: shorter ones are jobs, and the daily cycle tells them.
+const EVERY_DAY_HOURS_MIN: usize = 8;
+
+/// By how much days off must help to explain the week, or the block is one of every day.
 const DAYS_OFF_GAIN: f64 = 0.02;
 
 /// Shortest and longest working day, in hours.
@@ -147,7 +149,7 @@ fn best_block(week: &[Option<f64>]) -> Option<Block> {
         return None;
     }
     let mut best: Option<Block> = None;
-    let mut every_day = 0.0_f64;
+    let mut every_day: Option<Block> = None;
     for weekdays in WORK_WEEKS {
         for from in 0..24 {
             for hours in HOURS_MIN..=HOURS_MAX {
@@ -160,12 +162,13 @@ fn best_block(week: &[Option<f64>]) -> Option<Block> {
                 let gain = sum - inside * overall;
                 let between = gain * gain * (1.0 / inside + 1.0 / outside);
                 let explained = between / total;
-                if weekdays.len() == 7 {
-                    every_day = every_day.max(explained);
-                    continue;
-                }
-                if gain > 0.0 && best.is_none_or(|best| explained > best.explained) {
-                    best = Some(Block {
+                let rival = if weekdays.len() == 7 {
+                    &mut every_day
+                } else {
+                    &mut best
+                };
+                if gain > 0.0 && rival.is_none_or(|rival| explained > rival.explained) {
+                    *rival = Some(Block {
                         weekdays,
                         from,
                         hours,
@@ -175,7 +178,9 @@ fn best_block(week: &[Option<f64>]) -> Option<Block> {
             }
         }
     }
-    best.filter(|best| best.explained >= every_day + DAYS_OFF_GAIN)
+    let every_day_explained = every_day.map_or(0.0, |block| block.explained);
+    best.filter(|best| best.explained >= every_day_explained + DAYS_OFF_GAIN)
+        .or(every_day.filter(|block| block.hours >= EVERY_DAY_HOURS_MIN))
 }
 
 fn sums(week: &[Option<f64>], weekdays: &[usize], from: usize, hours: usize) -> (f64, f64) {
