@@ -24,8 +24,8 @@ const POINTS_MAX: usize = 800;
 /// Most sentences, the first.
 const SENTENCES_MAX: usize = 14;
 
-/// Characters of a sentence that fit.
-const LINE_CHARS: usize = 150;
+/// Characters of a line that fit.
+const LINE_CHARS: usize = 135;
 
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
@@ -49,7 +49,7 @@ pub fn svg(title: &str, grid: &Grid, report: &Report) -> String {
     let lines: Vec<String> = sentences(report)
         .iter()
         .take(SENTENCES_MAX)
-        .map(|line| cut(line))
+        .flat_map(|sentence| wrapped(sentence))
         .collect();
     let height = text_y + lines.len() as f64 * LINE_STEP + 14.0;
     let mut page = String::new();
@@ -248,12 +248,24 @@ fn draw_steps(page: &mut String, report: &Report, slots: &Slots, top: f64) {
     }
 }
 
-fn cut(line: &str) -> String {
-    if line.chars().count() <= LINE_CHARS {
-        return line.to_owned();
+/// Breaks a sentence between words into lines that fit.
+fn wrapped(sentence: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in sentence.split(' ') {
+        let is_full = lines.last().is_some_and(|line| {
+            !line.is_empty() && line.chars().count() + 1 + word.chars().count() > LINE_CHARS
+        });
+        if is_full {
+            lines.push("\u{2003}".to_owned());
+        }
+        if let Some(line) = lines.last_mut() {
+            if !line.is_empty() && !is_full {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
     }
-    let kept: String = line.chars().take(LINE_CHARS - 1).collect();
-    format!("{kept}…")
+    lines
 }
 
 fn escaped(text: &str) -> String {

@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 use twinscale_patterns::{
-    ChangeDetector, Grid, GridError, KnownEvent, Report, changes, find, sentences, svg,
+    Candidate, ChangeDetector, Grid, GridError, KnownEvent, Report, SAMPLES_MAX, borrowed_profile,
+    changes, find, sentences, siblings, svg,
 };
 use twinscale_protocol::EventKind;
 
@@ -73,6 +74,15 @@ proptest! {
                 let grid = grid.with_events([event]);
                 let report = find(&grid);
                 assert_sound(&report);
+                let own = Candidate::of("own", &grid);
+                let near = siblings(&own.fingerprint, std::slice::from_ref(&own), 3);
+                if let Some(profile) = borrowed_profile(&near)
+                    && let Some(fitted) = profile.fitted_to(&grid)
+                {
+                    let quantiles = fitted.quantiles(start_s).unwrap_or_default();
+                    prop_assert!(quantiles.iter().all(|value| value.is_finite() && *value >= 0.0));
+                    prop_assert!(quantiles.is_sorted());
+                }
                 let picture = svg("a < b", &grid, &report);
                 prop_assert!(!picture.contains("NaN") && !picture.contains("inf"));
             }
@@ -166,4 +176,61 @@ fn one_sample_and_one_value_are_told() {
     let zeros = find(&Grid::new(0, 3_600, &[Some(0.0); 300]).expect("a series"));
     assert_eq!(kinds(&zeros), ["constant", "idle"]);
     assert_eq!(sentences(&zeros)[0], "Always 0.");
+}
+
+#[test]
+fn the_longest_series_are_bounded() {
+    for (interval_s, days) in [(1, 12), (60, 728), (86_400, 1 << 20)] {
+        let values: Vec<Option<f64>> = (0..SAMPLES_MAX)
+            .map(|at| Some(f64::from(u8::from(at % 3_600 < 60)) + (at % 7) as f64))
+            .collect();
+        let grid = Grid::new(0, interval_s, &values).expect("as long as it may be");
+        let report = find(&grid);
+        assert_eq!((report.span.end_s - report.span.start_s) / 86_400, days);
+        assert_sound(&report);
+        let more = [values, vec![Some(1.0)]].concat();
+        let error = Grid::new(0, interval_s, &more)
+            .expect_err("one more")
+            .to_string();
+        assert!(error.contains("1048577 samples is too long"), "{error}");
+    }
+}
+
+#[test]
+fn the_json_form_keeps_its_names() {
+    // A working week of four weeks, in whole numbers: each figure below follows from it.
+    let values: Vec<Option<f64>> = (0..28 * 24)
+        .map(|hour| {
+            let works = hour / 24 % 7 < 5 && (8..18).contains(&(hour % 24));
+            Some(if works { 90.0 } else { 30.0 })
+        })
+        .collect();
+    let report = find(&Grid::new(1_704_067_200, 3_600, &values).expect("a series"));
+    let json = serde_json::to_value(&report).expect("json");
+    assert_eq!(json["format"], "twinscale-patterns/1");
+    assert_eq!(json["span"]["interval_s"], 3_600);
+    let hours = json["patterns"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .find(|pattern| pattern["kind"] == "business_hours")
+        .expect("business hours");
+    let expected = serde_json::json!({
+        "kind": "business_hours",
+        "weekdays": [0, 1, 2, 3, 4],
+        "from_hour": 8,
+        "to_hour": 18,
+        "clock": {"rule": "fixed", "offset_hours": 0, "is_rule_seen": false},
+    });
+    for (name, value) in expected.as_object().expect("an object") {
+        assert_eq!(&hours[name], value, "{name}");
+    }
+    assert_eq!(hours["evidence"]["seen_in"], 4);
+    assert_eq!(hours["evidence"]["cycles"], 4);
+    assert!((hours["ratio"].as_f64().expect("a number") - 3.0).abs() < 1e-9);
+    let text = sentences(&report).join("\n");
+    assert!(
+        text.contains("Weekdays 08:00 to 18:00 (UTC): demand is 3 times that of the rest, seen in 4 of 4 weeks."),
+        "{text}"
+    );
 }
