@@ -11,7 +11,7 @@ use std::error::Error;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use twinscale_patterns::{Grid, KnownEvent, Report, find, sentences};
+use twinscale_patterns::{Grid, KnownEvent, Report, find, sentences, svg};
 use twinscale_protocol::EventKind;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -63,7 +63,7 @@ fn main() -> Outcome<()> {
             if let Some(dir) = &options.svg {
                 fs::create_dir_all(dir)?;
                 let name = format!("{}.svg", full.replace('/', "_"));
-                fs::write(dir.join(name), picture(&full, &grid, &report))?;
+                fs::write(dir.join(name), svg(&full, &grid, &report))?;
             }
             if options.is_json {
                 reports.push(serde_json::json!({"series": full, "report": report}));
@@ -78,10 +78,6 @@ fn main() -> Outcome<()> {
         writeln!(out, "{series} series")?;
     }
     Ok(())
-}
-
-fn picture(name: &str, grid: &Grid, report: &Report) -> String {
-    twinscale_patterns::svg(name, grid, report)
 }
 
 fn print(out: &mut impl io::Write, name: &str, report: &Report) -> io::Result<()> {
@@ -162,7 +158,7 @@ fn read(path: &Path) -> Outcome<Vec<Trace>> {
     Ok(traces)
 }
 
-/// Events with the dataset that they belong to.
+/// Events, each with the dataset and the series, or `*`, that it concerns.
 fn read_events(path: &Path) -> Outcome<Vec<(String, KnownEvent)>> {
     let mut reader = csv::Reader::from_path(path)?;
     let mut events = Vec::new();
@@ -183,7 +179,6 @@ fn read_events(path: &Path) -> Outcome<Vec<(String, KnownEvent)>> {
             start_s: time(cell(2))?,
             end_s: time(cell(3))?,
         };
-        // Some concern one series only.
         events.push((format!("{}/{}", cell(0), cell(1)), event));
     }
     Ok(events)

@@ -19,7 +19,7 @@ pub struct Report {
     /// Mean of the last four weeks, in the metric's unit; of a series that has all but ended (below 5 % of
     /// what it was) its mean while it lived.
     pub level: f64,
-    /// The patterns, in the order of [`Detail`].
+    /// The patterns: cycles first, then bursts, trends, answers to events, and what is left.
     pub patterns: Vec<Pattern>,
     /// What could not be looked for, and why.
     pub not_told: Vec<NotTold>,
@@ -199,6 +199,11 @@ pub enum Detail {
         /// The longest span without demand.
         longest_s: i64,
     },
+    /// Days on end at one value above 0. Strength: share of the observed samples.
+    Flat {
+        /// The longest such span.
+        longest_s: i64,
+    },
     /// What none of the cycles explains, from one slot to the next. Strength: its spread over the level,
     /// at most 1.
     Noise {
@@ -290,6 +295,7 @@ impl Detail {
             Self::Spikes { .. } => "spikes",
             Self::EventResponse { .. } => "event_response",
             Self::Idle { .. } => "idle",
+            Self::Flat { .. } => "flat",
             Self::Noise { .. } => "noise",
         }
     }

@@ -147,6 +147,10 @@ fn irregular(detail: &Detail, evidence: &Evidence, strength: &str) -> String {
             percent(*zero_share),
             duration(*longest_s),
         ),
+        Detail::Flat { longest_s } => format!(
+            "At one value for days on end {strength} of the time, for up to {}.",
+            duration(*longest_s),
+        ),
         Detail::Noise { share } => format!(
             "Beyond the cycles values stray by {} of the level.",
             percent(*share)

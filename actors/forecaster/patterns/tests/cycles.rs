@@ -77,6 +77,15 @@ fn what_has_no_cycle_shows_none() {
             println!("{name}, {days} days: {kind} told in {:.1} %", share * 100.0);
             assert!(share <= 0.05, "{name}, {days} days: {kind} in {share}");
         }
+        if memory < 1.0 {
+            // A random walk has levels, and drifts.
+            for kind in ["growth", "step", "spikes", "idle"] {
+                let told = reports.iter().filter(|report| has(report, kind)).count();
+                let share = told as f64 / f64::from(u32::try_from(seeds).expect("few"));
+                println!("{name}, {days} days: {kind} told in {:.1} %", share * 100.0);
+                assert!(share <= 0.05, "{name}, {days} days: {kind} in {share}");
+            }
+        }
     }
 }
 
@@ -293,4 +302,88 @@ fn events_are_answered() {
         assert!(lower < factor && factor < upper);
         assert_eq!((lead_days, decay_days), (0, Some(0)), "seed {seed}");
     }
+}
+
+#[test]
+fn gaps_drift_and_another_unit_hide_nothing() {
+    let shape = |hour: usize| {
+        let works = hour / 24 % 7 < 5 && (8..18).contains(&(hour % 24));
+        if works { 90.0 } else { 30.0 }
+    };
+    for seed in 0..10 {
+        let plain = series(seed, 84, (4.0, 0.3), shape);
+        let mut gaps = plain.clone();
+        gaps[10 * 24 + 5..15 * 24 + 7].fill(None);
+        gaps[40 * 24..49 * 24].fill(None);
+        for hour in (0..gaps.len()).step_by(11) {
+            gaps[hour] = None;
+        }
+        let drift: Vec<Option<f64>> = plain
+            .iter()
+            .enumerate()
+            .map(|(hour, value)| value.map(|value| value * (1.0 + hour as f64 / 500.0)))
+            .collect();
+        let unit: Vec<Option<f64>> = plain
+            .iter()
+            .enumerate()
+            .map(|(hour, value)| value.map(|v| if hour < 42 * 24 { v } else { 1_000.0 * v }))
+            .collect();
+        for (name, values) in [
+            ("plain", &plain),
+            ("gaps", &gaps),
+            ("drift", &drift),
+            ("unit", &unit),
+        ] {
+            let report = report(values);
+            for kind in ["daily", "weekly", "business_hours", "weekend_dip"] {
+                assert!(has(&report, kind), "{name}, seed {seed}: no {kind}");
+            }
+            let hours = report
+                .of_kind("business_hours")
+                .next()
+                .expect("business hours");
+            let Detail::BusinessHours(hours) = &hours.detail else {
+                panic!("another kind");
+            };
+            assert_eq!((hours.from_hour, hours.to_hour), (8, 18), "{name}");
+            assert_eq!(has(&report, "step"), name == "unit", "{name}, seed {seed}");
+            assert_eq!(
+                has(&report, "growth"),
+                name == "drift",
+                "{name}, seed {seed}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_stands_still_is_told() {
+    let values = series(3, 60, (4.0, 0.3), |hour| {
+        if (20 * 24..26 * 24).contains(&hour) {
+            -100.0
+        } else {
+            50.0
+        }
+    });
+    let report = report(&values);
+    let idle = report.of_kind("idle").next().expect("idle");
+    let Detail::Idle {
+        zero_share,
+        longest_s,
+    } = idle.detail
+    else {
+        panic!("another kind");
+    };
+    assert_eq!(longest_s, 6 * 86_400);
+    assert!((zero_share - 0.1).abs() < 1e-9, "{zero_share}");
+    assert_eq!(idle.evidence.examples_s, [START_S + 20 * 86_400]);
+    let mut values = values;
+    values[40 * 24..43 * 24].fill(Some(90.0));
+    let report = self::report(&values);
+    let flat = report.of_kind("flat").next().expect("flat");
+    let Detail::Flat { longest_s } = flat.detail else {
+        panic!("another kind");
+    };
+    assert_eq!(longest_s, 3 * 86_400);
+    assert!((flat.strength - 0.05).abs() < 1e-9, "{}", flat.strength);
 }

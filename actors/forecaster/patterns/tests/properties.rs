@@ -97,7 +97,7 @@ proptest! {
     ) {
         let mut detector = ChangeDetector::new(interval_s).expect("in range");
         for (at_s, value) in samples {
-            let change = detector.push(at_s / 4, value);
+            let change = detector.push(at_s, value);
             prop_assert!(change.is_none_or(|change| (0.0..=1.0).contains(&change.confidence)));
         }
         if let Ok(grid) = Grid::new(0, interval_s, &values) {
@@ -233,4 +233,39 @@ fn the_json_form_keeps_its_names() {
         text.contains("Weekdays 08:00 to 18:00 (UTC): demand is 3 times that of the rest, seen in 4 of 4 weeks."),
         "{text}"
     );
+}
+
+#[test]
+fn the_picture_is_whole_and_knows_the_dark() {
+    let values: Vec<Option<f64>> = (0..60 * 24)
+        .map(|hour| Some(f64::from(hour % 24) + if hour > 900 { 40.0 } else { 10.0 }))
+        .collect();
+    let grid = Grid::new(1_704_067_200, 3_600, &values).expect("a series");
+    let report = find(&grid);
+    let picture = svg("a & b", &grid, &report);
+    assert!(picture.contains("prefers-color-scheme:dark") && picture.contains("a &amp; b"));
+    // A cell and its shade for each hour of the week, and a line for each part.
+    assert_eq!(picture.matches("<rect class=\"none\"").count(), 168);
+    assert_eq!(picture.matches("<rect class=\"heat\"").count(), 168);
+    assert_eq!(picture.matches("<path class=\"line").count(), 4);
+    assert_eq!(
+        picture.matches("<path class=\"step\"").count(),
+        report.of_kind("step").count()
+    );
+    assert_eq!(report.of_kind("step").count(), 1);
+    assert_eq!(
+        picture.matches("<text").count(),
+        picture.matches("</text>").count()
+    );
+    let words = |text: &str| {
+        text.split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let shown = words(&picture.replace("</text>", " ").replace('>', "> "));
+    for sentence in sentences(&report) {
+        for word in words(&sentence) {
+            assert!(shown.contains(&word), "{word} of {sentence}");
+        }
+    }
 }

@@ -109,7 +109,7 @@ impl Blocks {
 
     fn end_block(&mut self, block_s: i64) -> Option<Block> {
         let Sum { sum, count } = std::mem::take(&mut self.block);
-        let at_s = self.open_block? * block_s;
+        let at_s = self.open_block?.saturating_mul(block_s);
         let is_seen = count >= SEEN_SHARE * self.steps_per_block && count > 0.0;
         is_seen.then(|| Block {
             at_s,
@@ -141,7 +141,7 @@ impl Blocks {
             })
             .collect();
         Some(Day {
-            at_s: open * DAY_S,
+            at_s: open.saturating_mul(DAY_S),
             slots,
         })
     }

@@ -183,7 +183,7 @@ impl ChangeDetector {
                 discount: 1.0,
             };
         };
-        let steps = (last_s - change.at_s) / i64::from(self.interval_s) + 1;
+        let steps = last_s.saturating_sub(change.at_s) / i64::from(self.interval_s) + 1;
         let size = match change.kind {
             // A level that halves or doubles makes the past worthless for the level.
             ChangeKind::Level | ChangeKind::Scale => {

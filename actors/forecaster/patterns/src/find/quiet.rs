@@ -1,7 +1,7 @@
-//! Constant, idle, and what is left as noise.
+//! Constant, idle, flat, and what is left as noise.
 
 use crate::find::{Found, Series};
-use crate::grid::Grid;
+use crate::grid::{DAY_S, Grid};
 use crate::numeric::{quantile_in, share, signed, spread};
 use crate::profile::WeekProfile;
 use crate::report::{Detail, EXAMPLES_MAX, Evidence, Pattern};
@@ -14,6 +14,10 @@ const IDLE_SHARE: f64 = 0.01;
 
 /// Least share of samples, and least time, for idleness to be told.
 const TOLD_SHARE: f64 = 0.05;
+
+/// Width of what counts as one value, as a share of the busiest tenth, and fewest steps of it.
+const FLAT_WIDTH: f64 = 0.001;
+const FLAT_STEPS_MIN: usize = 6;
 
 /// Fewest slots that show how much is left.
 const SLOTS_MIN: usize = 48;
@@ -93,6 +97,58 @@ pub(crate) fn idle(series: &Series<'_>, found: &mut Found) {
             seen_in: Some(idle),
             cycles: Some(count),
             examples_s: examples.map(|(from, _)| grid.time_s(*from)).collect(),
+            ..Evidence::default()
+        },
+    });
+}
+
+/// Stretches of a day or more whose values stay next to their first.
+fn flat_stretches(grid: &Grid, width: f64, floor: f64) -> Vec<Stretch> {
+    let mut list: Vec<Stretch> = Vec::new();
+    let mut open: Option<(Stretch, f64)> = None;
+    for (at, value) in grid.values().iter().enumerate() {
+        let value = value.filter(|value| *value > floor);
+        match (open.as_mut(), value) {
+            (Some(((_, length), first)), Some(value)) if (value - *first).abs() <= width => {
+                *length += 1;
+            }
+            _ => {
+                list.extend(open.take().map(|(stretch, _)| stretch));
+                open = value.map(|value| ((at, 1), value));
+            }
+        }
+    }
+    list.extend(open.map(|(stretch, _)| stretch));
+    list.retain(|(_, length)| {
+        *length >= FLAT_STEPS_MIN && signed(*length) * grid.interval_s() >= DAY_S
+    });
+    list
+}
+
+pub(crate) fn flat(series: &Series<'_>, found: &mut Found) {
+    let grid = series.grid;
+    let mut seen: Vec<f64> = grid.values().iter().flatten().copied().collect();
+    let count = seen.len();
+    let busy = quantile_in(&mut seen, 0.9);
+    let mut list = flat_stretches(grid, FLAT_WIDTH * busy, IDLE_SHARE * busy);
+    let flat: usize = list.iter().map(|(_, length)| length).sum();
+    list.sort_by_key(|(from, length)| (std::cmp::Reverse(*length), *from));
+    let Some((_, longest)) = list.first().copied() else {
+        return;
+    };
+    found.patterns.push(Pattern {
+        detail: Detail::Flat {
+            longest_s: signed(longest) * grid.interval_s(),
+        },
+        strength: share(flat as f64 / count.max(1) as f64),
+        evidence: Evidence {
+            seen_in: Some(flat),
+            cycles: Some(count),
+            examples_s: list
+                .iter()
+                .take(EXAMPLES_MAX)
+                .map(|(from, _)| grid.time_s(*from))
+                .collect(),
             ..Evidence::default()
         },
     });
