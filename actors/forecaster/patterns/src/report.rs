@@ -145,7 +145,8 @@ pub enum Detail {
     BatchJob {
         /// From start to start.
         period_s: i64,
-        /// Start inside the period, counted from midnight UTC (from Thursday's for periods above a day).
+        /// Start inside the period, counted from the epoch, a Thursday's midnight UTC; of a period below a day
+        /// that does not divide it the time of day of the last start.
         offset_s: i64,
         /// How long it lasts (median).
         duration_s: i64,

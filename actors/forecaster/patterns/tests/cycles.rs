@@ -387,3 +387,46 @@ fn what_stands_still_is_told() {
     assert_eq!(longest_s, 3 * 86_400);
     assert!((flat.strength - 0.05).abs() < 1e-9, "{}", flat.strength);
 }
+
+#[test]
+fn random_bursts_are_spikes_and_no_jobs() {
+    let seeds = 100;
+    let mut jobs = 0;
+    for seed in 0..seeds {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut bursts = 0;
+        let mut left = 0;
+        let values: Vec<Option<f64>> = (0..288 * 14)
+            .map(|_| {
+                if left == 0 && normal(&mut rng) > 2.6 {
+                    bursts += 1;
+                    left = 3;
+                }
+                let high = if left > 0 { 70.0 } else { 0.0 };
+                left = usize::saturating_sub(left, 1);
+                Some((50.0 + 3.0 * normal(&mut rng) + high).max(0.0))
+            })
+            .collect();
+        let report = find(&Grid::new(START_S, 300, &values).expect("a series"));
+        jobs += usize::from(has(&report, "batch_job"));
+        let spikes = report.of_kind("spikes").next().expect("spikes");
+        let Detail::Spikes {
+            per_week,
+            duration_s,
+        } = spikes.detail
+        else {
+            panic!("another kind");
+        };
+        // Two that touch are one.
+        let truth = f64::from(bursts) / 2.0;
+        assert!(
+            (per_week - truth).abs() <= 0.2 * truth + 1.0,
+            "{per_week} for {truth}"
+        );
+        assert_eq!(duration_s, 900);
+        let size = spikes.evidence.size.expect("a size");
+        assert!((65.0..80.0).contains(&size), "{size}");
+    }
+    println!("random bursts: jobs in {jobs} of {seeds}");
+    assert!(jobs <= 5, "{jobs}");
+}

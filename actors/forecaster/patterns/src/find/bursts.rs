@@ -40,6 +40,8 @@ pub(crate) struct Burst {
     pub(crate) length: usize,
     /// Highest rise above the usual (scaled).
     pub(crate) height: f64,
+    /// Share of the squared deviations from the mean that lies in its steps.
+    pub(crate) variance_share: f64,
 }
 
 /// The bursts of a series, and the steps that they are counted in.
@@ -48,8 +50,6 @@ pub(crate) struct Bursts {
     pub(crate) first_s: i64,
     pub(crate) step_s: i64,
     pub(crate) steps: usize,
-    /// Share of the squared deviations from the mean that lies in each burst's steps.
-    pub(crate) variance_share: f64,
 }
 
 impl Bursts {
@@ -73,6 +73,7 @@ impl Bursts {
                     start: at,
                     length: 1,
                     height: rise,
+                    variance_share: 0.0,
                 }),
             }
         }
@@ -81,13 +82,12 @@ impl Bursts {
         if list.len() * STEPS_PER_BURST > steps {
             list.clear();
         }
-        let variance_share = variance_share(&values, &list);
+        share_out(&values, &mut list);
         Self {
             list,
             first_s,
             step_s,
             steps,
-            variance_share,
         }
     }
 
@@ -164,17 +164,21 @@ fn threshold(values: &[Option<f64>], rises: &[Option<f64>]) -> f64 {
         .max(LEVEL_SHARE * level)
 }
 
-fn variance_share(values: &[Option<f64>], bursts: &[Burst]) -> f64 {
+/// Tells each burst its part of the squared deviations from the mean.
+fn share_out(values: &[Option<f64>], bursts: &mut [Burst]) {
     let seen: Vec<f64> = values.iter().flatten().copied().collect();
     let middle = mean(&seen);
-    let total: f64 = seen.iter().map(|value| (value - middle).powi(2)).sum();
-    let inside: f64 = bursts
-        .iter()
-        .flat_map(|burst| &values[burst.start..burst.start + burst.length])
-        .flatten()
-        .map(|value| (value - middle).powi(2))
-        .sum();
-    if total > 0.0 { inside / total } else { 0.0 }
+    let away = |values: &mut dyn Iterator<Item = f64>| -> f64 {
+        values.map(|value| (value - middle).powi(2)).sum()
+    };
+    let total = away(&mut seen.iter().copied());
+    if total <= 0.0 {
+        return;
+    }
+    for burst in bursts {
+        let own = &values[burst.start..burst.start + burst.length];
+        burst.variance_share = away(&mut own.iter().flatten().copied()) / total;
+    }
 }
 
 /// The median length of some bursts, in steps.

@@ -61,7 +61,6 @@ struct Job {
 pub(crate) fn find(series: &Series<'_>, found: &mut Found) -> Vec<i64> {
     let mut bursts = Bursts::of(series);
     let mut periods_s = Vec::new();
-    let all = bursts.list.len();
     for _ in 0..JOBS_MAX {
         let Some(job) = best_job(&bursts) else { break };
         let own: Vec<Burst> = job.bursts.iter().map(|at| bursts.list[*at]).collect();
@@ -78,12 +77,13 @@ pub(crate) fn find(series: &Series<'_>, found: &mut Found) -> Vec<i64> {
         let mut at = 0;
         bursts.list.retain(|_| {
             at += 1;
-            !job.bursts.contains(&(at - 1))
+            // Positions of a job's bursts ascend.
+            job.bursts.binary_search(&(at - 1)).is_err()
         });
     }
-    let rest = bursts.list.len() as f64 / all.max(1) as f64;
-    if bursts.list.len() >= SPIKES_MIN && bursts.variance_share * rest >= SPIKES_SHARE_MIN {
-        found.patterns.push(spikes_pattern(series, &bursts, rest));
+    let spread: f64 = bursts.list.iter().map(|burst| burst.variance_share).sum();
+    if bursts.list.len() >= SPIKES_MIN && spread >= SPIKES_SHARE_MIN {
+        found.patterns.push(spikes_pattern(series, &bursts, spread));
     }
     periods_s
 }
@@ -246,13 +246,13 @@ fn job_pattern(series: &Series<'_>, bursts: &Bursts, job: &Job, own: &[Burst]) -
     }
 }
 
-fn spikes_pattern(series: &Series<'_>, bursts: &Bursts, rest: f64) -> Pattern {
+fn spikes_pattern(series: &Series<'_>, bursts: &Bursts, spread: f64) -> Pattern {
     let list = &bursts.list;
     let weeks = (bursts.step_s * signed(bursts.steps)) as f64 / WEEK_S as f64;
     let height = usual_height(list) * series.grid.scale();
     let mut highest: Vec<&Burst> = list.iter().collect();
     highest.sort_by(|left, right| right.height.total_cmp(&left.height));
-    let strength = share(bursts.variance_share * rest);
+    let strength = share(spread);
     Pattern {
         detail: Detail::Spikes {
             per_week: list.len() as f64 / weeks,
