@@ -64,7 +64,7 @@ pub struct Evidence {
     /// How large it is, as a share of the level.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_share: Option<f64>,
-    /// In how many cycles it was seen.
+    /// In how many cycles it was seen; of what is no cycle, in how many samples, bursts or events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen_in: Option<usize>,
     /// Of how many.

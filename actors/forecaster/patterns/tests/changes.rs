@@ -47,7 +47,11 @@ fn week(hour: usize) -> f64 {
 #[test]
 fn what_does_not_change_raises_few_alarms() {
     type Law = fn(usize, f64) -> f64;
-    let laws: [(&str, f64, Law); 5] = [
+    let laws: [(&str, f64, Law); 7] = [
+        ("AR(1) 0.98", 0.98, |_, noise| 100.0 + 10.0 * noise),
+        ("3 % more a month", 0.5, |hour, noise| {
+            week(hour) * 1.03_f64.powf(hour as f64 / 730.5) * (1.0 + 0.1 * noise)
+        }),
         ("noise", 0.0, |_, noise| 100.0 + 10.0 * noise),
         ("AR(1) 0.9", 0.9, |_, noise| 100.0 + 10.0 * noise),
         ("daily", 0.5, |hour, noise| {
@@ -102,7 +106,7 @@ fn delays(kind: ChangeKind, law: fn(usize, bool, f64) -> f64) -> (f64, f64) {
 #[test]
 fn changes_are_found_in_time() {
     type Law = fn(usize, bool, f64) -> f64;
-    let cases: [(&str, ChangeKind, f64, Law); 6] = [
+    let cases: [(&str, ChangeKind, f64, Law); 7] = [
         (
             "level doubles",
             ChangeKind::Level,
@@ -114,6 +118,12 @@ fn changes_are_found_in_time() {
             ChangeKind::Level,
             5.0,
             |hour, new, noise| week(hour) * (1.0 + 0.1 * noise) * if new { 1.33 } else { 1.0 },
+        ),
+        (
+            "level a fifth up",
+            ChangeKind::Level,
+            12.0,
+            |hour, new, noise| week(hour) * (1.0 + 0.1 * noise) * if new { 1.2 } else { 1.0 },
         ),
         (
             "level halves",

@@ -46,6 +46,10 @@ fn assert_sound(report: &Report) {
     // Not-a-number and infinity become null in JSON, and would not be read again.
     let again: Report = serde_json::from_str(&text).expect("the same form");
     assert_eq!(&again, report);
+    let json: serde_json::Value = serde_json::from_str(&text).expect("json");
+    for (at, kind) in kinds(report).into_iter().enumerate() {
+        assert_eq!(json["patterns"][at]["kind"], kind);
+    }
     for sentence in sentences(report) {
         assert!(
             sentence.ends_with('.') && !sentence.contains("NaN"),

@@ -28,7 +28,7 @@ const PAIR_MAX: f64 = 2.0;
 const SCORE_MAX: f64 = 4.0;
 
 /// What a score must exceed to count, and the sum that confirms: eight blocks of the largest score.
-const LEVEL_SLACK: f64 = 1.0;
+const LEVEL_SLACK: f64 = 0.65;
 const LEVEL_LIMIT: f64 = 24.0;
 
 /// The same for the size of scores, whose mean is 0.8; at the largest scores the level comes first.
