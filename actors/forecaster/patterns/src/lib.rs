@@ -4,7 +4,8 @@
 //! events, idleness, noise. Each comes with a strength and the evidence for it.
 //!
 //! [`siblings`] finds series that are alike by their [`Fingerprint`], and [`borrowed_profile`] makes of them
-//! a week for a customer without history. [`ChangeDetector`] watches a series sample by sample for changes of level, scale and shape.
+//! a week for a customer without history. [`ChangeDetector`] watches a series sample by sample for changes of
+//! level, scale and shape.
 //!
 //! Pure: samples, events and times are passed in; there is no clock, file or thread here, and the same
 //! series gives the same answer. What forecasts is `twinscale-forecaster`.

@@ -250,3 +250,26 @@ fn sample_traces_change_seldom() {
     // Real series do change; a detector that cries each month is of no use.
     assert!((told as f64) < 4.0 * years, "{told} in {years} years");
 }
+
+#[test]
+fn what_ends_is_told_and_then_quiet() {
+    for seed in 0..20 {
+        let values = series(seed, 365, 0.5, |hour, noise| {
+            if hour < 60 * 24 {
+                week(hour) * (1.0 + 0.1 * noise)
+            } else {
+                0.0
+            }
+        });
+        let list = found(&values);
+        // What the profile still holds of the old level fades, and is no news more than twice.
+        assert!((1..=3).contains(&list.len()), "seed {seed}: {list:?}");
+        assert_eq!(list[0].kind, ChangeKind::Level);
+        let mut levels = list
+            .iter()
+            .rev()
+            .filter(|change| change.kind == ChangeKind::Level);
+        let last = levels.next().expect("a level");
+        assert!(last.after < 0.1 * list[0].before, "{list:?}");
+    }
+}

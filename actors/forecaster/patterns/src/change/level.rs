@@ -47,8 +47,10 @@ const SIZE_TO_SD: f64 = 1.2533;
 /// Smallest standard deviation, as a share of the level: less is no change that matters.
 const SD_SHARE_MIN: f64 = 0.01;
 
-/// And as a share of the largest block, where the level is 0.
-const SD_LARGEST_MIN: f64 = 1e-6;
+/// And as a share of the largest block, which is forgotten within a year: a series that has ended does not
+/// tell ever smaller noise.
+const SD_LARGEST_MIN: f64 = 2e-3;
+const LARGEST_KEPT: f64 = 896.0;
 
 /// A change of level that is smaller than this share of the larger level is adapted to and not told.
 const CHANGE_SHARE_MIN: f64 = 0.05;
@@ -86,7 +88,7 @@ struct Run {
 pub(crate) struct Levels {
     per_day: usize,
     cells: Vec<Cell>,
-    /// Largest block so far.
+    /// Largest block, slowly forgotten.
     largest: f64,
     /// Residual of the block before.
     before: Option<f64>,
@@ -110,6 +112,8 @@ struct Score {
     innovation: f64,
     clipped: f64,
     usual: f64,
+    /// Whether the standard deviation is that of the series, not the smallest allowed.
+    is_sd_measured: bool,
 }
 
 impl Run {
@@ -172,7 +176,7 @@ impl Levels {
         let at = weekday(block.at_s) * self.per_day + block.of_day;
         let Cell { mean, weeks } = self.cells[at];
         let residual = block.mean - mean;
-        self.largest = self.largest.max(block.mean);
+        self.largest = block.mean.max(self.largest * (1.0 - LARGEST_KEPT.recip()));
         let kept = (weeks + 1.0).min(WEEKS_KEPT);
         self.cells[at] = Cell {
             mean: mean + residual / kept,
@@ -194,6 +198,7 @@ impl Levels {
             innovation,
             clipped: (innovation / sd).clamp(-SCORE_MAX, SCORE_MAX),
             usual: mean,
+            is_sd_measured: SIZE_TO_SD * self.size >= sd,
         };
         let is_known = self.sizes >= SCALE_MIN;
         self.learn_size(innovation.abs(), is_known.then_some(SCORE_MAX * sd));
@@ -241,7 +246,7 @@ impl Levels {
         self.down.push(-score.clipped - LEVEL_SLACK, score);
         self.wider.push(size - SIZE_MEAN - SCALE_SLACK, score);
         // Scores against the smallest standard deviation are small for ever.
-        if sd > SD_SHARE_MIN * score.usual {
+        if score.is_sd_measured {
             self.narrower.push(SIZE_MEAN - NARROW_SLACK - size, score);
         }
         if self.up.sum >= LEVEL_LIMIT || self.down.sum >= LEVEL_LIMIT {
@@ -269,8 +274,8 @@ impl Levels {
         let after = (before + shift).max(0.0);
         let factor = if before > 0.0 { after / before } else { 0.0 };
         for cell in &mut self.cells {
-            // Demand keeps its shape when its level moves a little, and adds up when it moves a lot.
-            cell.mean = if (0.2..=5.0).contains(&factor) {
+            // Demand keeps its shape when its level moves, unless there was next to none before.
+            cell.mean = if before > 0.0 && factor <= 5.0 {
                 cell.mean * factor
             } else {
                 (cell.mean + shift).max(0.0)
@@ -278,6 +283,8 @@ impl Levels {
             // A week is watched without a word: the new level is not known well yet.
             cell.weeks = WEEKS_MIN - 1.0;
         }
+        // Noise falls with the level; whether it rises with it is seen.
+        self.size *= factor.clamp(0.0, 1.0);
         self.restart();
         let is_told = (after - before).abs() >= CHANGE_SHARE_MIN * after.max(before);
         is_told.then(|| Verdict {

@@ -5,12 +5,14 @@
 //! section 5.3), with the correlation of neighbours taken off first (residual charts, Alwan and Roberts
 //! 1988). Scores are those of quarter days, so that an hour's burst is one voice; shapes are compared by day.
 //!
-//! Cost: O(1) memory and time per sample; the state is a few hundred numbers and can be stored. Nothing is
-//! told in the first three weeks, nor for two weeks after a change of shape. Delays of nine in ten changes, from
-//! `tests/changes.rs`: level doubled or halved 2 days, a third up 3.5, a fifth up 6.5 (noise of a quarter day 6 %
-//! of the level), noise trebled 6, day turned by eight hours 2.8; noise that falls takes up to seven weeks. A
-//! holiday of a day is no change. False alarms: none in 60 years each of noise, AR(1), daily, working-week and
-//! steadily growing series, 3 in 60 years of bursts.
+//! Cost: O(1) memory and time per sample; the state is a few hundred numbers and can be stored.
+//!
+//! Nothing is told in the first three weeks, nor for two weeks after a change of shape. Delays of nine in ten
+//! changes, from `tests/changes.rs`: level doubled or halved 2 days, a third up 3.5, a fifth up 6.5 (noise of a
+//! quarter day 6 % of the level), noise trebled 6, day turned by eight hours 2.8; noise that falls takes up to
+//! seven weeks. A holiday of a day is no change; a series that ends is told in up to three steps. False alarms:
+//! none in 60 years each of noise, AR(1), daily, working-week and steadily growing series, 3 in 60 years of
+//! bursts.
 
 mod blocks;
 mod level;

@@ -119,7 +119,7 @@ fn lasts(days: &[Option<f64>], at: usize, jump: f64) -> bool {
         && kept.abs() >= JUMP_MIN * after.max(before)
 }
 
-/// The day near `at` with the largest change from the day before, in the direction of the jump.
+/// The day near `at` that best parts low days from high ones.
 fn sharpest(days: &[Option<f64>], at: usize) -> usize {
     let Some((before, after)) =
         level(days, at - SIDE_DAYS, at).zip(level(days, at, at + SIDE_DAYS))
