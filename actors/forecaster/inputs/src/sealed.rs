@@ -10,6 +10,9 @@ pub(crate) const MINER: EnvelopeKind = EnvelopeKind(0x0900);
 /// The state of the rates of a log, version 1.
 pub(crate) const LOG_RATES: EnvelopeKind = EnvelopeKind(0x0901);
 
+/// The state of an activity counter, version 1.
+pub(crate) const ACTIVITY: EnvelopeKind = EnvelopeKind(0x0902);
+
 /// Why bytes are no state of this crate, or not of these settings.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
