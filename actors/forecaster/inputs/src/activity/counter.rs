@@ -80,7 +80,7 @@ pub(super) enum Span {
     Week,
 }
 
-/// Counts active users. Memory: at most 33 sketches of 4 KiB for each of at most 96 open intervals.
+/// Counts active users. Memory: at most 35 sketches of 4 KiB for each of at most 96 open intervals.
 pub struct Activity {
     pub(super) options: ActivityOptions,
     pub(super) secret: InputSecret,

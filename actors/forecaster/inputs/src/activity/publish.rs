@@ -111,6 +111,13 @@ impl Activity {
         let is_told = self.tell("active_users", at, total, tells_total, samples);
         let day = cover_of(&mut self.covers.days, day_of(at));
         day.add(if is_told { total } else { 0 }, !is_told);
+        // A table that hides even its total must not be told by the other one, which has the same.
+        if !tells_total {
+            let cells = self.options.cohorts.len().min(interval.cohorts.len())
+                + self.options.actions.len().min(interval.actions.len());
+            self.counts.withheld_rates = self.counts.withheld_rates.saturating_add(cells as u64);
+            return;
+        }
         let tables = [
             (
                 "cohort",

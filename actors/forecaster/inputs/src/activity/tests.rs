@@ -96,6 +96,32 @@ fn a_small_cohort_is_not_told_nor_what_would_tell_it() {
 }
 
 #[test]
+fn a_table_that_hides_its_total_hides_it_in_the_other_too() {
+    let options = ActivityOptions {
+        actions: vec!["login".to_owned(), "logout".to_owned()],
+        ..options()
+    };
+    let mut activity = Activity::new(options, secret()).expect("valid");
+    for number in 0..18 {
+        let user = user(number);
+        let event = ActivityEvent {
+            at: DomainTime(MONDAY),
+            user: user.as_bytes(),
+            cohort: Some("free"),
+            action: Some(if number < 9 { "login" } else { "logout" }),
+        };
+        activity
+            .observe(&event, DomainTime(MONDAY))
+            .expect("in time");
+    }
+    // 18 users less the 9 at most of one action were the 9 of the other.
+    let samples = activity.take_all();
+    assert_eq!(value(&samples, "active_users", 0), None);
+    assert_eq!(value(&samples, "cohort_free_rate", 0), None);
+    assert_eq!(value(&samples, "active_users_day", 0), None);
+}
+
+#[test]
 fn a_day_that_would_tell_a_small_interval_is_withheld() {
     let mut telling = activity();
     act(&mut telling, MONDAY, 0..11, None);

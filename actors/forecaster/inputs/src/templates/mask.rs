@@ -111,6 +111,7 @@ pub fn tokens_of<'a>(message: &'a str, tokens: &mut Vec<Token<'a>>) {
     tokens.clear();
     let mut rest = message;
     let mut names_next = false;
+    let mut follows_name = false;
     loop {
         rest = rest.trim_start();
         if rest.is_empty() || tokens.len() >= TOKENS_MAX {
@@ -120,20 +121,24 @@ pub fn tokens_of<'a>(message: &'a str, tokens: &mut Vec<Token<'a>>) {
         if let Some(behind) = behind_quoted(rest) {
             tokens.push(Token::Masked(Mask::Text));
             rest = behind;
-            names_next = false;
+            (names_next, follows_name) = (false, false);
             continue;
         }
         let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
         let (mut chunk, mut behind) = rest.split_at(end);
+        // `user Bob Smith`: what follows a name and is capitalised belongs to it.
+        let is_named = names_next || follows_name && chunk.starts_with(char::is_uppercase);
         // `key="two words"`: the quoted part belongs to the chunk.
         if let Some((at, after)) = quoted_inside(rest, chunk) {
             chunk = rest.get(..at).unwrap_or_default();
             behind = after;
-            push_chunk(chunk, names_next, tokens);
+            push_chunk(chunk, is_named, tokens);
             tokens.push(Token::Masked(Mask::Text));
         } else {
-            push_chunk(chunk, names_next, tokens);
+            push_chunk(chunk, is_named, tokens);
         }
+        let is_masked = matches!(tokens.get(from..), Some([Token::Masked(_)]));
+        follows_name = is_named && is_masked;
         names_next = match tokens.get(from..) {
             Some([Token::Word(word)]) => {
                 is_one_of(word, NAMING_WORDS) || names_next && is_one_of(word, LINKING_WORDS)
@@ -377,6 +382,11 @@ mod tests {
         check("user : bob left", "user <value> left");
         check("user:bob left", "user <value> left");
         check("Customer Meier, cancelled", "Customer <value> cancelled");
+        check("user Bob van Smith Left", "user <value> van Smith Left");
+        check(
+            "user Bob B. Smith left",
+            "user <value> <value> <value> left",
+        );
         check("it's 'Bob Smith' who's here", "it's <str> who's here");
     }
 

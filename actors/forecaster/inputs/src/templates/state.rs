@@ -13,6 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const WHAT: &str = "a template miner";
 
+/// Most lines and numbers of a state: counting on from there never ends.
+const COUNT_MAX: u64 = 1 << 62;
+
 /// What outlives the process: hashes under the secret, and the texts of words that many lines shared.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct MinerState {
@@ -64,6 +67,9 @@ impl TemplateMiner {
         }
         let refuse = |rule| Err(StateError::Rule { what: WHAT, rule });
         let templates = || state.leaves.values().flatten();
+        if state.lines > COUNT_MAX || state.next_id > COUNT_MAX {
+            return refuse("it counts more lines than can have been");
+        }
         let established = templates().filter(|one| one.id.is_some()).count();
         let tentative = templates().count() - established;
         if established > ESTABLISHED_MAX || tentative > TENTATIVE_MAX {
