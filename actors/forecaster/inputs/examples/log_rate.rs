@@ -47,7 +47,7 @@ fn fastest(mut run: impl FnMut()) -> f64 {
     times.fold(f64::INFINITY, f64::min)
 }
 
-/// A message of one of twelve forms of a web shop, some seen often and some seldom.
+/// A message of one of eleven forms of a web shop, some seen often and some seldom.
 fn message(rng: &mut ChaCha8Rng) -> String {
     let number: u32 = rng.random_range(0..1_000_000);
     let name = NAMES[rng.random_range(0..NAMES.len())];
