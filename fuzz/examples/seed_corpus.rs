@@ -8,7 +8,7 @@ use std::sync::Arc;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
-use twinscale_fuzz::framed;
+use twinscale_fuzz::{framed, state_seeds};
 use twinscale_log::fault_disk::FaultDisk;
 use twinscale_log::{Command, CommandLog, FileLog, LogOptions, NoObserver, SystemMonotonicClock};
 use twinscale_protocol::envelope::{self, EnvelopeKind, HEADER_BYTES};
@@ -122,6 +122,26 @@ fn seed_readers(root: &Path) -> io::Result<()> {
     for name in ["web-shop", "cached-site"] {
         let text = fs::read(samples.join(format!("models/{name}.toml")))?;
         seed(root, "stack_model", name, &text)?;
+    }
+    let data = samples.join("../actors/forecaster/inputs/tests/data");
+    for (number, name) in [
+        (0, "json"),
+        (1, "syslog5424"),
+        (2, "syslog3164"),
+        (3, "logfmt"),
+    ] {
+        let text = fs::read(data.join(format!("shop.{name}.log")))?;
+        seed(
+            root,
+            "log_lines",
+            name,
+            &[&[number], text.as_slice()].concat(),
+        )?;
+    }
+    let text = fs::read(data.join("shop.ics"))?;
+    seed(root, "calendar_ics", "shop", &text)?;
+    for (name, bytes) in state_seeds() {
+        seed(root, "inputs_state", name, &bytes)?;
     }
     for name in ["compose", "kubernetes"] {
         let data = samples.join("../actors/optimizer/environment/tests/data");

@@ -12,10 +12,12 @@
 )]
 mod trace;
 
+mod inputs;
 mod log;
 mod readers;
 mod twin;
 
+pub use inputs::{calendar_ics, inputs_state, log_lines, state_seeds};
 pub use log::log_recovery;
 pub use readers::{config_toml, envelope, stack_model, trace_csv};
 pub use twin::{framed, stored_entry, stored_state, twin_apply};

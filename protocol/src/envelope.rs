@@ -31,6 +31,7 @@ pub const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// | 0x0600 to 0x06ff | `twinscale-shards` |
 /// | 0x0700 to 0x07ff | `twinscale-consensus` |
 /// | 0x0800 to 0x08ff | `twinscale-cluster` |
+/// | 0x0900 to 0x09ff | `twinscale-inputs` |
 /// | 0x7f00 to 0x7fff | tests |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EnvelopeKind(pub u16);
