@@ -17,5 +17,5 @@ mod readers;
 mod twin;
 
 pub use log::log_recovery;
-pub use readers::{config_toml, envelope, stack_model, trace_csv};
+pub use readers::{config_toml, envelope, queueing_cases, stack_model, trace_csv};
 pub use twin::{framed, stored_entry, stored_state, twin_apply};
