@@ -30,6 +30,38 @@ const PARTS: [&str; 10] = [
     "feedback",
 ];
 
+/// Queueing cases, a few to a seed.
+const CASES: [(&str, &str); 4] = [
+    (
+        "stations",
+        r#"{"format": "queue-ref/1", "cases": [
+{"id": "a", "kind": "M/M/c FCFS", "params": {"c": 4, "lam": 3.2, "mu": 1}},
+{"id": "b", "kind": "M/M/c/K FCFS", "params": {"c": 1, "K": 3, "lam": 1, "mu": 1}},
+{"id": "c", "kind": "M/G/1 FCFS", "params": {"lam": 0.5, "service": "erlang k=2 mean 1"}},
+{"id": "d", "kind": "M/G/1-PS", "params": {"lam": 0.5, "service": "lognormal", "mean": 1, "scv": 2}}]}"#,
+    ),
+    (
+        "networks",
+        r#"{"format": "queue-ref/1", "cases": [
+{"id": 1, "kind": "open Jackson tandem", "params": {"lam": 1, "mu": [2, 4]}},
+{"id": 2, "kind": "Jackson", "params": {"lam": [1, 0], "mu": [4, 4], "routing": [[0, 0.5], [0.5, 0]]}},
+{"id": 3, "kind": "closed, FCFS", "params": {"demands": [1, 0.5], "think": 1, "N": 5}}]}"#,
+    ),
+    (
+        "classes",
+        r#"{"format": "queue-ref/1", "cases": [
+{"kind": "M/M/1 HOL", "params": {"lam": [0.2, 0.3], "mu": 1}},
+{"kind": "M/M/1 preemptive resume priority", "params": {"lam": [0.2, 0.3], "mu": [1, 2]}}]}"#,
+    ),
+    (
+        "side-by-side",
+        r#"{"format": "queue-ref/1", "cases": [
+{"id": "f", "kind": "fork-join", "params": {"n": 3, "lam": 0.5, "mu": 1}},
+{"id": "g", "kind": "load balancer", "params": {"policy": "two choices", "servers": 4, "lam": 2, "mu": 1}},
+{"id": "h", "kind": "nothing", "params": {}}]}"#,
+    ),
+];
+
 /// Lines of a sample trace that make a seed.
 const TRACE_LINES: usize = 12;
 
@@ -118,6 +150,9 @@ fn seed_readers(root: &Path) -> io::Result<()> {
     for name in ["policy", "stack"] {
         let text = fs::read(samples.join(format!("config/example-{name}.toml")))?;
         seed(root, "config_toml", name, &text)?;
+    }
+    for (name, text) in CASES {
+        seed(root, "queueing_cases", name, text.as_bytes())?;
     }
     for name in ["web-shop", "cached-site"] {
         let text = fs::read(samples.join(format!("models/{name}.toml")))?;

@@ -19,5 +19,5 @@ mod twin;
 
 pub use inputs::{calendar_ics, inputs_state, log_lines, state_seeds};
 pub use log::log_recovery;
-pub use readers::{config_toml, envelope, stack_model, trace_csv};
+pub use readers::{config_toml, envelope, queueing_cases, stack_model, trace_csv};
 pub use twin::{framed, stored_entry, stored_state, twin_apply};

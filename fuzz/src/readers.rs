@@ -1,8 +1,13 @@
 //! Readers of what comes from outside: envelopes, CSV, TOML, YAML.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::trace::{TraceLimits, TraceOptions, read_events_from, read_trace_from};
 use twinscale_cluster_config::{PolicyFile, StackFile};
+use twinscale_environment::cases::{self, CaseOptions};
 use twinscale_environment::draw::stack_text;
+use twinscale_environment::events::Progress;
+use twinscale_environment::events::replicate::REPLICATIONS;
 use twinscale_environment::import::{import_compose, import_kubernetes};
 use twinscale_environment::model::read_model;
 use twinscale_protocol::CustomerId;
@@ -59,6 +64,38 @@ pub fn config_toml(bytes: &[u8]) {
     }
     if let Err(error) = StackFile::parse(text, "stacks.toml") {
         assert!(!error.to_string().is_empty());
+    }
+}
+
+/// Customers that one file of cases may simulate before it is stopped.
+const CUSTOMERS_MAX: u64 = 20_000;
+
+/// Cases are run or refused one by one, and no figure is without a value. Long ones are stopped.
+pub fn queueing_cases(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else {
+        return;
+    };
+    let options = CaseOptions {
+        customers: u64::from(REPLICATIONS),
+        seed: 1,
+        threads: 1,
+        stop: None,
+    };
+    let customers = AtomicU64::new(0);
+    let proceed = |part: Progress| {
+        let before = customers.fetch_add(part.customers, Ordering::Relaxed);
+        before + part.customers <= CUSTOMERS_MAX
+    };
+    match cases::run(text, &options, &proceed) {
+        Ok(found) => {
+            for case in &found.cases {
+                assert!(case.error.as_ref().is_none_or(|error| !error.is_empty()));
+                let figures = case.analytic.values().chain(case.des.values());
+                assert!(figures.into_iter().all(|figure| !figure.is_null()));
+                assert_eq!(case.error.is_none(), case.des_customers > 0);
+            }
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
     }
 }
 

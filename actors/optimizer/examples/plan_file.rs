@@ -1,6 +1,6 @@
 //! Plans one problem file: `plan_file PROBLEM OUT [FLAG VALUE]...` with the flags
 //! `--deadline SECONDS | --evaluations N`, `--threads N`, `--seed N`, `--warm PLAN`, `--state FILE` (read
-//! when it is there, written at the end), and `--front points` for the set of spend against risk.
+//! when it is there, written at the end), and `--front points` for the set of spend, risk and response time.
 #![expect(clippy::print_stdout, reason = "a command line example")]
 
 use std::error::Error;
@@ -63,7 +63,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         let found = front(&problem, &flags.options)?;
         fs::write(out, found.to_json(&problem).to_string())?;
         for point in &found.points {
-            println!("spend {:.6} risk {:.6}", point.spend, point.risk);
+            println!("{point}");
+        }
+        if let Some(why) = &found.no_response {
+            println!("{why}");
         }
         return Ok(());
     }

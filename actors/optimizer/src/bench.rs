@@ -7,6 +7,7 @@ use crate::pieces;
 use crate::plan::Plan;
 use crate::program::{Levels, Limits, Program, Scope};
 use crate::request;
+use crate::response::Responses;
 use crate::score::Scorer;
 use crate::search::{DeltaBench, SearchSettings, search};
 use crate::{PlanError, Problem};
@@ -32,6 +33,8 @@ pub fn evaluations_per_second(problem: &Problem, evaluations: u64) -> f64 {
 pub struct EvaluationSpeed {
     /// Whole plans scored per second.
     pub full: f64,
+    /// Whole plans scored with their response time per second; `None` where queues are not described.
+    pub with_response: Option<f64>,
     /// Whole plans judged in words per second.
     pub judged: f64,
     /// Moves applied to a plan, priced and taken back per second.
@@ -55,6 +58,13 @@ pub fn evaluation_speed(problem: &Problem, each: Duration) -> EvaluationSpeed {
     let full = per_second(each, 64, || {
         black_box(scorer.score(black_box(&plan)));
     });
+    let responses = Responses::new(problem).ok();
+    let with_response = responses.as_ref().map(|responses| {
+        per_second(each, 64, || {
+            scorer.score(black_box(&plan));
+            black_box(scorer.response(responses));
+        })
+    });
     let judged = per_second(each, 16, || {
         black_box(evaluate(black_box(problem), black_box(&plan)));
     });
@@ -66,6 +76,7 @@ pub fn evaluation_speed(problem: &Problem, each: Duration) -> EvaluationSpeed {
     let searched = evaluations_per_second(problem, 300_000);
     EvaluationSpeed {
         full,
+        with_response,
         judged,
         delta,
         searched,

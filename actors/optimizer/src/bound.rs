@@ -11,16 +11,18 @@
 mod floor;
 mod prices;
 mod report;
+mod tighten;
 
 pub(crate) use self::floor::window_share;
 use self::floor::{add_rest, floor_of_rest, floor_of_spend, slackened, steps_share};
 use self::prices::{Prices, Split, charge};
 pub use self::report::{Bound, BoundMethod, TierBound};
+use self::tighten::tightened;
 use crate::linear::{Effort, LinearError};
 use crate::pieces;
 use crate::plan::Plan;
 use crate::problem::{Problem, TOLERANCE, Tier};
-use crate::program::{Levels, Limits, Program, Scope};
+use crate::program::{Cut, Levels, Limits, Program, Scope};
 
 /// Most columns of a linear program over the whole horizon; longer ones are cut into windows.
 const COLUMNS_MAX: usize = 60_000;
@@ -28,6 +30,8 @@ const COLUMNS_MAX: usize = 60_000;
 const WHOLE_COLUMNS_MAX: usize = 1_500;
 /// Share of the time for relaxations that the joint one may take before a seed is sought without it.
 const JOINT_SHARE: f64 = 0.6;
+/// Parts of the time for rounded rows of which the joint relaxation has one: where levels are chosen the search needs more.
+const JOINT_PARTS: usize = 2;
 /// Columns of a window.
 const WINDOW_COLUMNS: usize = 6_000;
 
@@ -43,7 +47,10 @@ pub(crate) struct Prover<'a> {
     joint: Option<Prices>,
     /// The bound of everything at once, by branch-and-bound.
     whole: Option<(f64, BoundMethod)>,
-    /// Dual values of what must be covered. Shape: `[tier][step][resource]`; empty without a relaxation.
+    /// Rounded rows that bind in the relaxation. Shape: `[tier]`.
+    cuts: Vec<Vec<Cut>>,
+    /// Dual values of what must be covered, before rows were rounded. Shape: `[tier][step][resource]`; empty
+    /// without a relaxation.
     covers: Vec<Vec<Vec<f64>>>,
     /// What has been proven to have no solution.
     pub(crate) infeasible: Option<String>,
@@ -66,6 +73,7 @@ impl<'a> Prover<'a> {
             methods: tiers.map(|_| BoundMethod::Steps).collect(),
             joint: None,
             whole: None,
+            cuts: vec![Vec::new(); problem.tiers.len()],
             covers: vec![Vec::new(); problem.tiers.len()],
             infeasible: None,
             relaxed: Vec::new(),
@@ -105,7 +113,7 @@ impl<'a> Prover<'a> {
         if self.chooses() && columns <= COLUMNS_MAX {
             if let Some(mut effort) = may_go_on() {
                 effort.time = effort.time.map(|time| time.mul_f64(JOINT_SHARE));
-                self.relax_together(&all, &self.no_limits(), &effort);
+                self.relax_together(&all, &self.no_limits(), &effort, may_go_on);
             }
             if self.relaxed.is_empty() {
                 self.relax_highest(&all, may_go_on);
@@ -119,7 +127,7 @@ impl<'a> Prover<'a> {
             && let Some(limits) = self.broken_limits()
             && let Some(effort) = may_go_on()
         {
-            self.relax_together(&all, &limits, &effort);
+            self.relax_together(&all, &limits, &effort, may_go_on);
         }
     }
 
@@ -150,14 +158,18 @@ impl<'a> Prover<'a> {
             let Some(effort) = may_go_on() else {
                 return;
             };
-            let program = Program::new(&self.scope(&[tier], (0, steps)));
-            match program.linear.relax(&effort) {
-                Ok(relaxed) => {
-                    let proof = program.linear.proof(&relaxed.duals);
+            let tiers = [tier];
+            let scope = self.scope(&tiers, (0, steps));
+            let mut program = Program::new(&scope);
+            let parts = self.problem.tiers.len() - tier;
+            match tightened(&mut program, &scope, (&effort, parts), may_go_on) {
+                Ok(tight) => {
+                    let proof = program.linear.proof(&tight.relaxed.duals);
                     self.raise(tier, proof, BoundMethod::Relaxation);
                     self.relaxed.resize(self.problem.tiers.len(), Vec::new());
-                    self.relaxed[tier] = self.counts(&program, 0, &relaxed.columns);
-                    self.covers[tier] = cover_duals(&program, 0, &relaxed.duals);
+                    self.relaxed[tier] = self.counts(&program, 0, &tight.relaxed.columns);
+                    self.covers[tier] = cover_duals(&program, 0, &tight.plain_duals);
+                    tight.keep(&mut self.cuts, &tiers);
                 }
                 Err(LinearError::Infeasible) => {
                     let name = &self.problem.tiers[tier].name;
@@ -274,15 +286,25 @@ impl<'a> Prover<'a> {
     }
 
     /// Prices levels and shared limits by one linear program over everything.
-    fn relax_together(&mut self, all: &[usize], limits: &Limits, effort: &Effort) {
-        let window = (0, self.problem.steps);
-        let mut program = Program::new(&Scope {
+    fn relax_together(
+        &mut self,
+        all: &[usize],
+        limits: &Limits,
+        effort: &Effort,
+        may_go_on: &mut dyn FnMut() -> Option<Effort>,
+    ) {
+        let scope = Scope {
             limits: Some(limits),
-            ..self.scope(all, window)
-        });
+            ..self.scope(all, (0, self.problem.steps))
+        };
+        let mut program = Program::new(&scope);
         let constant = add_rest(self.problem, &mut program);
-        let relaxed = match program.linear.relax(effort) {
-            Ok(relaxed) => relaxed,
+        // With the rows that the tiers have already, or it could prove less than they do by themselves.
+        for (block, tier) in all.iter().enumerate() {
+            program.add_cuts(&scope, block, &self.cuts[*tier]);
+        }
+        let tight = match tightened(&mut program, &scope, (effort, JOINT_PARTS), may_go_on) {
+            Ok(tight) => tight,
             Err(error) => {
                 if error == LinearError::Infeasible {
                     self.infeasible = Some("the limits of all tiers together".to_owned());
@@ -290,7 +312,7 @@ impl<'a> Prover<'a> {
                 return;
             }
         };
-        let relaxation = Split::new(&program, &relaxed.duals);
+        let relaxation = Split::new(&program, &tight.relaxed.duals);
         self.rest = relaxation.rest + constant;
         self.shares = relaxation.shares;
         self.methods.fill(BoundMethod::Relaxation);
@@ -298,11 +320,12 @@ impl<'a> Prover<'a> {
         let blocks = 0..all.len();
         self.covers = blocks
             .clone()
-            .map(|block| cover_duals(&program, block, &relaxed.duals))
+            .map(|block| cover_duals(&program, block, &tight.plain_duals))
             .collect();
         self.relaxed = blocks
-            .map(|block| self.counts(&program, block, &relaxed.columns))
+            .map(|block| self.counts(&program, block, &tight.relaxed.columns))
             .collect();
+        tight.keep(&mut self.cuts, all);
     }
 
     /// What is left between the bound and a plan's cost, tier by tier. Shape: `[tier]`.
@@ -333,10 +356,13 @@ impl<'a> Prover<'a> {
         if self.columns_of(tier) > COLUMNS_MAX || (self.chooses() && self.joint.is_none()) {
             return None;
         }
-        let mut program = Program::new(&self.scope(&[tier], (0, self.problem.steps)));
+        let tiers = [tier];
+        let scope = self.scope(&tiers, (0, self.problem.steps));
+        let mut program = Program::new(&scope);
         if let Some(prices) = &self.joint {
             charge(self.problem, &mut program, tier, prices);
         }
+        program.add_cuts(&scope, 0, &self.cuts[tier]);
         let start = program.read(self.problem, plan, levels);
         match program.linear.branch(effort, Some(&start)) {
             Ok(branched) => {
@@ -409,6 +435,9 @@ impl<'a> Prover<'a> {
         };
         let mut program = Program::new(&scope);
         let constant = add_rest(self.problem, &mut program);
+        for (block, cuts) in self.cuts.iter().enumerate() {
+            program.add_cuts(&scope, block, cuts);
+        }
         let start = program.read(self.problem, plan, levels);
         let branched = program.linear.branch(effort, Some(&start)).ok()?;
         let bound = branched.bound + constant;

@@ -12,10 +12,11 @@ use crate::pieces;
 use crate::plan::Plan;
 use crate::problem::{Problem, TOLERANCE};
 use crate::request::PlanError;
+use crate::response::{self, CheckedResponse, NoResponse, Response, ResponseCheck, Responses};
 use crate::search::{SearchOutcome, SearchSettings, search};
 use crate::simulate::{self, SimulatedTier, Simulation};
 use crate::solve::{self, Allowance, Candidate, Origin, Solved};
-use crate::{evaluate, request};
+use crate::{evaluate, front, request};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -52,6 +53,10 @@ pub struct PlannedFile {
     pub evaluation_budget: u64,
     /// What simulated requests meet, where demand and service times are given.
     pub simulation: Option<Simulation>,
+    /// Mean response time by formula, or why there is none.
+    pub response: Result<Response, NoResponse>,
+    /// The same by simulation; `None` also for queues that are too large for it.
+    pub checked_response: Option<CheckedResponse>,
     /// System time used.
     pub elapsed: Duration,
     /// Seeds, what became of them, and the proven bound.
@@ -143,13 +148,15 @@ pub fn plan_file_from(
         }
         return Err(request::unsatisfiable(violation.rule, binding));
     }
-    let evaluation_budget = allowance
-        .evaluations
-        .unwrap_or_else(|| pace::evaluations_within(limit, problem.steps));
+    let (response, checked_response) = response(&problem, best, options.seed);
     Ok(PlannedFile {
+        response,
+        checked_response,
         simulation: simulation(&problem, &best.plan, (options.seed, requests)),
         elapsed: deadline.elapsed(),
-        evaluation_budget,
+        evaluation_budget: allowance
+            .evaluations
+            .unwrap_or_else(|| pace::evaluations_within(limit, problem.steps)),
         outcome: outcome(&solved),
         problem,
         exact: is_exact,
@@ -157,6 +164,24 @@ pub fn plan_file_from(
         rounds,
         seed,
     })
+}
+
+/// The response time of a plan, by formula and by simulation.
+fn response(
+    problem: &Problem,
+    best: &Candidate,
+    seed: u64,
+) -> (Result<Response, NoResponse>, Option<CheckedResponse>) {
+    let responses = match Responses::new(problem) {
+        Ok(responses) => responses,
+        Err(why) => return (Err(why), None),
+    };
+    let levels = best.evaluation.levels.iter();
+    let levels: Vec<usize> = levels
+        .map(|level| level.unwrap_or(problem.level_min))
+        .collect();
+    let checked = ResponseCheck::new(&responses, seed).check(&best.plan, &levels);
+    (Ok(responses.of(&best.plan, &levels)), checked)
 }
 
 /// Keeps the randomness of runs that go on from each other apart.
@@ -224,6 +249,12 @@ impl PlannedFile {
                 "cost": self.outcome.evaluation.cost,
                 "cost_parts": parts(&self.outcome.evaluation),
                 "risk": self.outcome.evaluation.risk,
+                "response": self.response.as_ref().ok().map(|response| response.mean_s),
+                "response_check": front::response_json(
+                    self.response.as_ref().ok().copied(),
+                    self.checked_response,
+                ),
+                "no_response": self.response.as_ref().err().map(ToString::to_string),
                 "levels": self.outcome.evaluation.levels,
                 "seed_cost": self.outcome.seed_evaluation.cost,
                 "seed_feasible": self.outcome.seed_evaluation.feasible(),
@@ -396,50 +427,23 @@ fn simulation(problem: &Problem, plan: &Plan, (seed, requests): (u64, u32)) -> O
         return None;
     }
     let scenarios = simulate::scenario_levels();
-    let levels = problem.levels.len();
     let mut tiers = Vec::new();
     for (tier, counts) in problem.tiers.iter().zip(&plan.counts) {
         let Some(service) = tier.service else {
             continue;
         };
         let rate = |step: usize, scenario: f64| {
-            let row = &problem.demand_rps[step * levels..(step + 1) * levels];
-            between_levels(&problem.levels, row, scenario) * service.visits
+            problem.demand_at(step, scenario).unwrap_or(0.0) * service.visits
         };
-        let mut cores = vec![0.0; problem.steps];
-        for (option, series) in tier.options.iter().zip(counts) {
-            let serving = evaluate::serving(option.initial, series, tier.delay_steps);
-            for (sum, count) in cores.iter_mut().zip(serving) {
-                *sum += option.capacity[0] * f64::from(count);
-            }
-        }
         let steps = 0..problem.steps;
         tiers.push(SimulatedTier {
             service_time_s: service.service_time_s,
             p99_target_s: service.p99_target_s,
-            cores: cores
-                .iter()
-                .map(|cores| request::whole_cores(*cores))
-                .collect(),
+            cores: response::serving_cores(tier, counts, problem.steps),
             requests_per_s: steps
                 .map(|step| scenarios.iter().map(|level| rate(step, *level)).collect())
                 .collect(),
         });
     }
     simulate::simulate_few(&tiers, problem.step_hours * 3600.0, seed, requests)
-}
-
-/// Demand at a level, linear in the score `-ln(1 - level)`, constant below the first known level.
-fn between_levels(levels: &[f64], values: &[f64], level: f64) -> f64 {
-    let score = |level: f64| -(1.0 - level).ln();
-    let right = levels
-        .iter()
-        .position(|known| *known >= level)
-        .unwrap_or(levels.len() - 1);
-    if right == 0 {
-        return values[0];
-    }
-    let (low, high) = (score(levels[right - 1]), score(levels[right]));
-    let share = (score(level) - low) / (high - low);
-    values[right - 1] + share * (values[right] - values[right - 1])
 }

@@ -25,6 +25,7 @@ pub mod problem;
 mod program;
 pub mod queueing;
 pub mod request;
+pub mod response;
 pub mod score;
 pub mod search;
 pub mod simulate;

@@ -4,7 +4,7 @@
 //! whatever the solver's tolerances are. Under limits of iterations and nodes alone the answer is a
 //! function of the program; a limit of time truncates.
 
-use highs::{Col, HighsModelStatus, HighsSolutionStatus, Model, RowProblem, Sense};
+use highs::{Col, HighsModelStatus, HighsSolutionStatus, Model, RowProblem, Sense, SolvedModel};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -67,6 +67,51 @@ pub(crate) enum LinearError {
     Stopped,
 }
 
+/// A solved relaxation that takes more rows and goes on from its solution.
+#[derive(Debug)]
+pub(crate) struct Session {
+    columns: Vec<Col>,
+    solved: Option<SolvedModel>,
+    /// Rows that it has.
+    rows: usize,
+}
+
+impl Session {
+    fn solve(&mut self, model: Model) -> Result<Relaxed, LinearError> {
+        let solved = model.try_solve().map_err(|_status| LinearError::Stopped)?;
+        match solved.status() {
+            HighsModelStatus::Optimal => {
+                let solution = solved.get_solution();
+                self.solved = Some(solved);
+                Ok(Relaxed {
+                    columns: solution.columns().to_vec(),
+                    duals: solution.dual_rows().to_vec(),
+                })
+            }
+            HighsModelStatus::Infeasible => Err(LinearError::Infeasible),
+            _ => Err(LinearError::Stopped),
+        }
+    }
+
+    /// Solves again with the rows that `linear` has got since.
+    ///
+    /// # Errors
+    /// [`LinearError`] when there is no optimum within the effort; the session has then ended.
+    pub(crate) fn again(&mut self, linear: &Linear) -> Result<Relaxed, LinearError> {
+        let mut model: Model = self.solved.take().ok_or(LinearError::Stopped)?.into();
+        for row in self.rows..linear.rows() {
+            let (low, high) = linear.rows[row];
+            let terms = linear.row_terms(row).iter();
+            let terms = terms.map(|(column, by)| (self.columns[*column], *by));
+            model
+                .try_add_row(low..=high, terms)
+                .map_err(|_status| LinearError::Stopped)?;
+        }
+        self.rows = linear.rows();
+        self.solve(model)
+    }
+}
+
 impl Linear {
     /// Adds a column; its bounds must be finite.
     pub(crate) fn column(&mut self, cost: f64, bounds: (f64, f64), whole: bool) -> usize {
@@ -120,7 +165,7 @@ impl Linear {
         self.cost.iter().zip(columns).map(|(c, x)| c * x).sum()
     }
 
-    fn model(&self, whole: bool, effort: &Effort) -> Option<Model> {
+    fn model(&self, whole: bool, effort: &Effort) -> Option<(Model, Vec<Col>)> {
         let mut program = RowProblem::default();
         let columns: Vec<Col> = self
             .cost
@@ -150,7 +195,7 @@ impl Linear {
         if let Some(time) = effort.time {
             model.set_option("time_limit", time.as_secs_f64());
         }
-        Some(model)
+        Some((model, columns))
     }
 
     /// Solves without regard to whole numbers.
@@ -158,21 +203,24 @@ impl Linear {
     /// # Errors
     /// [`LinearError`] when there is no optimum within the effort.
     pub(crate) fn relax(&self, effort: &Effort) -> Result<Relaxed, LinearError> {
-        let mut model = self.model(false, effort).ok_or(LinearError::Stopped)?;
+        Ok(self.relaxing(effort)?.0)
+    }
+
+    /// Solves without regard to whole numbers, ready for more rows.
+    ///
+    /// # Errors
+    /// [`LinearError`] when there is no optimum within the effort.
+    pub(crate) fn relaxing(&self, effort: &Effort) -> Result<(Relaxed, Session), LinearError> {
+        let (mut model, columns) = self.model(false, effort).ok_or(LinearError::Stopped)?;
         // Measured: these programs are solved twice as fast as they are.
         model.set_option("presolve", "off");
-        let solved = model.try_solve().map_err(|_status| LinearError::Stopped)?;
-        match solved.status() {
-            HighsModelStatus::Optimal => {
-                let solution = solved.get_solution();
-                Ok(Relaxed {
-                    columns: solution.columns().to_vec(),
-                    duals: solution.dual_rows().to_vec(),
-                })
-            }
-            HighsModelStatus::Infeasible => Err(LinearError::Infeasible),
-            _ => Err(LinearError::Stopped),
-        }
+        let mut session = Session {
+            columns,
+            solved: None,
+            rows: self.rows(),
+        };
+        let relaxed = session.solve(model)?;
+        Ok((relaxed, session))
     }
 
     /// Solves by branch-and-bound, from `start` where values are known that keep all rows.
@@ -184,7 +232,7 @@ impl Linear {
         effort: &Effort,
         start: Option<&[f64]>,
     ) -> Result<Branched, LinearError> {
-        let mut model = self.model(true, effort).ok_or(LinearError::Stopped)?;
+        let (mut model, _) = self.model(true, effort).ok_or(LinearError::Stopped)?;
         if let Some(start) = start {
             // A start that is refused only costs the solver its head start.
             let _refused = model.try_set_solution(Some(start), None, None, None);

@@ -189,6 +189,22 @@ impl Problem {
         named.unwrap_or_else(|| format!("resource {resource}"))
     }
 
+    /// Demand in requests per second at a level from 0 to 1, linear in the score `-ln(1 - level)` between
+    /// the levels that are known, constant below the first; `None` when the file gives no demand.
+    pub(crate) fn demand_at(&self, step: usize, level: f64) -> Option<f64> {
+        let count = self.levels.len();
+        let values = self.demand_rps.get(step * count..(step + 1) * count)?;
+        let score = |level: f64| -(1.0 - level).ln();
+        let right = self.levels.iter().position(|known| *known >= level);
+        let right = right.unwrap_or(count - 1);
+        if right == 0 {
+            return values.first().copied();
+        }
+        let (low, high) = (score(self.levels[right - 1]), score(self.levels[right]));
+        let share = (score(level) - low) / (high - low);
+        Some(values[right - 1] + share * (values[right] - values[right - 1]))
+    }
+
     /// The share of demand that level `level` leaves uncovered.
     pub(crate) fn uncovered(&self, level: usize) -> f64 {
         1.0 - self.levels[level]

@@ -6,8 +6,10 @@
 //! that another type beats in price, virtual CPUs and every capacity are never started: a plan that
 //! starts one is no better than the plan that starts the other, so bounds hold for all plans.
 
+mod cuts;
 mod options;
 
+pub(crate) use self::cuts::Cut;
 use self::options::{OptionScope, option_scopes};
 use crate::evaluate;
 use crate::linear::Linear;
@@ -61,7 +63,9 @@ pub(crate) struct TierColumns {
     steps: usize,
     /// Rows of covered resources, then of serving VMs. Shape: `[step]`, each a first row and a count.
     pub(crate) cover: Vec<(usize, usize)>,
-    /// All rows and columns of the tier alone.
+    /// (step, row) of the rounded rows that were added.
+    pub(crate) cuts: Vec<(usize, usize)>,
+    /// All rows, without the rounded ones, and columns of the tier alone.
     pub(crate) rows: (usize, usize),
     pub(crate) columns: (usize, usize),
 }
@@ -163,6 +167,7 @@ impl Program {
             first: self.linear.columns(),
             steps: end - self.from,
             cover: Vec::new(),
+            cuts: Vec::new(),
             rows: (self.linear.rows(), 0),
             columns: (self.linear.columns(), 0),
         };

@@ -5,6 +5,8 @@
 
 use crate::plan::Plan;
 use crate::problem::{Problem, TOLERANCE, Tier};
+use crate::request;
+use crate::response::{Response, Responses};
 
 /// Resources and the count of serving VMs that are summed together.
 const LANES: usize = 4;
@@ -64,6 +66,8 @@ pub struct Scorer<'a> {
     switches: Vec<[i64; 3]>,
     /// Starts of a type. Shape: `[step]`.
     starts: Vec<i64>,
+    /// Covered levels; the least that must be where none is. Shape: `[step]`.
+    levels: Vec<usize>,
 }
 
 impl TierTable {
@@ -187,6 +191,7 @@ impl<'a> Scorer<'a> {
             vcpu: vec![0.0; steps],
             switches: vec![[0; 3]; steps],
             starts: vec![0; steps],
+            levels: vec![problem.level_min; steps],
         }
     }
 
@@ -204,6 +209,19 @@ impl<'a> Scorer<'a> {
         broken += self.volumes(plan);
         broken += self.link(plan);
         self.total(plan, broken)
+    }
+
+    /// Levels that the plan scored last covers, `level_min` where it covers none. Shape: `[step]`.
+    pub fn levels(&self) -> &[usize] {
+        &self.levels
+    }
+
+    /// Response time under the plan scored last.
+    pub fn response(&self, responses: &Responses<'_>) -> Response {
+        responses.of_cores(&self.levels, |tier, step| {
+            let serving = self.serving[tier][step * self.tiers[tier].groups][0];
+            request::whole_cores(serving)
+        })
     }
 
     fn tier(&mut self, index: usize, counts: &[Vec<u32>]) -> u32 {
@@ -309,7 +327,7 @@ impl<'a> Scorer<'a> {
             })
     }
 
-    fn total(&self, plan: &Plan, mut broken: u32) -> Score {
+    fn total(&mut self, plan: &Plan, mut broken: u32) -> Score {
         let problem = self.problem;
         let levels = problem.levels.len();
         let (mut spend, mut risk, mut penalty) = (0.0, 0.0, 0.0);
@@ -318,6 +336,7 @@ impl<'a> Scorer<'a> {
             let mut below = (0..=problem.level_max).rev();
             let level = below.find(|level| self.covers(plan, step, *level));
             let weight = problem.step_weight[step];
+            self.levels[step] = level.unwrap_or(problem.level_min);
             if let Some(level) = level {
                 risk += weight * problem.uncovered(level);
                 penalty += problem.penalty[step * levels + level];

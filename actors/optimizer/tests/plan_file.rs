@@ -37,6 +37,16 @@ fn a_plan_file_is_the_same_on_any_threads_and_says_how_it_was_found() {
     );
     assert_eq!(one["link_option"].as_array().map(Vec::len), Some(12));
     assert!(one["check"]["requests"].as_u64() > Some(1_000));
+    let seconds = |value: &Value| value.as_f64().expect("a number of seconds");
+    let (formula, check) = (seconds(&one["response"]), &one["response_check"]);
+    let both = 0.5 * (seconds(&check["median_s"]) + seconds(&check["covered_s"]));
+    assert!((formula - both).abs() < 1e-12);
+    let apart = (formula - seconds(&check["simulated_s"])).abs();
+    assert!(
+        apart <= seconds(&check["simulated_half_width_s"]),
+        "{check}"
+    );
+    assert_eq!(one["no_response"], Value::Null);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //! thread: `HiGHS` alone with the whole problem as one program, and the crate `genetic_algorithm` on the
 //! counts of VMs, with the seed by rule in its first population and the planner's own scorer.
 //!
-//! `cargo run --release --manifest-path bench/plans/Cargo.toml -- SECONDS PROBLEM...`; a table, then JSON.
+//! `CARGO_TARGET_DIR=target cargo run --manifest-path bench/plans/Cargo.toml -- SECONDS PROBLEM...`; a table, then
+//! JSON.
 
 use genetic_algorithm::strategy::evolve::prelude::*;
 use serde_json::json;

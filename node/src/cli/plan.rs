@@ -38,7 +38,7 @@ pub(super) struct PlanArguments {
     /// end.
     #[arg(long, value_name = "FILE", conflicts_with = "front")]
     state: Option<PathBuf>,
-    /// Find the set of plans between which only spend and risk decide, instead of one plan.
+    /// Find the set of plans between which only spend, risk and response time decide, instead of one plan.
     #[arg(long)]
     front: bool,
     /// Where the plan goes; standard output when left out.
@@ -123,8 +123,12 @@ fn draw(arguments: &PlanArguments, page: impl FnOnce() -> String) -> anyhow::Res
 fn summary(planned: &PlannedFile) -> String {
     let outcome = &planned.outcome;
     let bound = &planned.solved.bound;
+    let response = match &planned.response {
+        Ok(response) => format!(", mean response {:.6} s", response.mean_s),
+        Err(why) => format!(", {why}"),
+    };
     format!(
-        "{}: cost {:.6} by {}, seed {:.6} by {}, proven gap {:.2} %, {} evaluations in {:.1} s{}",
+        "{}: cost {:.6} by {}, seed {:.6} by {}, proven gap {:.2} %, {} evaluations in {:.1} s{}{response}",
         planned.problem.id,
         outcome.evaluation.cost,
         planned.solved.best().origin.name(),
@@ -157,7 +161,10 @@ fn run_front(
     draw(arguments, || front_html(&problem, &found))?;
     if !quiet {
         for point in &found.points {
-            console::say(&format!("spend {:.6} risk {:.6}", point.spend, point.risk));
+            console::say(&point.to_string());
+        }
+        if let Some(why) = &found.no_response {
+            console::say(&why.to_string());
         }
     }
     Ok(())

@@ -39,18 +39,25 @@ pub fn plan_html(planned: &PlannedFile) -> String {
         found.cost,
         bound.gap(found.cost) * 100.0
     );
-    cards(
-        &mut page,
-        &[
-            ("cost", format!("${:.4}", found.cost)),
-            ("proven bound", format!("${:.4}", bound.cost)),
-            (
-                "best seed",
-                format!("${:.4}", planned.outcome.seed_evaluation.cost),
-            ),
-            ("risk", format!("{:.2} %", found.risk * 100.0)),
-        ],
-    );
+    let mut shown = vec![
+        ("cost", format!("${:.4}", found.cost)),
+        ("proven bound", format!("${:.4}", bound.cost)),
+        (
+            "best seed",
+            format!("${:.4}", planned.outcome.seed_evaluation.cost),
+        ),
+        ("risk", format!("{:.2} %", found.risk * 100.0)),
+    ];
+    if let Ok(response) = &planned.response {
+        let mean = format!("{:.2} ms", response.mean_s * 1e3);
+        shown.push(("mean response, by formula", mean));
+    }
+    if let Some(checked) = &planned.checked_response {
+        let (mean, half_width) = (checked.mean_s * 1e3, checked.half_width_s * 1e3);
+        let mean = format!("{mean:.2} ± {half_width:.2} ms");
+        shown.push(("mean response, simulated", mean));
+    }
+    cards(&mut page, &shown);
     parts(&mut page, planned);
     for (tier, counts) in problem.tiers.iter().zip(&planned.outcome.plan.counts) {
         put!(&mut page, "<h2>{}</h2>", escaped(&tier.name));
@@ -62,14 +69,19 @@ pub fn plan_html(planned: &PlannedFile) -> String {
     page
 }
 
-/// Draws a front: spend against risk, a point for each plan.
+/// Draws a front: spend against risk, a point for each plan with its response time.
 pub fn front_html(problem: &Problem, front: &Front) -> String {
     let mut page = String::new();
     head(&mut page, &problem.id);
     put!(
         &mut page,
-        "<h1>{} plans between which only spend and risk decide</h1>",
-        front.points.len()
+        "<h1>{} plans between which only {} decide</h1>",
+        front.points.len(),
+        if front.no_response.is_none() {
+            "spend, risk and response time"
+        } else {
+            "spend and risk"
+        }
     );
     let risk = front.points.iter().map(|point| point.risk);
     let spends = || front.points.iter().map(|point| point.spend);
@@ -95,8 +107,13 @@ pub fn front_html(problem: &Problem, front: &Front) -> String {
         up_tick(&mut page, y.at(spend), &format!("${spend:.2}"));
     }
     let mut path = Path::default();
+    let mut least = f64::INFINITY;
     for point in &front.points {
-        path.line(x.at(point.risk), y.at(point.spend));
+        // Plans that are only quicker lie above the line of spend and risk.
+        if point.spend < least {
+            least = point.spend;
+            path.line(x.at(point.risk), y.at(point.spend));
+        }
     }
     put!(
         &mut page,
@@ -106,14 +123,18 @@ pub fn front_html(problem: &Problem, front: &Front) -> String {
     for point in &front.points {
         put!(
             &mut page,
-            "<circle class=\"dot own\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"4\"><title>${:.4} at {:.3} %</title></circle>",
+            "<circle class=\"dot own\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"4\"><title>{}</title></circle>",
             x.at(point.risk),
             y.at(point.spend),
-            point.spend,
-            point.risk * 100.0
+            escaped(&point.to_string())
         );
     }
-    page.push_str("</svg><p class=\"lead\">Spend against the share of traffic-weighted time that is under-provisioned.</p></main></body></html>\n");
+    page.push_str("</svg><p class=\"lead\">Spend against the share of traffic-weighted time that is under-provisioned.</p>");
+    let quicker = "Plans above the line answer quicker: point at one to see its response time.";
+    let why_not = front.no_response.as_ref().map(ToString::to_string);
+    let note = escaped(why_not.as_deref().unwrap_or(quicker));
+    put!(&mut page, "<p class=\"lead\">{note}</p>");
+    page.push_str("</main></body></html>\n");
     page
 }
 

@@ -1,7 +1,7 @@
 //! What the joint relaxation charges the tiers for shared limits and pays them for levels.
 
 use crate::problem::Problem;
-use crate::program::Program;
+use crate::program::{Program, TierColumns};
 
 /// What the joint relaxation charges a tier.
 #[derive(Debug)]
@@ -27,9 +27,10 @@ impl Split {
             .map(|row| linear.sound(row, duals[row]))
             .collect();
         let reduced = linear.reduced_costs(&duals);
-        let within = |rows: (usize, usize), columns: (usize, usize)| -> f64 {
-            let rows = (rows.0..rows.1).map(|row| linear.row_share(row, duals[row]));
-            let columns = (columns.0..columns.1).map(|at| linear.column_share(at, reduced[at]));
+        let within = |block: &TierColumns| -> f64 {
+            let rows = own_rows(block).map(|row| linear.row_share(row, duals[row]));
+            let columns = block.columns.0..block.columns.1;
+            let columns = columns.map(|at| linear.column_share(at, reduced[at]));
             let (sum, size) = rows
                 .chain(columns)
                 .fold((0.0, 0.0), |(sum, size), part: f64| {
@@ -37,11 +38,7 @@ impl Split {
                 });
             sum - 1e-11 * size
         };
-        let shares: Vec<f64> = program
-            .tiers
-            .iter()
-            .map(|block| within(block.rows, block.columns))
-            .collect();
+        let shares: Vec<f64> = program.tiers.iter().map(within).collect();
         let whole = linear.proof(&duals);
         Self {
             rest: whole - shares.iter().sum::<f64>(),
@@ -55,21 +52,25 @@ impl Prices {
     pub(super) fn new(program: &Program, duals: &[f64]) -> Self {
         let linear = &program.linear;
         let mut charged = vec![0.0; linear.columns()];
-        let tier_rows: Vec<(usize, usize)> = program.tiers.iter().map(|block| block.rows).collect();
-        for (row, dual) in duals.iter().enumerate() {
-            if tier_rows.iter().any(|rows| (rows.0..rows.1).contains(&row)) {
-                continue;
-            }
+        let mut shared = vec![true; duals.len()];
+        for row in program.tiers.iter().flat_map(own_rows) {
+            shared[row] = false;
+        }
+        for (row, dual) in duals.iter().enumerate().filter(|(row, _)| shared[*row]) {
             for (column, by) in linear.row_terms(row) {
                 charged[*column] -= dual * by;
             }
         }
         let mut levels = Vec::new();
         for block in &program.tiers {
-            let steps = program.choices.iter().zip(&block.cover);
-            let gains = steps.map(|(choices, (first, count))| {
+            let mut cuts = vec![Vec::new(); block.cover.len()];
+            for (step, row) in &block.cuts {
+                cuts[*step].push(*row);
+            }
+            let steps = program.choices.iter().zip(&block.cover).zip(&cuts);
+            let gains = steps.map(|((choices, (first, count)), cuts)| {
                 let gain = |column: usize| -> f64 {
-                    let rows = *first..first + count;
+                    let rows = (*first..first + count).chain(cuts.iter().copied());
                     let terms = rows
                         .flat_map(|row| linear.row_terms(row).iter().map(move |term| (row, term)));
                     let own = terms.filter(|(_, term)| term.0 == column);
@@ -87,6 +88,12 @@ impl Prices {
             levels,
         }
     }
+}
+
+/// The rows of a tier alone, the rounded ones too.
+fn own_rows(block: &TierColumns) -> impl Iterator<Item = usize> + '_ {
+    let cuts = block.cuts.iter().map(|(_, row)| *row);
+    (block.rows.0..block.rows.1).chain(cuts)
 }
 
 /// Puts the prices of the joint relaxation on a tier's own program.

@@ -83,3 +83,37 @@ fn windows_prove_less_than_the_whole_horizon_and_more_than_steps() {
         assert!(steps_share(&problem, &problem.tiers[tier]) <= halves + 1e-9);
     }
 }
+
+#[test]
+fn rounded_rows_raise_the_bound_and_every_plan_keeps_them() {
+    for fixed in [false, true] {
+        let mut problem = Problem::from_json(TWO_TIERS).expect("a problem");
+        if fixed {
+            (problem.level_min, problem.level_max) = (3, 3);
+        }
+        let (plan, cost) = found(&problem);
+        let levels = levels(&problem, &plan);
+        let all: Vec<usize> = (0..problem.tiers.len()).collect();
+        let prover = Prover::new(&problem);
+        let scope = prover.scope(&all, (0, problem.steps));
+        let mut program = Program::new(&scope);
+        let rows = program.linear.rows();
+        let go_on = &mut || Some(effort(0, 100_000));
+        let tight = tightened(&mut program, &scope, (&effort(0, 100_000), 1), go_on);
+        let tight = tight.expect("feasible");
+        assert!(program.linear.rows() > rows + 4, "{tight:?}");
+        let columns = program.read(&problem, &plan, &levels);
+        for row in rows..program.linear.rows() {
+            let terms = program.linear.row_terms(row).iter();
+            let value: f64 = terms.map(|(column, by)| columns[*column] * by).sum();
+            assert!(
+                value >= program.linear.row_bounds(row).0 - 1e-9,
+                "row {row}: {value}"
+            );
+        }
+        let plain = Program::new(&scope).linear.proof(&tight.plain_duals);
+        let proof = program.linear.proof(&tight.relaxed.duals);
+        assert!(proof > plain + 1e-3, "{proof} against {plain}");
+        assert!(proof <= cost, "{proof} against {cost}");
+    }
+}

@@ -1,5 +1,5 @@
 use super::*;
-use crate::evaluate::evaluate;
+use crate::evaluate::{Rule, evaluate};
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -39,5 +39,15 @@ proptest! {
         prop_assert!((score.spend - judged.spend).abs() < 1e-9);
         prop_assert!((score.risk - judged.risk).abs() < 1e-12);
         prop_assert_eq!(score.broken == 0, judged.feasible(), "{:?}", judged.violations);
+        let levels: Vec<usize> = judged
+            .levels
+            .iter()
+            .map(|level| level.unwrap_or(problem.level_min))
+            .collect();
+        prop_assert_eq!(scorer.levels(), levels.as_slice());
+        let responses = Responses::new(&problem).expect("has queues");
+        if judged.violations.iter().all(|broken| broken.rule != Rule::MinUp) {
+            prop_assert_eq!(scorer.response(&responses), responses.of(&plan, &levels));
+        }
     }
 }
