@@ -10,9 +10,11 @@ mod doctor;
 mod load;
 mod man;
 mod output;
+mod patterns;
 mod plan;
 mod ready;
 mod run;
+mod send;
 mod sim_cloud;
 mod simulate;
 mod stack;
@@ -77,6 +79,9 @@ enum Command {
     Top(top::TopArguments),
     /// Send many customers' samples to a running node and prove that none is lost.
     Load(load::LoadArguments),
+    /// Turn logs, user activity, calendars and samples into what a customer's twin stores, and send it.
+    #[command(subcommand)]
+    Send(send::SendCommand),
     /// Print the OpenAPI document of the daemon's HTTP API.
     Openapi,
     /// Solve an allocation problem file.
@@ -88,6 +93,8 @@ enum Command {
     Simulate(simulate::SimulateArguments),
     /// Show what a change of load, VMs, zones, prices or data would do to a stack.
     WhatIf(what_if::WhatIfArguments),
+    /// Explain what demand looks like: cycles, business hours, jobs, growth, steps, spikes.
+    Patterns(patterns::PatternsArguments),
     /// Train forecast weights on a data directory.
     Train(train::TrainArguments),
     /// Measure against rivals and limits.
@@ -142,10 +149,12 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Top(arguments) => top::run(&arguments)?,
         Command::Openapi => console::print(&openapi_json())?,
         Command::Load(arguments) => load::run(&arguments, quiet)?,
+        Command::Send(command) => send::run(&command, quiet)?,
         Command::Plan(arguments) => plan::run(&arguments, quiet)?,
         Command::Stack(command) => stack::run(&command, quiet)?,
         Command::Simulate(arguments) => simulate::run(&arguments, quiet)?,
         Command::WhatIf(arguments) => what_if::run(&arguments, quiet)?,
+        Command::Patterns(arguments) => patterns::run(&arguments)?,
         Command::Train(arguments) => train::run(&arguments, quiet)?,
         Command::Bench(arguments) => bench::run(&arguments, quiet)?,
         Command::Ca(command) => ca::run(&command, quiet)?,

@@ -17,6 +17,8 @@ pub enum MetricRole {
     Storage,
     /// Traffic that wants bandwidth.
     Link,
+    /// What users and programs did; informs, plans nothing by itself.
+    Activity,
 }
 
 /// How a demand metric becomes VMs.
@@ -142,6 +144,28 @@ pub const METRICS: &[MetricSpec] = {
     ]
 };
 
+/// Metrics whose names are open: what is counted names them. The stars stand for any part of a name.
+pub const FAMILIES: &[MetricSpec] = {
+    use MetricRole::Activity;
+    use VmDemand::Never;
+    &[
+        spec("action_*_rate", "actions per interval", Activity, Never),
+        spec("active_users*", "distinct users", Activity, Never),
+        spec("cohort_*_rate", "actions per interval", Activity, Never),
+        spec("log_*", "lines per interval", Activity, Never),
+    ]
+};
+
+impl MetricSpec {
+    /// Whether it is a family that a name belongs to.
+    fn covers(&self, name: &str) -> bool {
+        self.name.split_once('*').is_some_and(|(head, tail)| {
+            name.strip_prefix(head)
+                .is_some_and(|rest| rest.ends_with(tail))
+        })
+    }
+}
+
 /// Why a metric is not known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown metric `{name}`: known are {known}")]
@@ -157,17 +181,17 @@ pub struct UnknownMetricError {
 /// # Errors
 /// [`UnknownMetricError`] with the names that exist.
 pub fn find(name: &MetricName) -> Result<&'static MetricSpec, UnknownMetricError> {
-    METRICS
-        .iter()
-        .find(|spec| spec.name == name.as_str())
-        .ok_or_else(|| UnknownMetricError {
-            name: name.to_string(),
-            known: METRICS
-                .iter()
-                .map(|spec| spec.name)
-                .collect::<Vec<_>>()
-                .join(", "),
-        })
+    let exact = METRICS.iter().find(|spec| spec.name == name.as_str());
+    let family = || FAMILIES.iter().find(|spec| spec.covers(name.as_str()));
+    exact.or_else(family).ok_or_else(|| UnknownMetricError {
+        name: name.to_string(),
+        known: METRICS
+            .iter()
+            .chain(FAMILIES)
+            .map(|spec| spec.name)
+            .collect::<Vec<_>>()
+            .join(", "),
+    })
 }
 
 #[cfg(test)]
@@ -181,6 +205,24 @@ mod tests {
             let name = MetricName::new(spec.name).expect("a valid name");
             assert_eq!(find(&name), Ok(spec));
         }
+    }
+
+    #[test]
+    fn families_take_names_of_their_form_alone() {
+        let found = |name: &str| {
+            let name = MetricName::new(name).expect("a valid name");
+            find(&name).map(|spec| spec.name).ok()
+        };
+        assert_eq!(found("log_error"), Some("log_*"));
+        assert_eq!(found("active_users_day"), Some("active_users*"));
+        assert_eq!(found("cohort_free_rate"), Some("cohort_*_rate"));
+        assert_eq!(found("cohort_free"), None);
+        assert_eq!(found("_rate"), None);
+        assert!(
+            FAMILIES
+                .iter()
+                .all(|spec| spec.role == MetricRole::Activity)
+        );
     }
 
     #[test]

@@ -224,7 +224,8 @@ fn spec_of(name: &str, series: &SeriesKey) -> Result<&'static metric::MetricSpec
 
 /// Whether a series informs about demand, storage or a link, rather than about utilisation.
 pub fn is_planned_for(series: &SeriesKey) -> bool {
-    metric::find(&series.metric).is_ok_and(|spec| spec.role != MetricRole::Utilisation)
+    metric::find(&series.metric)
+        .is_ok_and(|spec| !matches!(spec.role, MetricRole::Utilisation | MetricRole::Activity))
 }
 
 #[cfg(test)]

@@ -44,7 +44,12 @@ pub(super) enum SendCommand {
 #[derive(Clone, Debug, Args)]
 pub(super) struct Destination {
     /// Address of a node; several of one cluster, separated by commas, are tried in turn.
-    #[arg(long, value_name = "URL", value_delimiter = ',', default_value = "http://127.0.0.1:7878")]
+    #[arg(
+        long,
+        value_name = "URL",
+        value_delimiter = ',',
+        default_value = "http://127.0.0.1:7878"
+    )]
     url: Vec<String>,
     /// Print what would be sent as JSON lines, and send nothing.
     #[arg(long)]

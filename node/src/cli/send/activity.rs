@@ -21,7 +21,7 @@ use twinscale_protocol::{DomainTime, Seconds};
 /// One JSON object a line: {"at": 1700000000, "user": "...", "cohort": "free", "action": "search"}; cohort and action
 /// may be left out. A user is hashed under a key that changes with each window and is then forgotten.
 #[derive(Debug, Args)]
-pub(super) struct ActivityArguments {
+pub(in crate::cli) struct ActivityArguments {
     /// The activity; `-` is standard input, which is read until it ends.
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -40,7 +40,12 @@ pub(super) struct ActivityArguments {
     #[arg(long, value_name = "EPSILON")]
     noise: Option<f64>,
     /// Epsilon of all counts of one day; once it is spent no further count is given.
-    #[arg(long, value_name = "EPSILON", default_value_t = 10.0, requires = "noise")]
+    #[arg(
+        long,
+        value_name = "EPSILON",
+        default_value_t = 10.0,
+        requires = "noise"
+    )]
     noise_per_day: f64,
     #[command(flatten)]
     destination: Destination,
@@ -70,7 +75,9 @@ impl Fault {
     fn words(self) -> &'static str {
         match self {
             Self::Cut => "longer than 16 KiB",
-            Self::Malformed => "no JSON object with `at` and `user`, and at most `cohort` and `action`",
+            Self::Malformed => {
+                "no JSON object with `at` and `user`, and at most `cohort` and `action`"
+            }
         }
     }
 }
@@ -112,7 +119,11 @@ pub(super) fn run(arguments: &ActivityArguments, quiet: bool) -> anyhow::Result<
         Some(_) => activity.take_idle(at_end),
         None => activity.take_all(),
     })?;
-    if let Some(path) = source.state.as_deref().filter(|_| !arguments.destination.dry_run) {
+    if let Some(path) = source
+        .state
+        .as_deref()
+        .filter(|_| !arguments.destination.dry_run)
+    {
         let bytes = activity
             .to_bytes()
             .map_err(|error| ExpectedError::input("the state cannot be kept", error))?;
@@ -141,7 +152,7 @@ fn count(activity: &mut Activity, line: Line<'_>, now: DomainTime, faults: &mut 
         action: read.action.as_deref(),
     };
     // Late events and those ahead of the clock are counted by the counter itself.
-    drop(activity.observe(&event, now));
+    let _counted = activity.observe(&event, now);
 }
 
 /// Says what was not counted or not told, and why.
@@ -156,12 +167,30 @@ fn tell(faults: &Faults<Fault>, counts: ActivityCounts) {
         ));
     }
     let told = [
-        (counts.late, "events came after their interval had ended: raise --lateness"),
-        (counts.out_of_range, "events are ahead of this clock, or before 1970: look at both clocks"),
-        (counts.bad_user, "events name no user, or one of more than the longest name"),
-        (counts.unnamed, "events are of cohorts or actions that --cohorts and --actions do not name"),
-        (counts.withheld_counts, "counts were withheld: fewer users than --threshold, or they would tell of such"),
-        (counts.withheld_rates, "rates were withheld for the same reason"),
+        (
+            counts.late,
+            "events came after their interval had ended: raise --lateness",
+        ),
+        (
+            counts.out_of_range,
+            "events are ahead of this clock, or before 1970: look at both clocks",
+        ),
+        (
+            counts.bad_user,
+            "events name no user, or one of more than the longest name",
+        ),
+        (
+            counts.unnamed,
+            "events are of cohorts or actions that --cohorts and --actions do not name",
+        ),
+        (
+            counts.withheld_counts,
+            "counts were withheld: fewer users than --threshold, or they would tell of such",
+        ),
+        (
+            counts.withheld_rates,
+            "rates were withheld for the same reason",
+        ),
     ];
     for (count, words) in told {
         if count > 0 {

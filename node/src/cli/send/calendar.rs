@@ -19,7 +19,7 @@ const DAY_S: i64 = 86_400;
 ///
 /// CATEGORIES or X-TWINSCALE-KIND say the kind. Recurrences are unfolded over the days asked for.
 #[derive(Debug, Args)]
-pub(super) struct CalendarArguments {
+pub(in crate::cli) struct CalendarArguments {
     /// The calendar; `-` is standard input.
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -71,7 +71,10 @@ pub(super) fn run(arguments: &CalendarArguments, quiet: bool) -> anyhow::Result<
         },
     };
     let calendar = read_calendar(&bytes, &options).map_err(|error| {
-        ExpectedError::input(format!("{} cannot be used", arguments.file.display()), error)
+        ExpectedError::input(
+            format!("{} cannot be used", arguments.file.display()),
+            error,
+        )
     })?;
     let customer = arguments.customer.to_string();
     let lines: Vec<EventLine> = calendar
@@ -81,7 +84,10 @@ pub(super) fn run(arguments: &CalendarArguments, quiet: bool) -> anyhow::Result<
         .collect();
     if !quiet {
         for (fault, found) in calendar.faults.iter() {
-            console::say(&format!("{} parts: {fault} (first: line {})", found.count, found.first_place));
+            console::say(&format!(
+                "{} parts: {fault} (first: line {})",
+                found.count, found.first_place
+            ));
         }
         if calendar.cancelled > 0 {
             console::say(&format!("{} cancelled events left out", calendar.cancelled));

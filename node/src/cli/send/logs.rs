@@ -7,8 +7,7 @@ use crate::error::ExpectedError;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use twinscale_inputs::logs::{
-    LogFormat, LogRates, LogRatesOptions, LogReader, LogReaderOptions, LogRecord,
-    TOP_TEMPLATES_MAX,
+    LogFormat, LogRates, LogRatesOptions, LogReader, LogReaderOptions, LogRecord, TOP_TEMPLATES_MAX,
 };
 use twinscale_inputs::templates::TemplateText;
 use twinscale_protocol::Seconds;
@@ -21,7 +20,7 @@ Examples:
   $ journalctl -f -o json | jq -c '{time: .__REALTIME_TIMESTAMP, level: .PRIORITY, message: .MESSAGE}' |
       twinscale send logs - --customer acme --vm-type web --format json --secret twinscale.secret --state web.state
   $ twinscale send logs app.log --customer acme --vm-type web --format logfmt --secret twinscale.secret --dry-run")]
-pub(super) struct LogsArguments {
+pub(in crate::cli) struct LogsArguments {
     /// The log; `-` is standard input, which is read until it ends.
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -102,25 +101,39 @@ pub(super) fn run(arguments: &LogsArguments, quiet: bool) -> anyhow::Result<()> 
     each_piece(&arguments.file, |piece| {
         let now = now();
         // Late lines and those ahead of the clock are counted by the rates themselves.
-        let mut take = |record: LogRecord<'_>| drop(rates.observe(&record, now));
+        let mut take = |record: LogRecord<'_>| {
+            let _counted = rates.observe(&record, now);
+        };
         reader.feed(piece, now, &mut take);
         poster.samples(&rates.take_closed())
     })?;
     let at_end = now();
-    reader.finish(at_end, &mut |record| drop(rates.observe(&record, at_end)));
+    reader.finish(at_end, &mut |record| {
+        let _counted = rates.observe(&record, at_end);
+    });
     poster.samples(&match &source.state {
         // What is still open goes on with the next run.
         Some(_) => rates.take_idle(at_end),
         None => rates.take_all(),
     })?;
-    if let Some(path) = source.state.as_deref().filter(|_| !arguments.destination.dry_run) {
+    if let Some(path) = source
+        .state
+        .as_deref()
+        .filter(|_| !arguments.destination.dry_run)
+    {
         let bytes = rates
             .to_bytes()
             .map_err(|error| ExpectedError::input("the state cannot be kept", error))?;
         state::store(path, &bytes)?;
     }
     if !quiet {
-        tell(&reader, (rates.late() - before_late, rates.out_of_range() - before_ahead));
+        tell(
+            &reader,
+            (
+                rates.late() - before_late,
+                rates.out_of_range() - before_ahead,
+            ),
+        );
     }
     if arguments.templates {
         for template in rates.miner().templates() {
@@ -140,9 +153,13 @@ fn tell(reader: &LogReader, (late, ahead): (u64, u64)) {
         ));
     }
     if late > 0 {
-        console::say(&format!("{late} lines came after their interval had ended: raise --lateness"));
+        console::say(&format!(
+            "{late} lines came after their interval had ended: raise --lateness"
+        ));
     }
     if ahead > 0 {
-        console::say(&format!("{ahead} lines are ahead of this clock, or before 1970: look at both clocks"));
+        console::say(&format!(
+            "{ahead} lines are ahead of this clock, or before 1970: look at both clocks"
+        ));
     }
 }

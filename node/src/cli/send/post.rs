@@ -102,7 +102,9 @@ impl Poster {
                 let answer = client.send(Method::POST, path, body.clone()).await;
                 let told = answer.as_ref().ok().and_then(|answer| answer.retry_after);
                 let pause = told.unwrap_or(PAUSE);
-                let is_final = answer.as_ref().is_ok_and(|answer| !is_passing(answer.status));
+                let is_final = answer
+                    .as_ref()
+                    .is_ok_and(|answer| !is_passing(answer.status));
                 if is_final || again == AGAIN_MAX {
                     return answer.map(Some).map_err(anyhow::Error::from);
                 }

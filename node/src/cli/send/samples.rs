@@ -9,8 +9,8 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use twinscale_inputs::samples::{
-    CleanOptions, Cleaned, ClockChangeKind, Duplicates, RawSample, SAMPLES_MAX, clean, find_clock_changes,
-    find_unit_changes,
+    CleanOptions, Cleaned, ClockChangeKind, Duplicates, RawSample, SAMPLES_MAX, clean,
+    find_clock_changes, find_unit_changes,
 };
 use twinscale_protocol::{CustomerId, DomainTime, MetricName, Seconds, SeriesKey, VmTypeId};
 
@@ -19,7 +19,7 @@ use twinscale_protocol::{CustomerId, DomainTime, MetricName, Seconds, SeriesKey,
 /// Columns: vm_type,metric,timestamp,value. Rows may be in any order; a value that no demand has is named and left out,
 /// a change that looks like one of unit or of clock is told and not altered.
 #[derive(Debug, Args)]
-pub(super) struct SamplesArguments {
+pub(in crate::cli) struct SamplesArguments {
     /// The file; `-` is standard input.
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -62,7 +62,10 @@ pub(super) fn run(arguments: &SamplesArguments, quiet: bool) -> anyhow::Result<(
     let mut refused = 0;
     for row in reader.deserialize::<Row>() {
         let row = row.map_err(|error| {
-            ExpectedError::input(format!("{} cannot be read", arguments.file.display()), error)
+            ExpectedError::input(
+                format!("{} cannot be read", arguments.file.display()),
+                error,
+            )
         })?;
         batch.push(RawSample {
             series: SeriesKey {

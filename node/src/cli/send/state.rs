@@ -2,12 +2,12 @@
 
 use crate::console;
 use crate::error::ExpectedError;
+use rand::TryRngCore as _;
+use rand::rngs::OsRng;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use rand::TryRngCore as _;
-use rand::rngs::OsRng;
 use twinscale_inputs::InputSecret;
 use zeroize::Zeroizing;
 
@@ -23,11 +23,13 @@ const OWNER_ONLY: u32 = 0o600;
 /// Makes a secret of the system's randomness.
 pub(super) fn make_secret(path: &Path, quiet: bool) -> anyhow::Result<()> {
     let mut bytes = Zeroizing::new([0_u8; SECRET_BYTES]);
-    OsRng.try_fill_bytes(&mut *bytes).map_err(|error| ExpectedError::Environment {
-        context: format!("the system gives no random bytes: {error}"),
-        hint: "look at /dev/urandom".to_owned(),
-        source: None,
-    })?;
+    OsRng
+        .try_fill_bytes(&mut *bytes)
+        .map_err(|error| ExpectedError::Environment {
+            context: format!("the system gives no random bytes: {error}"),
+            hint: "look at /dev/urandom".to_owned(),
+            source: None,
+        })?;
     let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
     let text = Zeroizing::new(digits.collect::<String>());
     let written = OpenOptions::new()
@@ -122,7 +124,10 @@ mod tests {
         let path = directory.path().join("secret");
         make_secret(&path, true).expect("made");
         assert!(make_secret(&path, true).is_err(), "it would be lost");
-        assert_eq!(format!("{:?}", secret(&path).expect("read")), "InputSecret(redacted)");
+        assert_eq!(
+            format!("{:?}", secret(&path).expect("read")),
+            "InputSecret(redacted)"
+        );
         std::fs::write(&path, "0123").expect("written");
         let error = secret(&path).expect_err("too short").to_string();
         assert!(error.contains("4 characters"), "{error}");

@@ -14,6 +14,7 @@ mod lines;
 mod node;
 #[cfg(feature = "next-schema")]
 mod notes;
+mod patterns;
 mod refusal;
 mod router;
 mod sample_line;
@@ -40,6 +41,7 @@ pub use node::{
 pub(crate) use node::{actors, readiness, threads, twin_mailboxes};
 #[cfg(feature = "next-schema")]
 pub use notes::{NoteLine, NoteTaken, NoteView, NotesReply};
+pub use patterns::{PatternsPage, PatternsReply, SeriesPatternsView};
 pub use refusal::{RefusalCode, Refusals, RefusedLine};
 pub(crate) use router::with_leaders;
 pub use router::{openapi_json, router};

@@ -2,7 +2,9 @@
 
 use super::error::{ApiError, ErrorCode};
 use super::forward::{Way, to_leader};
-use super::{configure, customers, events, forecasts, node, steps, telemetry, vms, what_if};
+use super::{
+    configure, customers, events, forecasts, node, patterns, steps, telemetry, vms, what_if,
+};
 use crate::cluster::forward::HereAnswers;
 use crate::service::state::Service;
 use axum::Router;
@@ -46,6 +48,7 @@ fn described() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(forecasts::forecast))
         .routes(routes!(customers::plan))
         .routes(routes!(vms::vms))
+        .routes(routes!(patterns::patterns))
         .routes(routes!(what_if::what_if))
         .routes(routes!(customers::observations))
         .routes(routes!(steps::steps))

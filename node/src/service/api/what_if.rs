@@ -6,6 +6,7 @@ use super::body::BodyReader;
 use super::configure::{customer_id, plan};
 use super::customers::read;
 use super::error::{ApiError, ErrorReply};
+use super::patterns::grids;
 use super::sample_line::{Moment, MomentForms};
 use super::views::{PlanCostView, cost_view};
 use crate::clients::ForecasterClient;
@@ -15,9 +16,11 @@ use axum::Json;
 use axum::extract::{Path, Request, State};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use twinscale_patterns::{Detail, find};
 use twinscale_protocol::forecaster::{ForecastReply, ForecastRequest, SeriesForecast};
 use twinscale_protocol::{
-    DomainTime, Event, EventKind, FixedValue, QUANTILE_LEVELS, QUANTILES, Quantiles,
+    CustomerId, DomainTime, Event, EventKind, FixedValue, QUANTILE_LEVELS, QUANTILES, Quantiles,
+    SeriesKey,
 };
 use twinscale_twin::cycle::forecast_request;
 use twinscale_twin::{ApplyResult, ForecastClient as _, TwinCommand, TwinState};
@@ -126,12 +129,16 @@ pub(crate) async fn what_if(
             format!("PUT /v1/customers/{customer}/stack first"),
         ));
     };
-    let supposed = Supposed::of(&asked, &request)?;
+    let mut supposed = Supposed::of(&asked, &request)?;
     let (today, then) = tokio::join!(
         forecasts(&service, request.clone()),
         forecasts(&service, supposed.announced_in(&request)),
     );
     let (today, mut then) = (today?, then?);
+    if !supposed.announced.is_empty() {
+        let learnt = learnt(&service, &customer, &today).await?;
+        supposed.use_learnt(&learnt, &today, &mut then);
+    }
     for forecast in &mut then.forecasts {
         supposed.change(forecast);
     }
@@ -150,6 +157,61 @@ pub(crate) async fn what_if(
         plan: plan_today.ok(),
         plan_then: plan_then.ok(),
     }))
+}
+
+/// Answers to kinds of events that the histories of the forecast series show.
+async fn learnt(
+    service: &Service,
+    customer: &CustomerId,
+    forecasts: &ForecastReply,
+) -> Result<Vec<(SeriesKey, EventKind, Learnt)>, ApiError> {
+    let keys: Vec<SeriesKey> = forecasts
+        .forecasts
+        .iter()
+        .map(|one| one.key.clone())
+        .collect();
+    let grids = grids(service, customer, &keys)?;
+    let found = tokio::task::spawn_blocking(move || {
+        let answers = grids.iter().flat_map(|(key, grid)| {
+            let patterns = find(grid).patterns.into_iter();
+            patterns.filter_map(move |pattern| match pattern.detail {
+                Detail::EventResponse {
+                    event,
+                    events,
+                    factor,
+                    lower,
+                    upper,
+                    ..
+                } => {
+                    let learnt = Learnt {
+                        events,
+                        factor,
+                        range: (lower, upper),
+                    };
+                    Some((key.clone(), event, learnt))
+                }
+                _ => None,
+            })
+        });
+        answers.collect()
+    });
+    found.await.map_err(|error| {
+        tracing::error!(%error, "answers to events could not be looked for");
+        ApiError::new(
+            super::ErrorCode::Unavailable,
+            "the answers to past events could not be looked for",
+            "ask again, or give the event a factor",
+        )
+    })
+}
+
+/// How a series answered to past events of a kind.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Learnt {
+    events: usize,
+    factor: f64,
+    /// The 95 % interval of the factor.
+    range: (f64, f64),
 }
 
 async fn asked(request: Request) -> Result<WhatIfRequest, ApiError> {
@@ -304,6 +366,46 @@ impl Supposed {
         Ok(())
     }
 
+    /// Takes what series learnt of the announced kinds of events in place of the networks' answer, and says so.
+    fn use_learnt(
+        &mut self,
+        learnt: &[(SeriesKey, EventKind, Learnt)],
+        today: &ForecastReply,
+        then: &mut ForecastReply,
+    ) {
+        for (before, after) in today.forecasts.iter().zip(&mut then.forecasts) {
+            let of_series = |event: &Event| {
+                let mut known = learnt.iter();
+                let known = known.find(|(key, kind, _)| *key == before.key && *kind == event.kind);
+                known.map(|(_, _, learnt)| (event.clone(), *learnt))
+            };
+            let known: Vec<(Event, Learnt)> = self.announced.iter().filter_map(of_series).collect();
+            if known.len() < self.announced.len() {
+                // The networks answer for all events of a series at once.
+                continue;
+            }
+            *after = before.clone();
+            for (event, learnt) in known {
+                let mut one = Self {
+                    announced: Vec::new(),
+                    stated: vec![(event.start, event.end, learnt.factor)],
+                    growth: 0.0,
+                    words: Vec::new(),
+                };
+                one.change(after);
+                let (low, high) = learnt.range;
+                one.words.push(format!(
+                    "{} answered {} events with x {:.2} ({low:.2} to {high:.2}) , {} seen",
+                    before.key,
+                    super::word(event.kind),
+                    learnt.factor,
+                    learnt.events
+                ));
+                self.words.append(&mut one.words);
+            }
+        }
+    }
+
     /// The request with what is announced, which the networks and the adapter answer.
     fn announced_in(&self, request: &ForecastRequest) -> ForecastRequest {
         let mut request = request.clone();
@@ -372,7 +474,7 @@ fn series((today, then): (&SeriesForecast, &SeriesForecast)) -> WhatIfSeries {
 mod tests {
     use super::*;
     use twinscale_protocol::forecaster::{ForecastContext, ForecastSource, PeakForecast};
-    use twinscale_protocol::{CustomerId, MetricName, Seconds, SeriesKey, VmTypeId};
+    use twinscale_protocol::{MetricName, Seconds, VmTypeId};
 
     fn request() -> ForecastRequest {
         ForecastRequest {
