@@ -6,6 +6,9 @@
     reason = "outside of the process only the system's own clock says how long it took"
 )]
 
+#[path = "service/inputs.rs"]
+mod inputs;
+
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{Read as _, Write as _};

@@ -83,6 +83,15 @@ impl Adapter {
         }
     }
 
+    /// Leaves a share of what was learnt.
+    pub(crate) fn forget(&mut self, kept: f64) {
+        let sums = self.regression.products.iter_mut().flatten();
+        for sum in sums.chain(&mut self.regression.targets) {
+            *sum *= kept;
+        }
+        *self = Self::restore(Some(&self.store()));
+    }
+
     /// Shifts the mean of the networks' quantiles; shape of the result: `[step][quantile]`.
     pub(crate) fn forecast(&self, series: &Series, row: &RowForecasts) -> StepQuantiles {
         let mut shifted = mean_of(&row.networks);

@@ -12,7 +12,8 @@
 
 use crate::accuracy::Scores;
 use crate::adapter::Adapter;
-use crate::mixture::Mixture;
+use crate::mixture::{Mixture, pinball};
+use crate::regime::{KEPT_AFTER_CHANGE, Regime};
 use crate::rows::{RowForecasts, StepQuantiles};
 use crate::series::Series;
 use crate::stored::v2::{self, BUCKETS};
@@ -31,6 +32,10 @@ const UNITS_PER_LOG: f64 = 16_384.0;
 const LOG_MAX: f64 = 1.2;
 /// Distance from the median below which a side has no width, in the series' own unit.
 const WIDTH_MIN: f64 = 1e-12;
+/// Share of the last day that may be missing before ranges widen.
+const MISSING_BORNE: f64 = 0.25;
+/// Days whose mean demand a loss is measured in.
+const REGIME_DAYS: usize = 28;
 /// Buckets end after these shares of the horizon, in 48ths.
 const BUCKET_ENDS: [usize; BUCKETS] = [4, 12, 24, 48];
 
@@ -44,6 +49,7 @@ pub(crate) struct Calibration {
     adapter: Adapter,
     mixture: Mixture,
     scores: Scores,
+    regime: Regime,
 }
 
 /// Forecasters beside the networks: the adapter.
@@ -66,6 +72,7 @@ impl Calibration {
             adapter: Adapter::default(),
             mixture: Mixture::restore(None, forecasters),
             scores: Scores::default(),
+            regime: Regime::default(),
         };
         let Some(stored) = stored else {
             return fresh;
@@ -83,6 +90,7 @@ impl Calibration {
             adapter: Adapter::restore(Some(&stored.adapter)),
             mixture: Mixture::restore(Some(&stored.losses), forecasters),
             scores: Scores::restore(&stored.scores),
+            regime: Regime::restore(stored.regime),
             ..fresh
         }
     }
@@ -98,6 +106,7 @@ impl Calibration {
             losses: self.mixture.losses().to_vec(),
             adapter: self.adapter.store(),
             scores: self.scores.store(),
+            regime: self.regime.store(),
         })
     }
 
@@ -149,7 +158,26 @@ impl Calibration {
         }
         self.mixture.learn(series, origin, &forecasts);
         self.adapter.learn(series, origin, row);
+        self.note_regime(series, origin, forecast);
         self.learnt_until_s = Some(series.time_s(origin));
+    }
+
+    /// Shortens the memory when the series has changed its ways.
+    fn note_regime(&mut self, series: &Series, origin: usize, forecast: &StepQuantiles) {
+        let day = series.steps_per_day();
+        let usual = series.mean(origin, REGIME_DAYS * day);
+        let losses = pinball(series, origin, forecast);
+        if usual <= 0.0 {
+            return;
+        }
+        let loss = losses.iter().sum::<f64>() / usual;
+        if self.regime.changed_with(loss, series.time_s(origin)) {
+            self.mixture.forget(KEPT_AFTER_CHANGE);
+            self.adapter.forget(KEPT_AFTER_CHANGE);
+            for factor in self.factors.iter_mut().flatten() {
+                *factor = rounded(f64::from(*factor) * KEPT_AFTER_CHANGE);
+            }
+        }
     }
 
     /// Scores what was issued and has passed, and keeps what is issued now if it lies on the grid.
@@ -229,6 +257,21 @@ impl Calibration {
 /// Seconds between the origins that are learnt from and scored: half a horizon.
 fn grid_s(series: &Series, shape: usize) -> i64 {
     i64::try_from(shape / 2).unwrap_or(1).max(1) * series.interval_s()
+}
+
+/// By what a range is widened for want of data: nothing while three quarters of the last day are there, twice
+/// the width when nothing of it is.
+pub(crate) fn doubt(series: &Series) -> f64 {
+    let missing = 1.0 - series.seen_share(series.len() - 1, series.steps_per_day());
+    1.0 + (missing - MISSING_BORNE).max(0.0) / (1.0 - MISSING_BORNE)
+}
+
+/// Moves the quantiles away from the median.
+pub(crate) fn widen(forecast: &mut StepQuantiles, factor: f64) {
+    for quantiles in forecast {
+        let median = quantiles[MEDIAN];
+        *quantiles = quantiles.map(|value| (median + factor * (value - median)).max(0.0));
+    }
 }
 
 fn on_grid(series: &Series, origin: usize, stride_s: i64) -> bool {

@@ -8,7 +8,7 @@
 mod tests;
 
 use crate::bench::sources::spans;
-use crate::calibration::Calibration;
+use crate::calibration::{Calibration, doubt, widen};
 use crate::fallback;
 use crate::network::{
     BATCH_ROWS, HORIZON_SHAPES, HORIZON_STEPS_MAX, NetworkError, QuantileNetwork, horizon_shape,
@@ -452,6 +452,7 @@ fn finish(
             let mut quantiles = job.quantiles.clone();
             quantiles.truncate(horizon);
             job.calibration.apply(&mut quantiles);
+            widen(&mut quantiles, doubt(series));
             let mut calibration = job.calibration.clone();
             calibration.issue(series, &quantiles);
             let source = ForecastSource::Network(weights.clone());

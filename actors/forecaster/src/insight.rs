@@ -15,6 +15,8 @@ pub struct Insight {
     pub weights: String,
     /// The latest origin that was learnt from, epoch seconds.
     pub learnt_until_s: i64,
+    /// When the series last changed its ways, so that what was learnt before counts less; epoch seconds.
+    pub changed_s: Option<i64>,
     /// Share of each forecaster in the forecast.
     pub trust: Vec<Trust>,
     /// What was issued beside what came, by part of the horizon; parts without a scored forecast are left out.
@@ -60,6 +62,7 @@ pub struct PartAccuracy {
 pub fn insight(bytes: &[u8]) -> Option<Insight> {
     let calibration = decode(bytes).network?;
     Some(Insight {
+        changed_s: calibration.regime.changed_s,
         trust: trust(&calibration),
         accuracy: accuracy(&calibration),
         ranks: ranks(&calibration),

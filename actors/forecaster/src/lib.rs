@@ -21,6 +21,7 @@ mod mixture;
 pub mod network;
 mod numeric;
 mod peak;
+mod regime;
 mod regression;
 mod rows;
 pub mod series;

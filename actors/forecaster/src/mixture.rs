@@ -45,6 +45,13 @@ impl Mixture {
         }
     }
 
+    /// Leaves a share of what was learnt.
+    pub(crate) fn forget(&mut self, kept: f64) {
+        for sum in self.losses.iter_mut().flatten() {
+            *sum = rounded(f64::from(*sum) * kept);
+        }
+    }
+
     /// The losses, to be stored.
     pub(crate) fn losses(&self) -> &[[u32; QUANTILES]] {
         &self.losses
@@ -118,7 +125,11 @@ impl Mixture {
 }
 
 /// Sum of the pinball losses of each quantile over the steps that were observed.
-fn pinball(series: &Series, origin: usize, forecast: &StepQuantiles) -> [f64; QUANTILES] {
+pub(crate) fn pinball(
+    series: &Series,
+    origin: usize,
+    forecast: &StepQuantiles,
+) -> [f64; QUANTILES] {
     let mut losses = [0.0; QUANTILES];
     for (ahead, quantiles) in forecast.iter().enumerate() {
         let Some(truth) = series.value(origin + 1 + ahead) else {

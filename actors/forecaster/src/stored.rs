@@ -161,6 +161,21 @@ pub mod v2 {
         pub adapter: Adapter,
         /// How good what was issued turned out to be.
         pub scores: Scores,
+        /// Whether the series is as it was.
+        pub regime: Regime,
+    }
+
+    /// What is usual of a series.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+    pub struct Regime {
+        /// Usual loss of a back-cast.
+        pub usual_loss: f64,
+        /// Losses that it rests on, as far as they matter.
+        pub known: u8,
+        /// Losses in a row that were far above it.
+        pub surprises: u8,
+        /// When it last changed its ways, epoch seconds.
+        pub changed_s: Option<i64>,
     }
 
     /// Sums over scored steps: steps, pinball losses, demand, those inside the 80 % and the 90 % range,
@@ -257,6 +272,7 @@ mod tests {
                 losses: vec![[65_536; 8]; 2],
                 adapter: v2::Adapter::default(),
                 scores: v2::Scores::default(),
+                regime: v2::Regime::default(),
             }),
             peak: None,
         }

@@ -20,7 +20,7 @@ use twinscale_forecaster::training::cuts::ExtraCuts;
 const DATASETS_DEFAULT: &str = "appserver_requests,azure_v2_region,cloudcluster_pools,nab_aws,nab_tweets,nasa_http,nyc_taxi,snowflake_vm";
 
 /// What is trained unless said otherwise: networks that err differently are worth more than one alone.
-const NETWORKS_DEFAULT: &str = "recurrent,dense,dense,dense";
+const NETWORKS_DEFAULT: &str = "recurrent,recurrent,dense";
 
 /// Trains the networks and writes weights with their card.
 #[derive(Debug, Args)]

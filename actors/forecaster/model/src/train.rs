@@ -69,7 +69,7 @@ impl Default for TrainOptions {
         Self {
             architecture: Architecture::Recurrent,
             seed: 1,
-            steps: 5_000,
+            steps: 3_000,
             rows: 128,
             rate: 2e-3,
             validate_every: 500,

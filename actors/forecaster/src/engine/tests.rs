@@ -291,3 +291,59 @@ fn peaks_of_counts_are_counts_and_cover_no_more_than_was_there() {
         "{measured:?}"
     );
 }
+
+/// Width of the 80 % range of a step.
+fn width(reply: &ForecastReply, step: usize) -> f64 {
+    let quantiles = reply.forecasts[0].quantiles[step];
+    quantiles[5].units() - quantiles[1].units()
+}
+
+#[test]
+fn ranges_widen_where_data_is_missing() {
+    let values = wave(50 * 24, 3600, 4);
+    let mut gap = values.clone();
+    let end = gap.len();
+    for value in &mut gap[end - 20..] {
+        *value = None;
+    }
+    let mut engine = engine(3);
+    let whole = only(&mut engine, &request("acme", 3600, &values)).expect("a forecast");
+    let poor = only(&mut engine, &request("acme", 3600, &gap)).expect("a forecast");
+    assert!(
+        width(&poor, 3) > 1.4 * width(&whole, 3),
+        "{} {}",
+        width(&poor, 3),
+        width(&whole, 3)
+    );
+    assert_eq!(poor.forecasts[0].context.missing, 20);
+}
+
+#[test]
+fn a_unit_that_changes_is_a_change_of_regime_and_ranges_follow() {
+    let before = wave(40 * 24, 3600, 6);
+    let after = wave(14 * 24, 3600, 7);
+    let after = after.iter().map(|value| value.map(|value| value * 1000.0));
+    let values: Vec<Option<f64>> = before.into_iter().chain(after).collect();
+    let mut engine = engine(3);
+    let reply = only(&mut engine, &request("acme", 3600, &values)).expect("a forecast");
+    let insight = crate::insight::insight(&reply.calibrations[0]).expect("learnt");
+    let changed_s = insight.changed_s.expect("a change was noticed");
+    let since_h = (reply.forecasts[0].first_step_at.0 - changed_s) / 3600;
+    assert!((0..14 * 24).contains(&since_h), "{since_h}");
+    let median = reply.forecasts[0].quantiles[5][3].units();
+    assert!((5_000.0..50_000.0).contains(&median), "{median}");
+}
+
+#[test]
+fn dull_series_have_forecasts_that_say_so() {
+    let mut engine = engine(3);
+    for value in [0.0, 7.0] {
+        let constant = vec![Some(value); 40 * 24];
+        let reply = only(&mut engine, &request("acme", 3600, &constant)).expect("a forecast");
+        for step in &reply.forecasts[0].quantiles {
+            let (low, high) = (step[0].units(), step[7].units());
+            assert!(low <= value && value <= high + 1e-6, "{low} {high}");
+            assert!(high - low <= 0.2 * value + 0.02, "{low} {high}");
+        }
+    }
+}

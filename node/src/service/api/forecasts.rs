@@ -235,6 +235,12 @@ fn reasons(one: &SeriesForecast, insight: Option<&Insight>) -> Vec<String> {
     let Some(insight) = insight else {
         return reasons;
     };
+    if let Some(changed_s) = insight.changed_s {
+        let at = twinscale_protocol::DomainTime(changed_s);
+        reasons.push(format!(
+            "demand changed its ways by {at}: what was learnt before counts less"
+        ));
+    }
     let leading = insight
         .trust
         .iter()
