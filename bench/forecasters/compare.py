@@ -21,25 +21,10 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-VENV = ROOT / "target" / "forecasters"
+sys.path.insert(0, str(HERE.parent))
+from rivals import ROOT, set_up  # noqa: E402
 LEVELS = [0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99]
 CONTEXT_DAYS = {3600: 56, 300: 14}
-
-
-def set_up():
-    """Goes on in the environment that has the rival."""
-    python = VENV / "bin" / "python"
-    if pathlib.Path(sys.executable).parent == python.parent:
-        return
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
-    wanted = (HERE / "requirements.txt").read_text()
-    stamp = VENV / "requirements.txt"
-    if not stamp.exists() or stamp.read_text() != wanted:
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", HERE / "requirements.txt"], check=True)
-        stamp.write_text(wanted)
-    sys.exit(subprocess.run([python, __file__, *sys.argv[1:]], check=False).returncode)
 
 
 def read(path, interval):
@@ -93,7 +78,7 @@ def main():
     arguments.add_argument("--every", type=int, default=12)
     arguments.add_argument("--json", action="store_true")
     options = arguments.parse_args()
-    set_up()
+    set_up(__file__, "forecasters")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     data = pathlib.Path(options.data)
     protocol = json.loads((data / "protocol.json").read_text())

@@ -19,23 +19,8 @@ import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-VENV = ROOT / "target" / "rivals"
-
-
-def set_up():
-    """Goes on in the environment that has the rivals."""
-    python = VENV / "bin" / "python"
-    if pathlib.Path(sys.executable).parent == python.parent:
-        return
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
-    wanted = (HERE / "requirements.txt").read_text()
-    stamp = VENV / "requirements.txt"
-    if not stamp.exists() or stamp.read_text() != wanted:
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", HERE / "requirements.txt"], check=True)
-        stamp.write_text(wanted)
-    sys.exit(subprocess.run([python, __file__, *sys.argv[1:]], check=False).returncode)
+sys.path.insert(0, str(HERE.parent))
+from rivals import ROOT, set_up  # noqa: E402
 
 
 def erlang_response(servers, rate):
@@ -148,5 +133,5 @@ def main():
 
 
 if __name__ == "__main__":
-    set_up()
+    set_up(__file__, "rivals")
     main()

@@ -18,7 +18,7 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use serde::Deserialize;
 use std::sync::Arc;
-use twinscale_protocol::{CustomerId, DomainTime, MetricName, SeriesKey, VmTypeId};
+use twinscale_protocol::{CustomerId, DomainTime, MetricName, ParseIdError, SeriesKey, VmTypeId};
 use twinscale_twin::TwinState;
 use twinscale_twin::observations::{Resolution, Slot};
 use utoipa::IntoParams;
@@ -141,15 +141,9 @@ pub(crate) async fn observations(
 ) -> Result<Json<ObservationsReply>, ApiError> {
     let _permit = service.begin_read()?;
     let customer = customer_id(&customer)?;
-    let bad = |error: twinscale_protocol::ParseIdError| {
-        ApiError::invalid(
-            error.to_string(),
-            "GET the customer for the series it sends",
-        )
-    };
     let key = SeriesKey {
-        vm_type: VmTypeId::new(page.vm_type).map_err(bad)?,
-        metric: MetricName::new(page.metric).map_err(bad)?,
+        vm_type: VmTypeId::new(page.vm_type).map_err(bad_name)?,
+        metric: MetricName::new(page.metric).map_err(bad_name)?,
     };
     let limit = page
         .limit
@@ -217,6 +211,14 @@ pub(super) fn read<R>(
             "GET /v1/customers lists what exists; samples or a stack make one",
         )
     })
+}
+
+/// Says that a VM type or a metric is none.
+pub(super) fn bad_name(error: ParseIdError) -> ApiError {
+    ApiError::invalid(
+        error.to_string(),
+        "GET the customer for the series it sends",
+    )
 }
 
 pub(super) fn not_yet(customer: &CustomerId, what: &str) -> ApiError {

@@ -6,7 +6,7 @@
 )]
 
 use super::configure::customer_id;
-use super::customers::read;
+use super::customers::{bad_name, read};
 use super::error::{ApiError, ErrorCode, ErrorReply};
 use crate::service::state::Service;
 use axum::Json;
@@ -75,14 +75,10 @@ pub(crate) async fn patterns(
 ) -> Result<Json<PatternsReply>, ApiError> {
     let _permit = service.begin_read()?;
     let customer = customer_id(&customer)?;
-    let bad = |error: twinscale_protocol::ParseIdError| {
-        ApiError::invalid(
-            error.to_string(),
-            "GET the customer for the series it sends",
-        )
-    };
-    let vm_type = page.vm_type.map(VmTypeId::new).transpose().map_err(bad)?;
-    let metric = page.metric.map(MetricName::new).transpose().map_err(bad)?;
+    let vm_type = page.vm_type.map(VmTypeId::new).transpose();
+    let vm_type = vm_type.map_err(bad_name)?;
+    let metric = page.metric.map(MetricName::new).transpose();
+    let metric = metric.map_err(bad_name)?;
     let wanted = |key: &SeriesKey| {
         vm_type.as_ref().is_none_or(|wanted| *wanted == key.vm_type)
             && metric.as_ref().is_none_or(|wanted| *wanted == key.metric)
