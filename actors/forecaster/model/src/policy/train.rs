@@ -1,0 +1,328 @@
+//! Proximal policy optimisation of actor and critic.
+//!
+//! Each round lets the policy of the moment choose in a few pieces of traces, and follows the clipped
+//! objective a few times. A return is what a choice saves, beside the operator's setting, over the start-up
+//! time that it can influence: nothing that it cannot influence adds noise. Determinism: one seed gives
+//! the same weights; the library runs on one thread. Source: Schulman et al., Proximal policy optimization
+//! algorithms (2017), equation 7.
+
+use super::network::{
+    PARAMETERS, PolicyNetwork, Tensors, actor, bars, critic, initial, inputs, scales, tensors,
+};
+use crate::adam::{Adam, AdamState};
+use crate::parameters::Values;
+use crate::serving::use_one_thread;
+use crate::weights::{WeightsError, first_line};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tch::{Kind, Reduction, TchError, Tensor, no_grad};
+use twinscale_policy::features::State;
+use twinscale_policy::guard::SHIFTS;
+use twinscale_policy::policies::{Probabilities, draw};
+use twinscale_policy::segments::Segment;
+
+/// States that mean, spread and known range are taken from at most.
+const SCALE_STATES_MAX: usize = 400_000;
+/// How far a probability may move in one round before its gradient ends.
+const CLIP: f64 = 0.2;
+/// Bound of an advantage, in spreads of a round's advantages.
+const ADVANTAGE_MAX: f64 = 20.0;
+/// Weight of the critic's loss.
+const VALUE_WEIGHT: f64 = 0.5;
+/// Where the critic's loss turns from square to linear: returns have heavy tails.
+const VALUE_BEND: f64 = 1.0;
+/// Share of the rate that is left at the end.
+const RATE_LEFT: f64 = 0.05;
+
+/// How to train a policy.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PolicyTrainOptions {
+    /// Root of everything random.
+    pub seed: u64,
+    /// Rounds of choosing and learning.
+    pub rounds: u32,
+    /// Pieces that a round chooses in.
+    pub pieces: usize,
+    /// Times that a round follows the gradient.
+    pub passes: u32,
+    /// Highest learning rate.
+    pub rate: f64,
+    /// Weight of the entropy, which keeps choices open.
+    pub entropy: f64,
+}
+
+impl Default for PolicyTrainOptions {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            rounds: 400,
+            pieces: 96,
+            passes: 4,
+            rate: 1e-3,
+            entropy: 0.01,
+        }
+    }
+}
+
+/// What is told after a round.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PolicyProgress {
+    /// Rounds done.
+    pub round: u32,
+    /// Rounds in all.
+    pub rounds: u32,
+    /// Mean return of the round's choices.
+    pub mean_return: f64,
+    /// Mean entropy of the choices, in nats.
+    pub entropy: f64,
+}
+
+/// Why there is no policy.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyTrainError {
+    /// The network library refused.
+    #[error("network library failed in training a policy: {cause}")]
+    Library {
+        /// First line of its message.
+        cause: String,
+    },
+    /// Weights could not be made.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// There is nothing to learn from.
+    #[error(
+        "no piece of a trace to learn from: give traces longer than {} steps",
+        twinscale_policy::segments::SEGMENT_STEPS
+    )]
+    Empty,
+    /// The loss is no number any more.
+    #[error("loss is not finite in round {round}: lower the learning rate, now {rate}")]
+    Diverged {
+        /// The round.
+        round: u32,
+        /// Highest learning rate.
+        rate: f64,
+    },
+}
+
+impl From<TchError> for PolicyTrainError {
+    fn from(error: TchError) -> Self {
+        Self::Library {
+            cause: first_line(&error),
+        }
+    }
+}
+
+/// Trains on pieces of traces.
+///
+/// # Errors
+/// [`PolicyTrainError`] when there is no piece, the library refuses or the loss diverges.
+pub fn train_policy(
+    pieces: &[&Segment],
+    options: &PolicyTrainOptions,
+    progress: &mut dyn FnMut(&PolicyProgress),
+) -> Result<PolicyNetwork, PolicyTrainError> {
+    use_one_thread();
+    if pieces.is_empty() {
+        return Err(PolicyTrainError::Empty);
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
+    let mut learner = Learner::start(pieces, options, &mut rng)?;
+    for round in 0..options.rounds {
+        let drawn: Vec<&Segment> = (0..options.pieces.max(1))
+            .map(|_| pieces[rng.random_range(0..pieces.len())])
+            .collect();
+        let batch = learner.choose(&drawn, &mut rng)?;
+        let entropy = learner.learn(&batch, round)?;
+        progress(&PolicyProgress {
+            round: round + 1,
+            rounds: options.rounds,
+            mean_return: batch.mean_return,
+            entropy,
+        });
+    }
+    learner.finish()
+}
+
+/// What a round chose and what came of it; all tensors have one row per judged choice.
+struct Batch {
+    inputs: Tensor,
+    bars: Tensor,
+    shifts: Tensor,
+    logarithms: Tensor,
+    returns: Tensor,
+    advantages: Tensor,
+    mean_return: f64,
+}
+
+struct Learner {
+    options: PolicyTrainOptions,
+    parameters: Tensors,
+    scales: Tensors,
+    scale_values: Values,
+    adam: Adam,
+}
+
+impl Learner {
+    fn start(
+        pieces: &[&Segment],
+        options: &PolicyTrainOptions,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Self, PolicyTrainError> {
+        let every = pieces.len().div_ceil(SCALE_STATES_MAX / 64);
+        let states: Vec<State> = pieces
+            .iter()
+            .step_by(every)
+            .flat_map(|piece| piece.states.iter().copied())
+            .take(SCALE_STATES_MAX)
+            .collect();
+        let scale_values = scales(&states);
+        let first = initial(rng);
+        let parameters = tensors(PARAMETERS, &first)?;
+        for (_, tensor) in &parameters {
+            tensor.shallow_clone().f_requires_grad_(true).map(drop)?;
+        }
+        let network = PolicyNetwork::of(joined(&first, &scale_values))?;
+        Ok(Self {
+            options: *options,
+            adam: Adam::of(PARAMETERS, 0.0, &AdamState::default(), &first)?,
+            parameters,
+            scales: network.into_scales(),
+            scale_values,
+        })
+    }
+
+    /// Lets the policy of the moment choose.
+    fn choose(&self, drawn: &[&Segment], rng: &mut ChaCha8Rng) -> Result<Batch, PolicyTrainError> {
+        let all: Vec<State> = drawn
+            .iter()
+            .flat_map(|piece| piece.states.iter().copied())
+            .collect();
+        let probabilities = no_grad(|| {
+            let inputs = inputs(&all, &self.scales)?;
+            let found = actor(&self.parameters, &inputs, &bars(&all)?)?.f_exp()?;
+            Vec::<f32>::try_from(&found.f_contiguous()?.f_view([-1])?)
+        })?;
+        let mut rows = probabilities.chunks_exact(SHIFTS);
+        let (mut states, mut shifts, mut returns) = (Vec::new(), Vec::new(), Vec::new());
+        for piece in drawn {
+            let chosen: Vec<usize> = rows
+                .by_ref()
+                .take(piece.states.len())
+                .map(|row| draw(&widened(row), rng))
+                .collect();
+            returns.extend(piece.returns(&chosen).into_iter().map(narrow));
+            states.extend(piece.states.iter().take(piece.judged).copied());
+            let judged = chosen.into_iter().take(piece.judged);
+            shifts.extend(judged.map(|shift| i64::try_from(shift).unwrap_or(0)));
+        }
+        self.batch(&states, &shifts, &returns)
+    }
+
+    fn batch(
+        &self,
+        states: &[State],
+        shifts: &[i64],
+        returns: &[f32],
+    ) -> Result<Batch, PolicyTrainError> {
+        let sum: f64 = returns.iter().map(|value| f64::from(*value)).sum();
+        let returns = Tensor::f_from_slice(returns)?;
+        let shifts = Tensor::f_from_slice(shifts)?.f_unsqueeze(-1)?;
+        let (inputs, bars) = (inputs(states, &self.scales)?, bars(states)?);
+        let (logarithms, advantages) = no_grad(|| {
+            let logarithms = actor(&self.parameters, &inputs, &bars)?
+                .f_gather(1, &shifts, false)?
+                .f_squeeze_dim(-1)?;
+            let rest = returns.f_sub(&critic(&self.parameters, &inputs)?)?;
+            let centred = rest.f_sub(&rest.f_mean(Kind::Float)?)?;
+            let spread = centred
+                .f_square()?
+                .f_mean(Kind::Float)?
+                .f_sqrt()?
+                .f_add_scalar(1e-8)?;
+            let advantages = centred
+                .f_div(&spread)?
+                .f_clamp(-ADVANTAGE_MAX, ADVANTAGE_MAX)?;
+            Ok::<_, TchError>((logarithms, advantages))
+        })?;
+        Ok(Batch {
+            inputs,
+            bars,
+            shifts,
+            logarithms,
+            mean_return: sum / (states.len().max(1) as f64),
+            returns,
+            advantages,
+        })
+    }
+
+    /// Follows the objective; the entropy of the last pass.
+    fn learn(&mut self, batch: &Batch, round: u32) -> Result<f64, PolicyTrainError> {
+        let mut entropy = 0.0;
+        let share = f64::from(round) / f64::from(self.options.rounds.max(1));
+        let rate = self.options.rate * (RATE_LEFT + (1.0 - RATE_LEFT) * (1.0 - share));
+        for _ in 0..self.options.passes {
+            let all = actor(&self.parameters, &batch.inputs, &batch.bars)?;
+            let taken = all.f_gather(1, &batch.shifts, false)?.f_squeeze_dim(-1)?;
+            let ratio = taken.f_sub(&batch.logarithms)?.f_exp()?;
+            let plain = ratio.f_mul(&batch.advantages)?;
+            let clipped = ratio
+                .f_clamp(1.0 - CLIP, 1.0 + CLIP)?
+                .f_mul(&batch.advantages)?;
+            let gain = plain.f_minimum(&clipped)?.f_mean(Kind::Float)?;
+            // Barred choices have probability 0 and a huge logarithm: their product is 0.
+            let open = all
+                .f_exp()?
+                .f_mul(&all)?
+                .f_sum_dim_intlist([-1].as_slice(), false, Kind::Float)?
+                .f_mean(Kind::Float)?
+                .f_neg()?;
+            let miss = critic(&self.parameters, &batch.inputs)?.f_smooth_l1_loss(
+                &batch.returns,
+                Reduction::Mean,
+                VALUE_BEND,
+            )?;
+            let loss = miss
+                .f_mul_scalar(VALUE_WEIGHT)?
+                .f_sub(&gain)?
+                .f_sub(&open.f_mul_scalar(self.options.entropy)?)?;
+            loss.f_backward()?;
+            self.adam.step(&self.parameters, rate)?;
+            entropy = open.f_double_value(&[])?;
+            if !loss.f_double_value(&[])?.is_finite() {
+                return Err(PolicyTrainError::Diverged {
+                    round: round + 1,
+                    rate: self.options.rate,
+                });
+            }
+        }
+        Ok(entropy)
+    }
+
+    /// The running average of the parameters serves.
+    fn finish(self) -> Result<PolicyNetwork, PolicyTrainError> {
+        let average = self.adam.average()?;
+        Ok(PolicyNetwork::of(joined(&average, &self.scale_values))?)
+    }
+}
+
+fn joined(parameters: &Values, scales: &Values) -> Values {
+    let both = parameters.iter().chain(scales);
+    both.map(|(name, values)| (*name, values.clone())).collect()
+}
+
+fn widened(row: &[f32]) -> Probabilities {
+    let mut probabilities = [0.0; SHIFTS];
+    for (probability, found) in probabilities.iter_mut().zip(row) {
+        *probability = f64::from(*found);
+    }
+    probabilities
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "returns are exact enough in f32"
+)]
+fn narrow(value: f64) -> f32 {
+    value as f32
+}
