@@ -22,7 +22,7 @@ use twinscale_forecast_model::weights_id;
 use twinscale_policy::bootstrap::{Draws, Interval};
 use twinscale_policy::compare::{Candidate, Comparison, SuiteComparison, compare};
 use twinscale_policy::evaluate::{Field, OffPolicyOptions, OffPolicyRow, decisions, off_policy};
-use twinscale_policy::folds::folds;
+use twinscale_policy::folds::folds_of;
 use twinscale_policy::guard::Ladder;
 use twinscale_policy::policies::{FollowBest, Guarded, StochasticPolicy};
 use twinscale_policy::read::{MANIFEST_BYTES_MAX, Suites, read_decisions};
@@ -151,11 +151,15 @@ fn train(options: &Options, ladder: &Ladder, traces: &[Trace]) -> Outcome<()> {
         let text = serde_json::to_string_pretty(card)?;
         fs::write(path.with_extension("json"), text + "\n")?;
         for score in &card.scores {
-            let (suite, saved) = (&score.suite, 100.0 * score.saved);
+            let saved = score.saved.iter();
+            let saved: Vec<String> = saved.map(|share| format!("{:.1}", 100.0 * share)).collect();
             writeln!(
                 out,
-                "{name} {}: {suite}, {} traces kept back, saved {saved:.2} %",
-                card.weights_id, score.traces
+                "{name} {}: {}, {} traces kept back, % saved at each price: {}",
+                card.weights_id,
+                score.suite,
+                score.traces,
+                saved.join(" ")
             )?;
         }
     }
@@ -184,14 +188,7 @@ fn read_policies(
             caution: card.caution,
         });
     }
-    let owners: Vec<(&str, &str)> = traces
-        .iter()
-        .map(|trace| {
-            let demand = trace.demand();
-            (demand.suite.as_str(), demand.customer.as_str())
-        })
-        .collect();
-    Ok((folds(&owners, split.0, split.1)?, policies))
+    Ok((folds_of(traces, split.0, split.1)?, policies))
 }
 
 fn compared(options: &Options, ladder: &Ladder, traces: &[Trace]) -> Outcome<()> {
@@ -208,19 +205,19 @@ fn compared(options: &Options, ladder: &Ladder, traces: &[Trace]) -> Outcome<()>
         .map(|policy| policy as &dyn StochasticPolicy)
         .collect();
     let rule = FollowBest::default();
-    let (of_network, moved) = decisions(&field, &learned)?;
-    let (of_rule, rule_moved) = decisions(&field, &[&rule])?;
+    let by_network = decisions(&field, &learned)?;
+    let by_rule = decisions(&field, &[&rule])?;
+    let (moved, rule_moved) = (by_network.moved, by_rule.moved);
     if let Some(path) = &options.write {
         let file = BufWriter::new(File::create(path)?);
         let mut packed = GzEncoder::new(file, Compression::default());
-        write_decisions(&mut packed, traces, ladder, &of_network)?;
+        write_decisions(&mut packed, traces, ladder, &by_network.desired)?;
         packed.finish()?.flush()?;
     }
-    let candidates =
-        [("learned", of_network), ("rule", of_rule)].map(|(name, desired)| Candidate {
-            name: name.to_owned(),
-            desired,
-        });
+    let candidates = [("learned", by_network), ("rule", by_rule)].map(|(name, by)| Candidate {
+        name: name.to_owned(),
+        desired: by.desired,
+    });
     let comparison = compare(traces, ladder, &guard, &candidates, &Draws::default())?;
     let logged = OffPolicyOptions {
         operators: (0..ladder.len())

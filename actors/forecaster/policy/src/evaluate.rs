@@ -10,7 +10,7 @@ use crate::trace::Trace;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Traces, prices and guard of an evaluation; `folds` has the fold of each trace.
 #[derive(Clone, Copy, Debug)]
@@ -39,22 +39,27 @@ impl<'a> Field<'a> {
 /// One policy per fold.
 pub type ByFold<'a> = &'a [&'a dyn StochasticPolicy];
 
-fn of_fold<'a>(policies: ByFold<'a>, fold: usize) -> Result<&'a dyn StochasticPolicy, PolicyError> {
+fn of_fold(policies: ByFold<'_>, fold: usize) -> Result<&dyn StochasticPolicy, PolicyError> {
     let policy = policies.get(fold).or(policies.last()).copied();
     policy.ok_or_else(|| PolicyError::Failed {
         cause: "there is none".to_owned(),
     })
 }
 
-/// What the policies ask for on every trace at every operator's price, and the share of steps in which
-/// they leave the operator's setting. Shape `[trace][operator][step]`.
+/// What policies decided.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decided {
+    /// VMs asked for. Shape `[trace][operator][step]`.
+    pub desired: Vec<Vec<Vec<u32>>>,
+    /// Share of the steps in which the operator's setting was left.
+    pub moved: f64,
+}
+
+/// What the policies ask for on every trace at every operator's price.
 ///
 /// # Errors
 /// [`PolicyError`] of a policy.
-pub fn decisions(
-    field: &Field<'_>,
-    policies: ByFold<'_>,
-) -> Result<(Vec<Vec<Vec<u32>>>, f64), PolicyError> {
+pub fn decisions(field: &Field<'_>, policies: ByFold<'_>) -> Result<Decided, PolicyError> {
     let (mut moved, mut steps) = (0_usize, 0_usize);
     let mut all = Vec::with_capacity(field.traces.len());
     for (trace, fold) in field.traces.iter().zip(field.folds) {
@@ -69,7 +74,10 @@ pub fn decisions(
         }
         all.push(by_price);
     }
-    Ok((all, moved as f64 / (steps.max(1) as f64)))
+    Ok(Decided {
+        desired: all,
+        moved: moved as f64 / (steps.max(1) as f64),
+    })
 }
 
 /// How decisions are logged and judged.
@@ -214,7 +222,7 @@ fn summed(
         .collect();
     let share = |saved: &dyn Fn(&Row) -> f64| {
         let statistic = |drawn: &[usize]| {
-            let mut by_price: std::collections::BTreeMap<usize, (f64, f64)> = Default::default();
+            let mut by_price: BTreeMap<usize, (f64, f64)> = BTreeMap::new();
             for row in drawn {
                 let row = rows[*row];
                 let sums = by_price.entry(row.operator).or_default();

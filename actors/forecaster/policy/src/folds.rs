@@ -1,5 +1,6 @@
 //! Splits by customer.
 
+use crate::trace::Trace;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -58,6 +59,21 @@ pub fn folds(traces: &[(&str, &str)], count: usize, seed: u64) -> Result<Vec<usi
     }
     let fold = |(_, customer): &(&str, &str)| fold_of.get(customer).copied().unwrap_or(0);
     Ok(traces.iter().map(fold).collect())
+}
+
+/// The fold of each trace, by its suite and customer; see [`folds`].
+///
+/// # Errors
+/// [`FoldsError`] when there are too few or too many folds.
+pub fn folds_of(traces: &[Trace], count: usize, seed: u64) -> Result<Vec<usize>, FoldsError> {
+    let owners: Vec<(&str, &str)> = traces
+        .iter()
+        .map(|trace| {
+            let demand = trace.demand();
+            (demand.suite.as_str(), demand.customer.as_str())
+        })
+        .collect();
+    folds(&owners, count, seed)
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 //! asked for over it, and states do not depend on choices at all. So the weight of a step's money is the
 //! product of the ratios of probabilities over one start-up time and the step itself: exact, and bounded,
 //! where a weight over the whole trace would be useless. The doubly robust estimate adds a model of each
-//! choice's savings, fitted on other customers, which lowers the spread and adds no bias.
+//! choice's savings, fitted on other customers: it adds no bias, and lowers the spread where the model is any
+//! good, which it is not for rare misses at high prices.
 
 use crate::environment::{Choosing, Setting, distributions};
 use crate::features::{FEATURES, State};

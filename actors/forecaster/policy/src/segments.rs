@@ -43,30 +43,43 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// What each judged choice saves, compared with the operator's setting, over the start-up time that it
-    /// can influence; in units that are alike for all prices. `shifts` has one choice per state.
-    pub fn returns(&self, shifts: &[usize]) -> Vec<f64> {
+    /// What each choice would save in each judged step, all other steps being chosen as they are.
+    ///
+    /// Compared with the operator's setting, over the start-up time that the choice can influence, in units
+    /// that are alike for all prices: exact, since demand does not depend on choices. `shifts` has one
+    /// choice per state. A choice that is not allowed has the value of the operator's.
+    pub fn returns(&self, shifts: &[usize]) -> Vec<[f64; SHIFTS]> {
         let start_up_steps = self.before.len();
         let asked = self.counts.iter().zip(shifts);
         let asked = asked.map(|(counts, shift)| counts[(*shift).min(SHIFTS - 1)]);
-        let desired: Vec<u32> = self.before.iter().copied().chain(asked).collect();
-        let saved: Vec<f64> = desired
-            .windows(start_up_steps + 1)
-            .zip(self.needed.iter().zip(&self.kept))
-            .map(|(window, (needed, kept))| {
-                let (Some(needed), Some(asked)) = (needed, window.last()) else {
-                    return 0.0;
-                };
-                let serving = window.iter().copied().min().unwrap_or(0);
-                let missed = miss(*needed, serving, self.mean_vms);
-                kept - f64::from(*asked) / self.mean_vms - self.price * missed
-            })
-            .collect();
-        saved
-            .windows(start_up_steps + 1)
-            .take(self.judged)
-            .map(|window| window.iter().sum::<f64>() / self.unit)
-            .collect()
+        let mut desired: Vec<u32> = self.before.iter().copied().chain(asked).collect();
+        let mut all = Vec::with_capacity(self.judged);
+        for (step, counts) in self.counts.iter().enumerate().take(self.judged) {
+            let place = step + start_up_steps;
+            let chosen = desired[place];
+            let mut returns = [0.0; SHIFTS];
+            for (value, count) in returns.iter_mut().zip(counts) {
+                desired[place] = *count;
+                let steps = step..=step + start_up_steps;
+                *value = steps.map(|step| self.saved(step, &desired)).sum::<f64>() / self.unit;
+            }
+            desired[place] = chosen;
+            all.push(returns);
+        }
+        all
+    }
+
+    /// Money saved in a step; `desired` begins a start-up time before the piece.
+    fn saved(&self, step: usize, desired: &[u32]) -> f64 {
+        let window = desired.get(step..=step + self.before.len());
+        let window = window.unwrap_or_default();
+        let needed = self.needed.get(step).copied().flatten();
+        let (Some(needed), Some(asked)) = (needed, window.last()) else {
+            return 0.0;
+        };
+        let serving = window.iter().copied().min().unwrap_or(0);
+        let missed = miss(needed, serving, self.mean_vms);
+        self.kept[step] - f64::from(*asked) / self.mean_vms - self.price * missed
     }
 }
 
@@ -157,6 +170,7 @@ fn set_units(segments: &mut [Segment], suite: &dyn Fn(&Segment) -> String, rng: 
             if state.allowed[shift] { shift } else { KEEP }
         });
         let returns = segment.returns(&shifts.collect::<Vec<_>>());
+        let returns = returns.as_flattened();
         let (squares, count) = sums.entry(suite(segment)).or_default();
         *squares += returns.iter().map(|value| value * value).sum::<f64>();
         *count += returns.len() as f64;
@@ -164,5 +178,63 @@ fn set_units(segments: &mut [Segment], suite: &dyn Fn(&Segment) -> String, rng: 
     for segment in segments {
         let (squares, count) = sums.get(&suite(segment)).copied().unwrap_or_default();
         segment.unit = (squares / f64::max(count, 1.0)).sqrt().max(UNIT_MIN);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::Demand;
+    use proptest::prelude::*;
+    use rand::{Rng, SeedableRng};
+
+    proptest! {
+        /// What a piece says of one changed choice is what the simulation of the whole trace says.
+        #[test]
+        fn a_changed_choice_saves_what_the_simulation_says(
+            seed in any::<u64>(),
+            start_up_steps in 0_usize..5,
+        ) {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let steps = SEGMENT_STEPS + 2 * start_up_steps;
+            let demand = Demand {
+                suite: "made".to_owned(),
+                name: "made".to_owned(),
+                customer: "made".to_owned(),
+                step_s: 300,
+                start_up_steps,
+                decision_steps: 1,
+                minimum_bill_s: 60,
+                start_s: 0,
+                initial: 4,
+                mean_vms: 3.0,
+                vms: (0..steps).map(|_| rng.random_range(1..9)).collect(),
+                is_observed: (0..steps).map(|step| step == steps - 1 || rng.random()).collect(),
+            };
+            let ladder = Ladder::new(vec![1.0, 2.0, 4.0]).expect("ascends");
+            let counts = (0..steps * 3).map(|_| rng.random_range(1..9)).collect();
+            let traces = [Trace::new(demand, &ladder, counts).expect("good")];
+            let guard = Guard::default();
+            let pieces = segments((&traces, &[0]), &ladder, &guard, 1, &mut rng);
+            prop_assert_eq!(pieces.len(), 3);
+            for (operator, piece) in pieces.iter().enumerate() {
+                let setting = Setting { trace: &traces[0], ladder: &ladder, guard: &guard, operator };
+                // The only piece that fits begins after one start-up time.
+                let mut shifts = vec![KEEP; start_up_steps];
+                shifts.extend(piece.states.iter().map(|_| rng.random_range(0..SHIFTS)));
+                let total = |shifts: &[usize]| -> f64 {
+                    setting.money(&setting.desired(shifts)).iter().sum()
+                };
+                let before = total(&shifts);
+                let step = rng.random_range(0..SEGMENT_STEPS);
+                let returns = piece.returns(&shifts[start_up_steps..])[step];
+                let chosen = shifts[start_up_steps + step];
+                for other in 0..SHIFTS {
+                    shifts[start_up_steps + step] = other;
+                    let saved = (returns[other] - returns[chosen]) * piece.unit;
+                    prop_assert!((before - total(&shifts) - saved).abs() < 1e-9);
+                }
+            }
+        }
     }
 }

@@ -32,21 +32,21 @@ pub struct PolicyCard {
     pub guard: Guard,
     /// When its answer counts.
     pub caution: Caution,
-    /// Mean money saved on the customers kept back, by suite.
+    /// Money saved on the customers kept back, by suite.
     pub scores: Vec<PolicyScore>,
     /// What it is not good for.
     pub limits: Vec<String>,
 }
 
 /// What a policy saved on the traces of a suite that were kept back.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PolicyScore {
     /// The suite.
     pub suite: String,
     /// Traces.
     pub traces: usize,
-    /// Share saved of the operator's money, mean over the prices.
-    pub saved: f64,
+    /// Share saved of the operator's money at each price: of the sums over the traces.
+    pub saved: Vec<f64>,
 }
 
 /// What no policy of this network is good for.

@@ -6,9 +6,9 @@ use super::train::{PolicyProgress, PolicyTrainError, PolicyTrainOptions, train_p
 use crate::weights::{WeightsError, weights_id};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use twinscale_policy::environment::{Choosing, Setting};
-use twinscale_policy::folds::{FoldsError, folds};
+use twinscale_policy::folds::{FoldsError, folds_of};
 use twinscale_policy::guard::{Guard, GuardError, Ladder};
 use twinscale_policy::policies::{Caution, Guarded, PolicyError};
 use twinscale_policy::segments::{Segment, segments};
@@ -98,14 +98,7 @@ pub fn cross_train(
     if pieces > PIECES_MAX {
         return Err(CrossError::Pieces { pieces });
     }
-    let owners: Vec<(&str, &str)> = traces
-        .iter()
-        .map(|trace| {
-            let demand = trace.demand();
-            (demand.suite.as_str(), demand.customer.as_str())
-        })
-        .collect();
-    let of_trace = folds(&owners, options.folds, options.train.seed)?;
+    let of_trace = folds_of(traces, options.folds, options.train.seed)?;
     let mut policies = Vec::new();
     for fold in 0..options.folds {
         let train = PolicyTrainOptions {
@@ -155,19 +148,28 @@ fn card(
             .collect();
         names.into_iter().collect()
     };
-    let mut sums: BTreeMap<String, (usize, f64)> = BTreeMap::new();
-    for (trace, _) in traces.iter().zip(folds).filter(|(_, of)| **of == fold) {
-        let sum = sums.entry(trace.demand().suite.clone()).or_default();
-        sum.0 += 1;
-        sum.1 += saved(trace, ladder, &options.guard, policy)?;
-    }
-    let scores = sums
-        .into_iter()
-        .map(|(suite, (traces, saved))| PolicyScore {
-            suite,
-            traces,
-            saved: saved / (traces as f64),
+    let kept_back: Vec<&Trace> = traces
+        .iter()
+        .zip(folds)
+        .filter(|(_, of)| **of == fold)
+        .map(|(trace, _)| trace)
+        .collect();
+    let suites: BTreeSet<&str> = kept_back
+        .iter()
+        .map(|trace| trace.demand().suite.as_str())
+        .collect();
+    let mut scores = Vec::new();
+    for suite in suites {
+        let members = kept_back.iter().copied();
+        let members: Vec<&Trace> = members
+            .filter(|trace| trace.demand().suite == suite)
+            .collect();
+        scores.push(PolicyScore {
+            suite: suite.to_owned(),
+            traces: members.len(),
+            saved: saved(&members, ladder, &options.guard, policy)?,
         });
+    }
     Ok(PolicyCard {
         card_version: CARD_VERSION,
         weights_id: weights_id(&policy.policy.write()?)?.to_string(),
@@ -180,30 +182,34 @@ fn card(
         prices: ladder.prices().to_vec(),
         guard: options.guard,
         caution: options.caution,
-        scores: scores.collect(),
+        scores,
         limits: LIMITS.iter().map(|limit| (*limit).to_owned()).collect(),
     })
 }
 
-/// Share saved of the operator's money, mean over the prices.
+/// Share saved of the operator's money at each price.
 fn saved(
-    trace: &Trace,
+    traces: &[&Trace],
     ladder: &Ladder,
     guard: &Guard,
     policy: &Guarded<PolicyNetwork>,
-) -> Result<f64, PolicyError> {
-    let mut total = 0.0;
+) -> Result<Vec<f64>, PolicyError> {
+    let mut shares = Vec::new();
     for operator in 0..ladder.len() {
-        let setting = Setting {
-            trace,
-            ladder,
-            guard,
-            operator,
-        };
-        let run = setting.run(policy, &setting.states(), &mut Choosing::Likeliest)?;
-        let kept: f64 = setting.money(&setting.kept()).iter().sum();
-        let paid: f64 = setting.money(&run.desired).iter().sum();
-        total += 1.0 - paid / kept;
+        let (mut kept, mut paid) = (0.0, 0.0);
+        for trace in traces {
+            let setting = Setting {
+                trace,
+                ladder,
+                guard,
+                operator,
+            };
+            let run = setting.run(policy, &setting.states(), &mut Choosing::Likeliest)?;
+            let steps = run.desired.len().max(1) as f64;
+            kept += setting.money(&setting.kept()).iter().sum::<f64>() / steps;
+            paid += setting.money(&run.desired).iter().sum::<f64>() / steps;
+        }
+        shares.push(1.0 - paid / kept);
     }
-    Ok(total / (ladder.len() as f64))
+    Ok(shares)
 }

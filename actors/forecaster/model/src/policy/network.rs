@@ -19,8 +19,9 @@ use twinscale_policy::policies::{
 const WIDTH: usize = 64;
 /// Numbers of a state are at most so many spreads from their mean.
 const NORMAL_MAX: f64 = 5.0;
-/// What a choice that is not allowed has for a logit.
-const NEVER: f32 = -1e9;
+/// What a choice that is not allowed has for a logit: its probability is 0 in f32, and differences of such
+/// logits are small, so that ratios of them are finite.
+const NEVER: f32 = -1e4;
 /// States that are computed at once.
 const ROWS_AT_ONCE: usize = 16_384;
 /// Logit of the operator's setting before training, above the others.
@@ -38,8 +39,8 @@ pub(super) const PARAMETERS: &[ParameterSpec] = &[
     spec("critic1_weight", &[WIDTH, FEATURES]),
     spec("critic2_bias", &[WIDTH]),
     spec("critic2_weight", &[WIDTH, WIDTH]),
-    spec("value_bias", &[1]),
-    spec("value_weight", &[1, WIDTH]),
+    spec("value_bias", &[SHIFTS]),
+    spec("value_weight", &[SHIFTS, WIDTH]),
 ];
 
 /// What the training states were like: mean, spread, and what counts as known.
@@ -172,11 +173,11 @@ pub(super) fn actor(tensors: &Tensors, inputs: &Tensor, bars: &Tensor) -> Result
         .f_log_softmax(-1, Kind::Float)
 }
 
-/// Expected returns. Shape `[rows]`.
+/// Expected return of each choice. Shape `[rows, SHIFTS]`.
 pub(super) fn critic(tensors: &Tensors, inputs: &Tensor) -> Result<Tensor, TchError> {
     let hidden = layer(tensors, inputs, ["critic1_weight", "critic1_bias"])?.f_tanh()?;
     let hidden = layer(tensors, &hidden, ["critic2_weight", "critic2_bias"])?.f_tanh()?;
-    layer(tensors, &hidden, ["value_weight", "value_bias"])?.f_squeeze_dim(-1)
+    layer(tensors, &hidden, ["value_weight", "value_bias"])
 }
 
 /// A trained policy.

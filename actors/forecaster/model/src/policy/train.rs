@@ -1,15 +1,19 @@
 //! Proximal policy optimisation of actor and critic.
 //!
 //! Each round lets the policy of the moment choose in a few pieces of traces, and follows the clipped
-//! objective a few times. A return is what a choice saves, beside the operator's setting, over the start-up
-//! time that it can influence: nothing that it cannot influence adds noise. Determinism: one seed gives
-//! the same weights; the library runs on one thread. Source: Schulman et al., Proximal policy optimization
-//! algorithms (2017), equation 7.
+//! objective a few times. Demand does not depend on choices, so what every choice would have saved in a
+//! step is known, not only what the chosen one did: the objective sums over all choices, each with the
+//! probability that it had. Half of an advantage is what the choice would have saved there, which is
+//! exact and noisy; the other half is what the critic expects of it, which is smooth and may be wrong.
+//! Determinism: one seed gives the same weights; the library runs on one thread. Source: Schulman et al.,
+//! Proximal policy optimization algorithms (2017), equation 7; Ciosek and Whiteson, Expected policy
+//! gradients (2018), for the sum over choices.
 
 use super::network::{
     PARAMETERS, PolicyNetwork, Tensors, actor, bars, critic, initial, inputs, scales, tensors,
 };
 use crate::adam::{Adam, AdamState};
+use crate::architecture::dim;
 use crate::parameters::Values;
 use crate::serving::use_one_thread;
 use crate::weights::{WeightsError, first_line};
@@ -25,12 +29,14 @@ use twinscale_policy::segments::Segment;
 const SCALE_STATES_MAX: usize = 400_000;
 /// How far a probability may move in one round before its gradient ends.
 const CLIP: f64 = 0.2;
-/// Bound of an advantage, in spreads of a round's advantages.
-const ADVANTAGE_MAX: f64 = 20.0;
 /// Weight of the critic's loss.
 const VALUE_WEIGHT: f64 = 0.5;
-/// Where the critic's loss turns from square to linear: returns have heavy tails.
-const VALUE_BEND: f64 = 1.0;
+/// Bound of a return, in spreads of returns: misses are rare and huge.
+const RETURN_MAX: f64 = 50.0;
+/// Share of an advantage that the critic says.
+const CRITIC_SHARE: f64 = 0.5;
+/// Share of the rate by which matrices shrink in a step.
+const WEIGHT_DECAY: f64 = 0.05;
 /// Share of the rate that is left at the end.
 const RATE_LEFT: f64 = 0.05;
 
@@ -55,7 +61,7 @@ impl Default for PolicyTrainOptions {
     fn default() -> Self {
         Self {
             seed: 1,
-            rounds: 400,
+            rounds: 200,
             pieces: 96,
             passes: 4,
             rate: 1e-3,
@@ -144,13 +150,15 @@ pub fn train_policy(
     learner.finish()
 }
 
-/// What a round chose and what came of it; all tensors have one row per judged choice.
+/// What a round saw and what came of it; all tensors have one row per judged step.
 struct Batch {
     inputs: Tensor,
     bars: Tensor,
-    shifts: Tensor,
+    /// Logarithms of the probabilities at the time. Shape `[rows, SHIFTS]`.
     logarithms: Tensor,
+    /// Shape `[rows, SHIFTS]`.
     returns: Tensor,
+    /// Shape `[rows, SHIFTS]`.
     advantages: Tensor,
     mean_return: f64,
 }
@@ -185,7 +193,7 @@ impl Learner {
         let network = PolicyNetwork::of(joined(&first, &scale_values))?;
         Ok(Self {
             options: *options,
-            adam: Adam::of(PARAMETERS, 0.0, &AdamState::default(), &first)?,
+            adam: Adam::of(PARAMETERS, WEIGHT_DECAY, &AdamState::default(), &first)?,
             parameters,
             scales: network.into_scales(),
             scale_values,
@@ -204,55 +212,54 @@ impl Learner {
             Vec::<f32>::try_from(&found.f_contiguous()?.f_view([-1])?)
         })?;
         let mut rows = probabilities.chunks_exact(SHIFTS);
-        let (mut states, mut shifts, mut returns) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut states, mut returns, mut sum) = (Vec::new(), Vec::new(), 0.0);
         for piece in drawn {
             let chosen: Vec<usize> = rows
                 .by_ref()
                 .take(piece.states.len())
                 .map(|row| draw(&widened(row), rng))
                 .collect();
-            returns.extend(piece.returns(&chosen).into_iter().map(narrow));
+            let found = piece.returns(&chosen);
+            sum += found
+                .iter()
+                .zip(&chosen)
+                .map(|(returns, shift)| returns[*shift])
+                .sum::<f64>();
+            returns.extend(found.as_flattened().iter().map(|value| narrow(*value)));
             states.extend(piece.states.iter().take(piece.judged).copied());
-            let judged = chosen.into_iter().take(piece.judged);
-            shifts.extend(judged.map(|shift| i64::try_from(shift).unwrap_or(0)));
         }
-        self.batch(&states, &shifts, &returns)
+        let mean_return = sum / (states.len().max(1) as f64);
+        self.batch(&states, &returns, mean_return)
     }
 
     fn batch(
         &self,
         states: &[State],
-        shifts: &[i64],
         returns: &[f32],
+        mean_return: f64,
     ) -> Result<Batch, PolicyTrainError> {
-        let sum: f64 = returns.iter().map(|value| f64::from(*value)).sum();
-        let returns = Tensor::f_from_slice(returns)?;
-        let shifts = Tensor::f_from_slice(shifts)?.f_unsqueeze(-1)?;
+        let returns = Tensor::f_from_slice(returns)?
+            .f_reshape([dim(states.len()), dim(SHIFTS)])?
+            .f_clamp(-RETURN_MAX, RETURN_MAX)?;
         let (inputs, bars) = (inputs(states, &self.scales)?, bars(states)?);
         let (logarithms, advantages) = no_grad(|| {
-            let logarithms = actor(&self.parameters, &inputs, &bars)?
-                .f_gather(1, &shifts, false)?
-                .f_squeeze_dim(-1)?;
-            let rest = returns.f_sub(&critic(&self.parameters, &inputs)?)?;
-            let centred = rest.f_sub(&rest.f_mean(Kind::Float)?)?;
-            let spread = centred
-                .f_square()?
-                .f_mean(Kind::Float)?
-                .f_sqrt()?
-                .f_add_scalar(1e-8)?;
-            let advantages = centred
-                .f_div(&spread)?
-                .f_clamp(-ADVANTAGE_MAX, ADVANTAGE_MAX)?;
-            Ok::<_, TchError>((logarithms, advantages))
+            let logarithms = actor(&self.parameters, &inputs, &bars)?;
+            let expected = critic(&self.parameters, &inputs)?;
+            let values = returns.f_lerp(&expected, CRITIC_SHARE)?;
+            let mean = logarithms.f_exp()?.f_mul(&values)?.f_sum_dim_intlist(
+                [-1].as_slice(),
+                true,
+                Kind::Float,
+            )?;
+            Ok::<_, TchError>((logarithms, values.f_sub(&mean)?))
         })?;
         Ok(Batch {
             inputs,
             bars,
-            shifts,
             logarithms,
-            mean_return: sum / (states.len().max(1) as f64),
             returns,
             advantages,
+            mean_return,
         })
     }
 
@@ -263,13 +270,16 @@ impl Learner {
         let rate = self.options.rate * (RATE_LEFT + (1.0 - RATE_LEFT) * (1.0 - share));
         for _ in 0..self.options.passes {
             let all = actor(&self.parameters, &batch.inputs, &batch.bars)?;
-            let taken = all.f_gather(1, &batch.shifts, false)?.f_squeeze_dim(-1)?;
-            let ratio = taken.f_sub(&batch.logarithms)?.f_exp()?;
+            let ratio = all.f_sub(&batch.logarithms)?.f_exp()?;
             let plain = ratio.f_mul(&batch.advantages)?;
             let clipped = ratio
                 .f_clamp(1.0 - CLIP, 1.0 + CLIP)?
                 .f_mul(&batch.advantages)?;
-            let gain = plain.f_minimum(&clipped)?.f_mean(Kind::Float)?;
+            let gain = plain
+                .f_minimum(&clipped)?
+                .f_mul(&batch.logarithms.f_exp()?)?
+                .f_sum_dim_intlist([-1].as_slice(), false, Kind::Float)?
+                .f_mean(Kind::Float)?;
             // Barred choices have probability 0 and a huge logarithm: their product is 0.
             let open = all
                 .f_exp()?
@@ -277,11 +287,8 @@ impl Learner {
                 .f_sum_dim_intlist([-1].as_slice(), false, Kind::Float)?
                 .f_mean(Kind::Float)?
                 .f_neg()?;
-            let miss = critic(&self.parameters, &batch.inputs)?.f_smooth_l1_loss(
-                &batch.returns,
-                Reduction::Mean,
-                VALUE_BEND,
-            )?;
+            let miss = critic(&self.parameters, &batch.inputs)?
+                .f_mse_loss(&batch.returns, Reduction::Mean)?;
             let loss = miss
                 .f_mul_scalar(VALUE_WEIGHT)?
                 .f_sub(&gain)?
