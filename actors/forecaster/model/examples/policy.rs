@@ -16,13 +16,11 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use twinscale_forecast_model::policy::{
-    CrossOptions, PolicyCard, PolicyNetwork, PolicyProgress, cross_train,
+    CrossOptions, PolicyCard, PolicyNetwork, PolicyProgress, cross_train, kept_back_by,
 };
-use twinscale_forecast_model::weights_id;
 use twinscale_policy::bootstrap::{Draws, Interval};
 use twinscale_policy::compare::{Candidate, Comparison, SuiteComparison, compare};
 use twinscale_policy::evaluate::{Field, OffPolicyOptions, OffPolicyRow, decisions, off_policy};
-use twinscale_policy::folds::folds_of;
 use twinscale_policy::guard::Ladder;
 use twinscale_policy::policies::{FollowBest, Guarded, StochasticPolicy};
 use twinscale_policy::read::{MANIFEST_BYTES_MAX, Suites, read_decisions};
@@ -31,10 +29,6 @@ use twinscale_policy::write::write_decisions;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// Operator's prices that decisions are logged at.
-const LOGGED_PRICES: [f64; 5] = [1.0, 4.0, 16.0, 64.0, 256.0];
-/// Share of the logged decisions that is uniform.
-const EXPLORED: f64 = 0.5;
 /// Rounds between two lines of progress.
 const TOLD_EVERY: u32 = 50;
 
@@ -168,31 +162,26 @@ fn train(options: &Options, ladder: &Ladder, traces: &[Trace]) -> Outcome<()> {
 
 fn read_policies(
     options: &Options,
+    ladder: &Ladder,
     traces: &[Trace],
 ) -> Outcome<(Vec<usize>, Vec<Guarded<PolicyNetwork>>)> {
-    let mut policies = Vec::new();
-    let mut split = (options.cross.folds, options.cross.train.seed);
-    while policies.len() < split.0 {
+    let (mut policies, mut cards) = (Vec::new(), Vec::new());
+    let mut count = 1;
+    while policies.len() < count {
         let path = options.weights.join(format!("policy-{}", policies.len()));
-        let bytes = fs::read(path.with_extension("safetensors"))?;
-        let card: PolicyCard =
-            serde_json::from_str(&fs::read_to_string(path.with_extension("json"))?)?;
-        if card.weights_id != weights_id(&bytes)?.to_string() {
-            return Err(format!("{}: the card is of other weights", path.display()).into());
-        }
-        split = (card.folds, card.seed);
-        let network = PolicyNetwork::read(&bytes)?;
-        policies.push(Guarded {
-            range: network.range(),
-            policy: network,
-            caution: card.caution,
-        });
+        let told = |error: io::Error| format!("{}: {error}; train first", path.display());
+        let bytes = fs::read(path.with_extension("safetensors")).map_err(told)?;
+        let text = fs::read_to_string(path.with_extension("json")).map_err(told)?;
+        let card: PolicyCard = serde_json::from_str(&text)?;
+        count = card.folds;
+        policies.push(card.open(&bytes, ladder)?);
+        cards.push(card);
     }
-    Ok((folds_of(traces, split.0, split.1)?, policies))
+    Ok((kept_back_by(&cards, traces)?, policies))
 }
 
 fn compared(options: &Options, ladder: &Ladder, traces: &[Trace]) -> Outcome<()> {
-    let (folds, policies) = read_policies(options, traces)?;
+    let (folds, policies) = read_policies(options, ladder, traces)?;
     let guard = options.cross.guard;
     let field = Field {
         traces,
@@ -219,14 +208,7 @@ fn compared(options: &Options, ladder: &Ladder, traces: &[Trace]) -> Outcome<()>
         desired: by.desired,
     });
     let comparison = compare(traces, ladder, &guard, &candidates, &Draws::default())?;
-    let logged = OffPolicyOptions {
-        operators: (0..ladder.len())
-            .filter(|at| LOGGED_PRICES.contains(&ladder.price(*at)))
-            .collect(),
-        explored: EXPLORED,
-        seed: options.cross.train.seed,
-        draws: Draws::default(),
-    };
+    let logged = OffPolicyOptions::with_seed(ladder, options.cross.train.seed);
     let judged = off_policy(&field, &learned, &logged)?;
     let mut out = io::stdout().lock();
     if options.is_json {

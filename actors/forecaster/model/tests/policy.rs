@@ -3,8 +3,8 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use twinscale_forecast_model::policy::{
-    CrossError, CrossOptions, PolicyNetwork, PolicyTrainError, PolicyTrainOptions,
-    PolicyWeightsError, cross_train, train_policy,
+    CrossError, CrossOptions, PolicyCardError, PolicyNetwork, PolicyTrainError, PolicyTrainOptions,
+    PolicyWeightsError, cross_train, kept_back_by, train_policy,
 };
 use twinscale_policy::environment::{Choosing, Setting};
 use twinscale_policy::features::State;
@@ -208,6 +208,21 @@ fn no_fold_sees_the_customers_that_it_keeps_back() {
                 .all(|name| !card.trained_on.contains(name))
         );
     }
+    let cards: Vec<_> = crossed
+        .policies
+        .iter()
+        .map(|(_, card)| card.clone())
+        .collect();
+    assert_eq!(kept_back_by(&cards, &traces).expect("all"), crossed.folds);
+    let stranger = kept_back_by(&cards, &[trace(77, 200)]).expect_err("never seen");
+    assert!(stranger.to_string().contains("customer 77"), "{stranger}");
+    let bytes = crossed.policies[0].0.policy.write().expect("writes");
+    assert!(cards[0].open(&bytes, &ladder()).is_ok());
+    let other = cards[1].open(&bytes, &ladder());
+    assert!(matches!(other, Err(PolicyCardError::OtherWeights { .. })));
+    let prices = Ladder::new(vec![1.0, 3.0]).expect("ascends");
+    let other = cards[0].open(&bytes, &prices);
+    assert!(matches!(other, Err(PolicyCardError::OtherPrices { .. })));
     // Other demand of customers kept back changes nothing in the fold's weights.
     let fold = crossed.folds[0];
     traces[0] = Trace::new(

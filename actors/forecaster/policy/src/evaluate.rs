@@ -80,6 +80,12 @@ pub fn decisions(field: &Field<'_>, policies: ByFold<'_>) -> Result<Decided, Pol
     })
 }
 
+/// Operator's prices that decisions are logged at unless others are asked for: what operators may want.
+/// Above them a handful of misses decides.
+pub const LOGGED_PRICES: [f64; 5] = [1.0, 4.0, 16.0, 64.0, 256.0];
+/// Share of the logged decisions that is uniform unless another is asked for.
+pub const EXPLORED: f64 = 0.5;
+
 /// How decisions are logged and judged.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OffPolicyOptions {
@@ -91,6 +97,19 @@ pub struct OffPolicyOptions {
     pub seed: u64,
     /// How intervals are drawn.
     pub draws: Draws,
+}
+
+impl OffPolicyOptions {
+    /// Logs at those of [`LOGGED_PRICES`] that the ladder has.
+    pub fn with_seed(ladder: &Ladder, seed: u64) -> Self {
+        let is_logged = |setting: &usize| LOGGED_PRICES.contains(&ladder.price(*setting));
+        Self {
+            operators: (0..ladder.len()).filter(is_logged).collect(),
+            explored: EXPLORED,
+            seed,
+            draws: Draws::default(),
+        }
+    }
 }
 
 /// Money saved as a share of the operator's, by suite and price, on traces of other folds than the

@@ -14,7 +14,7 @@ use twinscale_policy::policies::{Caution, Guarded, PolicyError};
 use twinscale_policy::segments::{Segment, segments};
 use twinscale_policy::trace::Trace;
 
-/// Pieces that are held at most: some gigabytes at worst.
+/// Pieces that are held at most: about a gigabyte.
 const PIECES_MAX: usize = 100_000;
 
 /// How to train by folds.

@@ -8,7 +8,7 @@ mod cross;
 mod network;
 mod train;
 
-pub use card::{CARD_VERSION, PolicyCard, PolicyScore};
+pub use card::{CARD_VERSION, PolicyCard, PolicyCardError, PolicyScore, kept_back_by};
 pub use cross::{CrossError, CrossOptions, Crossed, cross_train};
 pub use network::{PolicyNetwork, PolicyWeightsError};
 pub use train::{PolicyProgress, PolicyTrainError, PolicyTrainOptions, train_policy};
