@@ -210,11 +210,12 @@ fn compared(options: &Options, ladder: &Ladder, traces: &[Trace]) -> Outcome<()>
     let comparison = compare(traces, ladder, &guard, &candidates, &Draws::default())?;
     let logged = OffPolicyOptions::with_seed(ladder, options.cross.train.seed);
     let judged = off_policy(&field, &learned, &logged)?;
+    let judged_rule = off_policy(&field, &[&rule], &logged)?;
     let mut out = io::stdout().lock();
     if options.is_json {
         let all = serde_json::json!({
             "comparison": comparison,
-            "off_policy": judged,
+            "off_policy": { "learned": judged, "rule": judged_rule },
             "moved": { "learned": moved, "rule": rule_moved },
         });
         writeln!(out, "{}", serde_json::to_string_pretty(&all)?)?;
@@ -227,7 +228,8 @@ fn compared(options: &Options, ladder: &Ladder, traces: &[Trace]) -> Outcome<()>
         100.0 * rule_moved
     )?;
     print(&mut out, &comparison)?;
-    print_judged(&mut out, &judged)?;
+    print_judged(&mut out, "learned", &judged)?;
+    print_judged(&mut out, "rule", &judged_rule)?;
     Ok(())
 }
 
@@ -308,10 +310,10 @@ fn print_money(out: &mut impl Write, suite: &SuiteComparison) -> io::Result<()> 
     Ok(())
 }
 
-fn print_judged(out: &mut impl Write, rows: &[OffPolicyRow]) -> io::Result<()> {
+fn print_judged(out: &mut impl Write, name: &str, rows: &[OffPolicyRow]) -> io::Result<()> {
     writeln!(
         out,
-        "\n### Off policy: the learned policy from decisions logged around the operator's setting\n| suite | price | replay, % saved | doubly robust | importance weights | self-normalised | effective steps | gate |\n|---|---|---|---|---|---|---|---|"
+        "\n### Off policy: `{name}` from decisions logged around the operator's setting\n| suite | price | replay, % saved | doubly robust | importance weights | self-normalised | effective steps | gate |\n|---|---|---|---|---|---|---|---|"
     )?;
     for row in rows {
         let price = row

@@ -257,7 +257,9 @@ fn summed(
     let doubly_robust = share(&|row| row.estimate.doubly_robust);
     let steps: f64 = rows.iter().map(|row| row.steps).sum();
     let effective: f64 = rows.iter().map(|row| row.estimate.effective_steps).sum();
+    let effective = effective / steps.max(1.0);
     let evidence = Evidence {
+        effective,
         customers: customers.iter().collect::<BTreeSet<_>>().len(),
         advantages: &[replayed, doubly_robust],
     };
@@ -268,7 +270,7 @@ fn summed(
         weighted: share(&|row| row.estimate.weighted),
         self_normalised: share(&|row| row.estimate.self_normalised),
         doubly_robust,
-        effective: effective / steps.max(1.0),
+        effective,
         verdict: price.is_none().then(|| judge(&evidence)),
     }
 }

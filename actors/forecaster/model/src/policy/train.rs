@@ -31,8 +31,9 @@ const SCALE_STATES_MAX: usize = 400_000;
 const CLIP: f64 = 0.2;
 /// Weight of the critic's loss.
 const VALUE_WEIGHT: f64 = 0.5;
-/// Bound of a return, in spreads of returns: misses are rare and huge.
-const RETURN_MAX: f64 = 50.0;
+/// Bound of a return, in spreads of returns. A miss of one step in `n` is the root of `n` of them: a lower
+/// bound would make the rarest misses look cheap.
+const RETURN_MAX: f64 = 1_000.0;
 /// Share of an advantage that the critic says.
 const CRITIC_SHARE: f64 = 0.5;
 /// Share of the rate by which matrices shrink in a step.
@@ -177,7 +178,8 @@ impl Learner {
         options: &PolicyTrainOptions,
         rng: &mut ChaCha8Rng,
     ) -> Result<Self, PolicyTrainError> {
-        let every = pieces.len().div_ceil(SCALE_STATES_MAX / 64);
+        let total: usize = pieces.iter().map(|piece| piece.states.len()).sum();
+        let every = total.div_ceil(SCALE_STATES_MAX).max(1);
         let states: Vec<State> = pieces
             .iter()
             .step_by(every)
