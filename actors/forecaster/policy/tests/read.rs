@@ -1,5 +1,6 @@
 //! Files of traces and decisions: read, written, read again, and refused with line and rule.
 
+use proptest::prelude::*;
 use twinscale_policy::read::{Suites, read_decisions};
 use twinscale_policy::write::write_decisions;
 
@@ -54,4 +55,37 @@ fn what_is_written_is_read_again() {
         read("suite,series,knob,timestamp,desired\nhourly,web,1,7200,1\nhourly,shop@w2,2,7200,1\n");
     let text = refused.expect_err("a price is missing").to_string();
     assert!(text.contains("has no decision in this trace"), "{text}");
+}
+
+proptest! {
+    /// Bytes that are no rows, or rows of nonsense, are refused and never end in a panic.
+    #[test]
+    fn any_bytes_are_read_or_refused(
+        rows in "(hourly|web|-?[0-9]{1,19}|1e309|,|\\n|\"|NaN){0,40}",
+        start in any::<i64>(),
+        score_start in any::<i64>(),
+        n in 0_usize..20,
+    ) {
+        let manifest = format!(
+            r#"{{"suites":{{"hourly":{{"dt":3600,"startup_s":3600,"decision_s":3600,"min_bill_s":60}}}},
+            "series":[{{"suite":"hourly","split":"dev","series":"web","start":{start},"n":{n},"score_start":{score_start}}}]}}"#
+        );
+        let suites = Suites::read(&manifest).expect("a manifest");
+        let loads = format!("series,timestamp,load\n{rows}");
+        if let Ok(demands) = suites.demands("hourly", "dev", loads.as_bytes()) {
+            prop_assert!(demands.iter().all(|demand| demand.check().is_ok()));
+        }
+        let good = "series,timestamp,load\nweb,0,1\nweb,3600,2\nweb,7200,2\nweb,10800,2\n";
+        let manifest = manifest
+            .replace(&format!("\"start\":{start}"), "\"start\":0")
+            .replace(&format!("\"score_start\":{score_start}"), "\"score_start\":3600")
+            .replace(&format!("\"n\":{n}"), "\"n\":4");
+        let suites = Suites::read(&manifest).expect("a manifest");
+        let demands = suites.demands("hourly", "dev", good.as_bytes()).expect("good rows");
+        let decisions = format!("suite,series,knob,timestamp,desired\n{rows}");
+        let mut files: Vec<Box<dyn std::io::Read>> = vec![Box::new(std::io::Cursor::new(decisions))];
+        if let Ok((ladder, traces)) = read_decisions(demands, &mut files) {
+            prop_assert_eq!(traces[0].counts(0).len(), ladder.len());
+        }
+    }
 }
