@@ -21,7 +21,7 @@ use twinscale_forecast_model::policy::{
 use twinscale_policy::bootstrap::{Draws, Interval};
 use twinscale_policy::compare::{Candidate, Comparison, SuiteComparison, compare};
 use twinscale_policy::evaluate::{Field, OffPolicyOptions, OffPolicyRow, decisions, off_policy};
-use twinscale_policy::guard::Ladder;
+use twinscale_policy::guard::{Guard, Ladder};
 use twinscale_policy::policies::{FollowBest, Guarded, StochasticPolicy};
 use twinscale_policy::read::{MANIFEST_BYTES_MAX, Suites, read_decisions};
 use twinscale_policy::trace::Trace;
@@ -164,7 +164,7 @@ fn read_policies(
     options: &Options,
     ladder: &Ladder,
     traces: &[Trace],
-) -> Outcome<(Vec<usize>, Vec<Guarded<PolicyNetwork>>)> {
+) -> Outcome<(Vec<usize>, Guard, Vec<Guarded<PolicyNetwork>>)> {
     let (mut policies, mut cards) = (Vec::new(), Vec::new());
     let mut count = 1;
     while policies.len() < count {
@@ -177,12 +177,12 @@ fn read_policies(
         policies.push(card.open(&bytes, ladder)?);
         cards.push(card);
     }
-    Ok((kept_back_by(&cards, traces)?, policies))
+    let guard = cards.first().map(|card| card.guard).unwrap_or_default();
+    Ok((kept_back_by(&cards, traces)?, guard, policies))
 }
 
 fn compared(options: &Options, ladder: &Ladder, traces: &[Trace]) -> Outcome<()> {
-    let (folds, policies) = read_policies(options, ladder, traces)?;
-    let guard = options.cross.guard;
+    let (folds, guard, policies) = read_policies(options, ladder, traces)?;
     let field = Field {
         traces,
         ladder,
