@@ -1,7 +1,6 @@
 //! Adam with decoupled weight decay, as plain tensors so that its state can be stored.
 
-use crate::architecture::{Architecture, Layers};
-use crate::parameters::{Values, to_tensor, to_values};
+use crate::parameters::{ParameterSpec, Values, to_tensor, to_values};
 use crate::weights::WeightsError;
 use tch::{TchError, Tensor, no_grad};
 
@@ -16,7 +15,9 @@ const AVERAGE_KEPT: f64 = 0.999;
 /// The optimiser's state beside the parameters.
 #[derive(Debug)]
 pub(crate) struct Adam {
-    architecture: Architecture,
+    parameters: &'static [ParameterSpec],
+    /// Share of the rate by which matrices shrink in a step.
+    decay: f64,
     mean: Vec<Tensor>,
     square: Vec<Tensor>,
     average: Vec<Tensor>,
@@ -35,13 +36,13 @@ pub(crate) struct AdamState {
 impl Adam {
     /// Continues from a state; an empty one starts.
     pub(crate) fn of(
-        architecture: Architecture,
+        parameters: &'static [ParameterSpec],
+        decay: f64,
         state: &AdamState,
         first: &Values,
     ) -> Result<Self, WeightsError> {
         let tensors = |values: &Values, default: Option<&Values>| {
-            architecture
-                .parameters()
+            parameters
                 .iter()
                 .map(|spec| {
                     let zeros = vec![0.0; spec.len()];
@@ -53,7 +54,8 @@ impl Adam {
                 .collect::<Result<Vec<_>, _>>()
         };
         Ok(Self {
-            architecture,
+            parameters,
+            decay,
             mean: tensors(&state.mean, None)?,
             square: tensors(&state.square, None)?,
             average: tensors(&state.average, Some(first))?,
@@ -77,18 +79,22 @@ impl Adam {
     }
 
     /// Follows the gradients once and clears them.
-    pub(crate) fn step(&mut self, layers: &Layers, rate: f64) -> Result<(), TchError> {
+    pub(crate) fn step(
+        &mut self,
+        layers: &[(&'static ParameterSpec, Tensor)],
+        rate: f64,
+    ) -> Result<(), TchError> {
         no_grad(|| {
             self.steps += 1;
             let mut squares = 0.0;
-            for (_, tensor) in layers.iter() {
+            for (_, tensor) in layers {
                 let norm = tensor.f_grad()?.f_norm()?.f_double_value(&[])?;
                 squares += norm * norm;
             }
             let shrink = (GRADIENT_NORM_MAX / (squares.sqrt() + 1e-12)).min(1.0);
             for (index, (spec, tensor)) in layers.iter().enumerate() {
                 let decay = if spec.shape.len() > 1 {
-                    self.architecture.weight_decay()
+                    self.decay
                 } else {
                     0.0
                 };
@@ -132,8 +138,7 @@ impl Adam {
     }
 
     fn values(&self, tensors: &[Tensor]) -> Result<Values, WeightsError> {
-        self.architecture
-            .parameters()
+        self.parameters
             .iter()
             .zip(tensors)
             .map(|(spec, tensor)| Ok((spec.name, to_values(tensor)?)))

@@ -150,6 +150,10 @@ impl Layers {
         self.tensors.iter()
     }
 
+    pub(crate) fn tensors(&self) -> &[(&'static ParameterSpec, Tensor)] {
+        &self.tensors
+    }
+
     pub(crate) fn get(&self, name: &'static str) -> Result<&Tensor, TchError> {
         self.tensors
             .iter()

@@ -1,14 +1,15 @@
 //! The quantile networks on tch; the only crate that names it.
 //!
 //! Purpose: runs and trains the networks behind [`twinscale_forecaster::network::QuantileNetwork`], and
-//! reads and writes its weights as safetensors. Invariants: one thread inside the library, no gradients
-//! while serving, every call into the library is a fallible one, quantiles never cross.
+//! reads and writes its weights as safetensors; [`policy`] does so for the network that chooses a price.
+//! Invariants: one thread inside the library, no gradients while serving, every call into the library is a fallible one, quantiles never cross.
 
 mod adam;
 mod architecture;
 mod checkpoint;
 mod dense;
 mod parameters;
+pub mod policy;
 mod recurrent;
 mod serving;
 pub mod shipped;

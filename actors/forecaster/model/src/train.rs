@@ -295,7 +295,8 @@ impl Learner {
         let levels: Vec<f32> = QUANTILE_LEVELS.iter().map(|level| narrow(*level)).collect();
         Ok(Self {
             adam: Adam::of(
-                options.architecture,
+                options.architecture.parameters(),
+                options.architecture.weight_decay(),
                 &checkpoint.adam,
                 &checkpoint.parameters,
             )?,
@@ -351,7 +352,7 @@ impl Learner {
             .f_sum(Kind::Float)?
             .f_div(&mask.f_sum(Kind::Float)?.f_clamp_min(1.0)?)?;
         loss.f_backward()?;
-        self.adam.step(&self.layers, rate)?;
+        self.adam.step(self.layers.tensors(), rate)?;
         let loss = loss.f_double_value(&[])?;
         if loss.is_finite() {
             Ok(loss)
