@@ -12,6 +12,7 @@ mod man;
 mod output;
 mod patterns;
 mod plan;
+mod policy;
 mod ready;
 mod run;
 mod send;
@@ -97,6 +98,9 @@ enum Command {
     Patterns(patterns::PatternsArguments),
     /// Train forecast weights on a data directory.
     Train(train::TrainArguments),
+    /// Train and compare a policy that chooses by which price of a miss to act.
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Measure against rivals and limits.
     #[command(subcommand)]
     Bench(bench::BenchArguments),
@@ -156,6 +160,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::WhatIf(arguments) => what_if::run(&arguments, quiet)?,
         Command::Patterns(arguments) => patterns::run(&arguments)?,
         Command::Train(arguments) => train::run(&arguments, quiet)?,
+        Command::Policy(command) => policy::run(&command, quiet)?,
         Command::Bench(arguments) => bench::run(&arguments, quiet)?,
         Command::Ca(command) => ca::run(&command, quiet)?,
         Command::Cluster(command) => cluster::run(&command, quiet)?,

@@ -80,6 +80,13 @@ pub(super) struct Source {
     state: Option<PathBuf>,
 }
 
+impl Source {
+    /// Where the state is kept after a run; a dry run keeps none.
+    fn state_to_keep(&self, destination: &Destination) -> Option<&Path> {
+        self.state.as_deref().filter(|_| !destination.dry_run)
+    }
+}
+
 /// Reads a name of any kind.
 fn id<N: std::str::FromStr>(text: &str) -> Result<N, String>
 where

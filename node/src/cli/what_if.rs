@@ -45,7 +45,7 @@ pub(super) struct WhatIfArguments {
     )]
     url: String,
     /// An event of the customer, with what demand is multiplied by; without a factor what the twin has learnt of such
-    /// events counts. Kinds: holiday, campaign, release, earnings, season, price_change, other. May be given again.
+    /// events counts. Kinds: holiday, campaign, release, earnings, season, `price_change`, other. May be given again.
     #[arg(long, value_name = "KIND@START[..END][,xFACTOR]", value_parser = customer::parse_event, requires = "customer")]
     event: Vec<SupposedEvent>,
     /// Growth of the customer's demand: 20% or 0.2.

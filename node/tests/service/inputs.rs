@@ -82,37 +82,32 @@ fn holds(bytes: &[u8], text: &str) -> bool {
         .any(|part| part == text.as_bytes())
 }
 
-#[test]
-fn users_are_counted_and_neither_they_nor_lines_of_logs_leave_the_process() {
-    let folder = TempDir::new().expect("a folder");
-    let daemon = start(&folder, None);
-    let (address, heard) = overheard(&daemon);
-    let url = format!("http://{address}");
-    let begin = now() / HOUR_S * HOUR_S - 3 * HOUR_S;
-    let users: Vec<String> = (0..40)
-        .map(|user| format!("mallory-{user}@example.org"))
-        .collect();
-    // The inputs lie elsewhere: what is searched for identifiers must not hold them itself.
-    let inputs = TempDir::new().expect("a folder");
-    let mut activity = String::new();
-    for (number, user) in users.iter().enumerate() {
-        let at = begin + number as u64 * 60;
-        activity += &format!(
-            "{{\"at\":{at},\"user\":\"{user}\",\"cohort\":\"free\",\"action\":\"search\"}}\n"
-        );
-    }
-    let mut log = String::new();
-    for (number, user) in users.iter().enumerate() {
-        let at = begin + number as u64 * 60;
-        log += &format!(
-            "{{\"time\":{at},\"level\":\"error\",\"message\":\"payment of {user} failed after {number} ms\"}}\n"
-        );
-    }
-    let (activity_file, log_file) = (inputs.path().join("activity"), inputs.path().join("log"));
-    std::fs::write(&activity_file, activity).expect("written");
-    std::fs::write(&log_file, log).expect("written");
+/// Lines of activity and of a log that name each user once, a minute apart.
+fn written(folder: &TempDir, users: &[String], begin: u64) -> (String, String) {
+    let lines = |line: &dyn Fn(u64, &str) -> String| {
+        let lines = (begin..).step_by(60).zip(users);
+        let lines: Vec<String> = lines.map(|(at, user)| line(at, user)).collect();
+        lines.concat()
+    };
+    let activity = lines(&|at, user| {
+        format!("{{\"at\":{at},\"user\":\"{user}\",\"cohort\":\"free\",\"action\":\"search\"}}\n")
+    });
+    let log = lines(&|at, user| {
+        format!(
+            "{{\"time\":{at},\"level\":\"error\",\"message\":\"payment of {user} failed after 7 ms\"}}\n"
+        )
+    });
+    let file = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.to_string_lossy().into_owned()
+    };
+    (file("activity", activity), file("log", log))
+}
 
-    succeeds(&twinscale(&folder, &["send", "secret", "secret"]));
+/// Sends activity and logs, with a state and without; gives all that was printed.
+fn send_all(folder: &TempDir, url: &str, activity: &str, log: &str) -> Vec<u8> {
+    succeeds(&twinscale(folder, &["send", "secret", "secret"]));
     let source = [
         "--customer",
         "acme",
@@ -123,55 +118,51 @@ fn users_are_counted_and_neither_they_nor_lines_of_logs_leave_the_process() {
         "--secret",
         "secret",
         "--url",
-        &url,
+        url,
     ];
-    let sent = |what: &str, file: &Path, more: &[&str]| {
-        let file = file.to_string_lossy().into_owned();
-        let arguments = [&["send", what, &file][..], &source, more].concat();
-        let output = twinscale(&folder, &arguments);
-        succeeds(&output);
-        [output.stdout, output.stderr].concat()
-    };
-    let told = [
-        sent(
-            "activity",
-            &activity_file,
-            &[
-                "--cohorts",
-                "free",
-                "--actions",
-                "search",
-                "--state",
-                "activity.state",
-            ],
-        ),
-        sent(
-            "activity",
-            &activity_file,
-            &["--cohorts", "free", "--actions", "search"],
-        ),
-        sent(
+    let named = ["--cohorts", "free", "--actions", "search"];
+    let runs: [(&str, &str, &[&str]); 4] = [
+        ("activity", activity, &["--state", "activity.state"]),
+        ("activity", activity, &[]),
+        (
             "logs",
-            &log_file,
+            log,
             &["--format", "json", "--state", "log.state", "--templates"],
         ),
-        sent("logs", &log_file, &["--format", "json"]),
-    ]
-    .concat();
+        ("logs", log, &["--format", "json"]),
+    ];
+    let told = runs.map(|(what, file, more)| {
+        let named: &[&str] = if what == "activity" { &named } else { &[] };
+        let output = twinscale(
+            folder,
+            &[&["send", what, file], &source[..], named, more].concat(),
+        );
+        succeeds(&output);
+        [output.stdout, output.stderr].concat()
+    });
+    told.concat()
+}
 
-    let stored = |metric: &str| {
+#[test]
+fn users_are_counted_and_neither_they_nor_lines_of_logs_leave_the_process() {
+    let folder = TempDir::new().expect("a folder");
+    let daemon = start(&folder, None);
+    let (address, heard) = overheard(&daemon);
+    let users: Vec<String> = (0..40)
+        .map(|user| format!("mallory-{user}@example.org"))
+        .collect();
+    // The inputs lie elsewhere: what is searched for identifiers must not hold them itself.
+    let inputs = TempDir::new().expect("a folder");
+    let begin = now() / HOUR_S * HOUR_S - 3 * HOUR_S;
+    let (activity, log) = written(&inputs, &users, begin);
+    let told = send_all(&folder, &format!("http://{address}"), &activity, &log);
+    for metric in ["active_users", "log_error"] {
         let path = format!("/v1/customers/acme/observations?vm_type=web&metric={metric}");
         let samples = daemon.get(&path)["samples"].clone();
-        samples
-            .as_array()
-            .expect("a list")
-            .iter()
-            .filter_map(|one| one[1].as_f64())
-            .sum::<f64>()
-    };
-    assert!((stored("active_users") - 40.0).abs() < 1e-9);
-    assert!((stored("log_error") - 40.0).abs() < 1e-9);
-
+        let values = samples.as_array().expect("a list").iter();
+        let total: f64 = values.filter_map(|sample| sample[1].as_f64()).sum();
+        assert!((total - 40.0).abs() < 1e-9, "{metric}: {samples}");
+    }
     let mut wire = Vec::new();
     while let Ok(piece) = heard.recv_timeout(Duration::from_millis(200)) {
         wire.extend(piece);
@@ -188,12 +179,9 @@ fn users_are_counted_and_neither_they_nor_lines_of_logs_leave_the_process() {
     for user in &users {
         // SHA-256 without a key, as a guesser would try it.
         let plain = plain_digest(user);
+        let name = user.split('@').next().expect("a name");
         for (place, bytes) in &places {
-            for secret in [
-                user.as_str(),
-                &plain,
-                user.split('@').next().expect("a name"),
-            ] {
+            for secret in [user.as_str(), &plain, name] {
                 assert!(
                     !holds(bytes, secret),
                     "`{secret}` is in {}",
@@ -208,7 +196,8 @@ fn users_are_counted_and_neither_they_nor_lines_of_logs_leave_the_process() {
 fn plain_digest(text: &str) -> String {
     use sha2::{Digest as _, Sha256};
     let digest = Sha256::digest(text.as_bytes());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits: Vec<String> = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.concat()
 }
 
 /// A customer with a week of hours: three times as much from 8 to 18 h.

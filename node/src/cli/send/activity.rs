@@ -119,11 +119,7 @@ pub(super) fn run(arguments: &ActivityArguments, quiet: bool) -> anyhow::Result<
         Some(_) => activity.take_idle(at_end),
         None => activity.take_all(),
     })?;
-    if let Some(path) = source
-        .state
-        .as_deref()
-        .filter(|_| !arguments.destination.dry_run)
-    {
+    if let Some(path) = source.state_to_keep(&arguments.destination) {
         let bytes = activity
             .to_bytes()
             .map_err(|error| ExpectedError::input("the state cannot be kept", error))?;

@@ -60,42 +60,8 @@ enum Format {
 
 pub(super) fn run(arguments: &LogsArguments, quiet: bool) -> anyhow::Result<()> {
     let source = &arguments.source;
-    if arguments.top > TOP_TEMPLATES_MAX {
-        return Err(ExpectedError::input_hint(
-            format!("--top {} is more than {TOP_TEMPLATES_MAX}", arguments.top),
-            "a twin has 256 series in all: ask for fewer",
-        )
-        .into());
-    }
-    let secret = state::secret(&source.secret)?;
-    let options = LogRatesOptions {
-        vm_type: source.vm_type.clone(),
-        interval: Seconds(source.interval),
-        lateness: Seconds(source.lateness),
-        top_templates: arguments.top,
-        text: if arguments.no_text {
-            TemplateText::Never
-        } else {
-            TemplateText::Kept
-        },
-    };
-    let mut rates = match state::load(source.state.as_deref())? {
-        Some(bytes) => LogRates::from_bytes(&bytes, options, &secret)
-            .map_err(|error| ExpectedError::input("the state file cannot be used", error))?,
-        None => LogRates::new(options, &secret)
-            .map_err(|error| ExpectedError::input("logs cannot be counted so", error))?,
-    };
-    let reader_options = LogReaderOptions {
-        format: match arguments.format {
-            Format::Json => LogFormat::JsonLines,
-            Format::Syslog => LogFormat::Syslog5424,
-            Format::Rfc3164 => LogFormat::Syslog3164,
-            Format::Logfmt => LogFormat::Logfmt,
-        },
-        zone: arguments.zone.clone(),
-    };
-    let mut reader = LogReader::new(&reader_options)
-        .map_err(|error| ExpectedError::input("the log cannot be read", error))?;
+    let mut rates = rates(arguments)?;
+    let mut reader = reader(arguments)?;
     let mut poster = Poster::new(&arguments.destination, &source.customer)?;
     let (before_late, before_ahead) = (rates.late(), rates.out_of_range());
     each_piece(&arguments.file, |piece| {
@@ -116,24 +82,15 @@ pub(super) fn run(arguments: &LogsArguments, quiet: bool) -> anyhow::Result<()> 
         Some(_) => rates.take_idle(at_end),
         None => rates.take_all(),
     })?;
-    if let Some(path) = source
-        .state
-        .as_deref()
-        .filter(|_| !arguments.destination.dry_run)
-    {
+    if let Some(path) = source.state_to_keep(&arguments.destination) {
         let bytes = rates
             .to_bytes()
             .map_err(|error| ExpectedError::input("the state cannot be kept", error))?;
         state::store(path, &bytes)?;
     }
     if !quiet {
-        tell(
-            &reader,
-            (
-                rates.late() - before_late,
-                rates.out_of_range() - before_ahead,
-            ),
-        );
+        let late = rates.late() - before_late;
+        tell(&reader, (late, rates.out_of_range() - before_ahead));
     }
     if arguments.templates {
         for template in rates.miner().templates() {
@@ -142,6 +99,50 @@ pub(super) fn run(arguments: &LogsArguments, quiet: bool) -> anyhow::Result<()> 
         }
     }
     poster.finish("samples", quiet)
+}
+
+/// Begins to count, or goes on from the state.
+fn rates(arguments: &LogsArguments) -> anyhow::Result<LogRates> {
+    let source = &arguments.source;
+    if arguments.top > TOP_TEMPLATES_MAX {
+        return Err(ExpectedError::input_hint(
+            format!("--top {} is more than {TOP_TEMPLATES_MAX}", arguments.top),
+            "a twin has 256 series in all: ask for fewer",
+        )
+        .into());
+    }
+    let secret = state::secret(&source.secret)?;
+    let options = LogRatesOptions {
+        vm_type: source.vm_type.clone(),
+        interval: Seconds(source.interval),
+        lateness: Seconds(source.lateness),
+        top_templates: arguments.top,
+        text: if arguments.no_text {
+            TemplateText::Never
+        } else {
+            TemplateText::Kept
+        },
+    };
+    let rates = match state::load(source.state.as_deref())? {
+        Some(bytes) => LogRates::from_bytes(&bytes, options, &secret)
+            .map_err(|error| ExpectedError::input("the state file cannot be used", error))?,
+        None => LogRates::new(options, &secret)
+            .map_err(|error| ExpectedError::input("logs cannot be counted so", error))?,
+    };
+    Ok(rates)
+}
+
+fn reader(arguments: &LogsArguments) -> Result<LogReader, ExpectedError> {
+    let options = LogReaderOptions {
+        format: match arguments.format {
+            Format::Json => LogFormat::JsonLines,
+            Format::Syslog => LogFormat::Syslog5424,
+            Format::Rfc3164 => LogFormat::Syslog3164,
+            Format::Logfmt => LogFormat::Logfmt,
+        },
+        zone: arguments.zone.clone(),
+    };
+    LogReader::new(&options).map_err(|error| ExpectedError::input("the log cannot be read", error))
 }
 
 /// Says what was not counted, and why.

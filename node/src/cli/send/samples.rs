@@ -16,7 +16,7 @@ use twinscale_protocol::{CustomerId, DomainTime, MetricName, Seconds, SeriesKey,
 
 /// Cleans usage samples of a CSV file and sends them.
 ///
-/// Columns: vm_type,metric,timestamp,value. Rows may be in any order; a value that no demand has is named and left out,
+/// Columns: `vm_type,metric,timestamp,value`. Rows may be in any order; a value that no demand has is named and left out,
 /// a change that looks like one of unit or of clock is told and not altered.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct SamplesArguments {

@@ -130,12 +130,11 @@ fn text(reply: &WhatIfReply) -> String {
             );
         }
     }
-    match (&reply.plan, &reply.plan_then) {
-        (Some(today), Some(then)) => text.push_str(&costs(today, then)),
-        _ => {
-            let why = reply.note.as_deref().unwrap_or("there is no plan");
-            let _written = writeln!(text, "\nno plan on both sides: {why}");
-        }
+    if let (Some(today), Some(then)) = (&reply.plan, &reply.plan_then) {
+        text.push_str(&costs(today, then));
+    } else {
+        let why = reply.note.as_deref().unwrap_or("there is no plan");
+        let _written = writeln!(text, "\nno plan on both sides: {why}");
     }
     text
 }
