@@ -12,6 +12,9 @@ use twinscale_patterns::{
 };
 use twinscale_protocol::CustomerId;
 
+/// Series that an error names.
+const NAMES_SHOWN: usize = 5;
+
 /// Format of the JSON output.
 const FORMAT: &str = "twinscale-patterns-list/1";
 
@@ -98,6 +101,18 @@ fn of_trace(arguments: &PatternsArguments, trace: &Path, interval_s: u32) -> any
             .as_ref()
             .is_none_or(|text| id.contains(text.as_str()))
     };
+    if !grids.iter().any(|(id, _)| wanted(id)) {
+        let known: Vec<&str> = grids.iter().map(|(id, _)| *id).take(NAMES_SHOWN).collect();
+        return Err(ExpectedError::input_hint(
+            format!("{}: no series is named so", trace.display()),
+            format!(
+                "there are {} series, such as {}",
+                grids.len(),
+                known.join(", ")
+            ),
+        )
+        .into());
+    }
     let mut listed = Vec::new();
     for (number, (id, grid)) in grids.iter().enumerate().filter(|(_, (id, _))| wanted(id)) {
         let report = find(grid);
