@@ -3,6 +3,9 @@
 //! Each request holds samples up to its origin alone and the calibration of the reply before it, as a live
 //! twin's would. Who answers is passed in, so that the same requests can go through actors.
 
+#[cfg(test)]
+mod tests;
+
 use crate::bench::files::{
     FileError, LoadedEvent, LoadedSeries, events_of, read_known_events, read_series,
 };
