@@ -6,6 +6,7 @@
 //!
 //! Invariant: bounded; a forecast is scored once, with the samples that are there by then.
 
+use crate::numeric::pinball;
 use crate::rows::StepQuantiles;
 use crate::series::Series;
 use crate::stored::v2::{self, BUCKETS};
@@ -144,13 +145,8 @@ pub(crate) fn accuracies(stored: &v2::Scores) -> [Option<Accuracy>; BUCKETS] {
 }
 
 fn add(sums: &mut v2::ScoreSums, truth: f64, quantiles: &[f64; QUANTILES]) {
-    let pinball = quantiles
-        .iter()
-        .zip(QUANTILE_LEVELS)
-        .map(|(quantile, level)| {
-            let miss = truth - quantile;
-            (level * miss).max((level - 1.0) * miss)
-        });
+    let levels = quantiles.iter().zip(QUANTILE_LEVELS);
+    let losses = levels.map(|(quantile, level)| pinball(truth, *quantile, level));
     let within = |low: usize, high: usize| {
         let inside = quantiles[low] <= truth && truth <= quantiles[high];
         f64::from(u8::from(inside))
@@ -158,7 +154,7 @@ fn add(sums: &mut v2::ScoreSums, truth: f64, quantiles: &[f64; QUANTILES]) {
     let last = QUANTILES - 1;
     let terms = [
         1.0,
-        pinball.sum(),
+        losses.sum(),
         truth,
         within(1, last - 2),
         within(0, last - 1),

@@ -13,7 +13,6 @@ use crate::regression::Regression;
 use crate::rows::{RowForecasts, StepQuantiles};
 use crate::series::Series;
 use crate::stored::v2;
-use twinscale_protocol::QUANTILES;
 use twinscale_protocol::quantile::MEDIAN;
 
 /// Features of a step.
@@ -94,7 +93,7 @@ impl Adapter {
 
     /// Shifts the mean of the networks' quantiles; shape of the result: `[step][quantile]`.
     pub(crate) fn forecast(&self, series: &Series, row: &RowForecasts) -> StepQuantiles {
-        let mut shifted = mean_of(&row.networks);
+        let mut shifted = row.mean.clone();
         for (ahead, quantiles) in shifted.iter_mut().enumerate() {
             let features = features(series, row, ahead, quantiles[MEDIAN]);
             let shift = self.regression.predict(&features);
@@ -107,7 +106,7 @@ impl Adapter {
     /// Learns from an origin whose horizon has passed.
     pub(crate) fn learn(&mut self, series: &Series, origin: usize, row: &RowForecasts) {
         let mut keep = KEPT;
-        for (ahead, quantiles) in mean_of(&row.networks).iter().enumerate() {
+        for (ahead, quantiles) in row.mean.iter().enumerate() {
             let Some(truth) = series.value(origin + 1 + ahead) else {
                 continue;
             };
@@ -145,21 +144,6 @@ fn features(series: &Series, row: &RowForecasts, ahead: usize, median: f64) -> [
         *feature = value;
     }
     features
-}
-
-/// Mean of all networks' quantiles.
-fn mean_of(networks: &[StepQuantiles]) -> StepQuantiles {
-    let steps = networks.first().map_or(0, Vec::len);
-    let mut mean = vec![[0.0; QUANTILES]; steps];
-    let share = 1.0 / networks.len().max(1) as f64;
-    for forecast in networks {
-        for (mean, quantiles) in mean.iter_mut().zip(forecast) {
-            for (sum, value) in mean.iter_mut().zip(quantiles) {
-                *sum += share * value;
-            }
-        }
-    }
-    mean
 }
 
 #[expect(

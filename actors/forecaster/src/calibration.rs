@@ -12,7 +12,7 @@
 
 use crate::accuracy::Scores;
 use crate::adapter::Adapter;
-use crate::mixture::{Mixture, pinball};
+use crate::mixture::{Mixture, losses_of};
 use crate::regime::{KEPT_AFTER_CHANGE, Regime};
 use crate::rows::{RowForecasts, StepQuantiles};
 use crate::series::Series;
@@ -166,7 +166,7 @@ impl Calibration {
     fn note_regime(&mut self, series: &Series, origin: usize, forecast: &StepQuantiles) {
         let day = series.steps_per_day();
         let usual = series.mean(origin, REGIME_DAYS * day);
-        let losses = pinball(series, origin, forecast);
+        let losses = losses_of(series, origin, forecast);
         if usual <= 0.0 {
             return;
         }

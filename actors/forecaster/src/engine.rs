@@ -162,7 +162,7 @@ impl Engine {
         let weights = self.weights_id.clone();
         let asked = Asked {
             weights: &weights,
-            forecasters: self.networks.len(),
+            networks: self.networks.len(),
         };
         let mut prepared: Vec<Result<Vec<Job>, ForecastError>> = requests
             .iter()
@@ -194,7 +194,7 @@ impl Engine {
 /// Who is asked.
 struct Asked<'a> {
     weights: &'a WeightsId,
-    forecasters: usize,
+    networks: usize,
 }
 
 /// One series of one request.
@@ -267,7 +267,7 @@ fn prepare_one(
     let calibration = match (&series, shape) {
         (Some(series), Some(shape)) => Calibration::restore(
             stored.network.as_ref(),
-            (asked.weights, asked.forecasters),
+            (asked.weights, asked.networks),
             series,
             shape,
         ),
@@ -399,7 +399,7 @@ fn reply(request: &ForecastRequest, jobs: Vec<Job>, weights: &WeightsId) -> Fore
     let mut calibrations = Vec::with_capacity(jobs.len());
     let horizon = usize::from(request.horizon_steps);
     for mut job in jobs {
-        let (quantiles, source, calibration) = finish(&job, horizon, weights);
+        let (quantiles, source, calibration) = finish(&mut job, horizon, weights);
         if let (Some(series), Some(peak), Some(_)) = (&job.series, &mut job.peak, job.shape) {
             peak.expect(series, &quantiles);
         }
@@ -442,21 +442,20 @@ fn peak_of(job: &Job) -> Option<PeakForecast> {
 }
 
 fn finish(
-    job: &Job,
+    job: &mut Job,
     horizon: usize,
     weights: &WeightsId,
 ) -> (StepQuantiles, ForecastSource, Option<v2::Calibration>) {
     let fallback = || ForecastSource::SeasonalFallback(job.reason.clone());
     match (&job.series, job.shape) {
         (Some(series), Some(_)) => {
-            let mut quantiles = job.quantiles.clone();
+            let mut quantiles = std::mem::take(&mut job.quantiles);
             quantiles.truncate(horizon);
             job.calibration.apply(&mut quantiles);
             widen(&mut quantiles, doubt(series));
-            let mut calibration = job.calibration.clone();
-            calibration.issue(series, &quantiles);
+            job.calibration.issue(series, &quantiles);
             let source = ForecastSource::Network(weights.clone());
-            (quantiles, source, calibration.store(weights))
+            (quantiles, source, job.calibration.store(weights))
         }
         (Some(series), None) => {
             let quantiles = fallback::forecast(series, horizon);

@@ -8,6 +8,7 @@
 //!
 //! Invariant: the state is integers, and learning origin by origin or many at once gives the same.
 
+use crate::numeric::pinball;
 use crate::rows::StepQuantiles;
 use crate::series::Series;
 use twinscale_protocol::{QUANTILE_LEVELS, QUANTILES};
@@ -107,7 +108,7 @@ impl Mixture {
     pub(crate) fn learn(&mut self, series: &Series, origin: usize, forecasts: &[StepQuantiles]) {
         let losses: Vec<[f64; QUANTILES]> = forecasts
             .iter()
-            .map(|forecast| pinball(series, origin, forecast))
+            .map(|forecast| losses_of(series, origin, forecast))
             .collect();
         for quantile in 0..QUANTILES {
             let mean = losses.iter().map(|loss| loss[quantile]).sum::<f64>() / losses.len() as f64;
@@ -125,7 +126,7 @@ impl Mixture {
 }
 
 /// Sum of the pinball losses of each quantile over the steps that were observed.
-pub(crate) fn pinball(
+pub(crate) fn losses_of(
     series: &Series,
     origin: usize,
     forecast: &StepQuantiles,
@@ -137,8 +138,7 @@ pub(crate) fn pinball(
         };
         let levels = QUANTILE_LEVELS.iter();
         for ((loss, quantile), level) in losses.iter_mut().zip(quantiles).zip(levels) {
-            let miss = truth - quantile;
-            *loss += (level * miss).max((level - 1.0) * miss);
+            *loss += pinball(truth, *quantile, *level);
         }
     }
     losses

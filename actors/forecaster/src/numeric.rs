@@ -23,6 +23,12 @@ pub(crate) fn signed(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
+/// Loss of a quantile of this level: Koenker and Bassett (1978).
+pub(crate) fn pinball(truth: f64, quantile: f64, level: f64) -> f64 {
+    let beyond = truth - quantile;
+    (level * beyond).max((level - 1.0) * beyond)
+}
+
 /// Compresses large magnitudes and keeps small ones: the inverse hyperbolic sine.
 pub(crate) fn squash(value: f64) -> f32 {
     narrow(value.asinh())

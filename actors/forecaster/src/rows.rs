@@ -26,6 +26,8 @@ pub(crate) struct RowForecasts {
     pub(crate) scale: RowScale,
     /// By network.
     pub(crate) networks: Vec<StepQuantiles>,
+    /// Mean of all networks' quantiles.
+    pub(crate) mean: StepQuantiles,
     /// The simple forecasts of each step, in units of the scale above the level.
     pub(crate) candidates: Vec<[f64; CANDIDATES]>,
 }
@@ -55,10 +57,12 @@ pub(crate) fn run_rows(
                 .iter()
                 .filter_map(|output| output.get(number * width..(number + 1) * width))
                 .map(|values| restore(values, *scale));
+            let networks: Vec<StepQuantiles> = networks.collect();
             RowForecasts {
                 origin: row.origin,
                 scale: *scale,
-                networks: networks.collect(),
+                mean: mean_of(&networks),
+                networks,
                 candidates: candidates(batch.row_mut(number).candidates),
             }
         }));
@@ -77,6 +81,21 @@ fn candidates(values: &[f32]) -> Vec<[f64; CANDIDATES]> {
             widened
         })
         .collect()
+}
+
+/// Mean of all networks' quantiles.
+fn mean_of(networks: &[StepQuantiles]) -> StepQuantiles {
+    let steps = networks.first().map_or(0, Vec::len);
+    let mut mean = vec![[0.0; QUANTILES]; steps];
+    let share = 1.0 / networks.len().max(1) as f64;
+    for forecast in networks {
+        for (mean, quantiles) in mean.iter_mut().zip(forecast) {
+            for (sum, value) in mean.iter_mut().zip(quantiles) {
+                *sum += share * value;
+            }
+        }
+    }
+    mean
 }
 
 fn restore(values: &[f32], scale: RowScale) -> StepQuantiles {

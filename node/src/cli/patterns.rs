@@ -91,10 +91,6 @@ fn of_trace(arguments: &PatternsArguments, trace: &Path, interval_s: u32) -> any
         .iter()
         .map(|series| Ok((series.id.as_str(), grid(series)?)))
         .collect::<Result<Vec<_>, ExpectedError>>()?;
-    let all: Vec<Candidate> = grids
-        .iter()
-        .map(|(id, grid)| Candidate::of(*id, grid))
-        .collect();
     let wanted = |id: &str| {
         arguments
             .only
@@ -113,13 +109,20 @@ fn of_trace(arguments: &PatternsArguments, trace: &Path, interval_s: u32) -> any
         )
         .into());
     }
+    let all: Vec<Candidate> = match arguments.siblings {
+        0 => Vec::new(),
+        _ => grids
+            .iter()
+            .map(|(id, grid)| Candidate::of(*id, grid))
+            .collect(),
+    };
     let mut listed = Vec::new();
-    for (number, (id, grid)) in grids.iter().enumerate().filter(|(_, (id, _))| wanted(id)) {
+    for (id, grid) in grids.iter().filter(|(id, _)| wanted(id)) {
         let report = find(grid);
         if let Some(directory) = &arguments.svg {
             draw(directory, id, grid, &report)?;
         }
-        let alike = alike(&all, number, arguments.siblings);
+        let alike = alike(&all, id, arguments.siblings);
         if arguments.json {
             listed.push(serde_json::json!({
                 "series": id,
@@ -144,17 +147,15 @@ fn of_trace(arguments: &PatternsArguments, trace: &Path, interval_s: u32) -> any
     Ok(())
 }
 
-/// Series of other customers that are like one, each with the reason.
-fn alike(all: &[Candidate], number: usize, count: usize) -> Vec<(String, String)> {
-    let Some(own) = all.get(number).filter(|_| count > 0) else {
+/// Other series that are like one, each with the reason; none where no candidates were made.
+fn alike(all: &[Candidate], id: &str, count: usize) -> Vec<(String, String)> {
+    let (own, others): (Vec<Candidate>, Vec<Candidate>) = all
+        .iter()
+        .cloned()
+        .partition(|candidate| candidate.name == id);
+    let Some(own) = own.first() else {
         return Vec::new();
     };
-    let others: Vec<Candidate> = all
-        .iter()
-        .enumerate()
-        .filter(|(other, _)| *other != number)
-        .map(|(_, candidate)| candidate.clone())
-        .collect();
     siblings(&own.fingerprint, &others, count)
         .iter()
         .map(|sibling| (sibling.candidate.name.clone(), sibling.reason()))

@@ -8,10 +8,10 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use twinscale_forecast_model::Architecture;
 use twinscale_forecast_model::train::{
     TrainOptions, TrainProgress, Trained, card, train, weights_file,
 };
+use twinscale_forecast_model::{Architecture, NETWORKS_MAX};
 use twinscale_forecaster::bench::sources::{SourceSelection, read_sources};
 use twinscale_forecaster::training::corpus::Corpus;
 use twinscale_forecaster::training::cuts::ExtraCuts;
@@ -63,6 +63,14 @@ fn network(name: &str) -> Result<Architecture, String> {
 }
 
 pub(super) fn run(arguments: &TrainArguments, quiet: bool) -> anyhow::Result<()> {
+    let count = arguments.networks.len();
+    if count > NETWORKS_MAX {
+        return Err(ExpectedError::input_hint(
+            format!("{count} networks are more than the {NETWORKS_MAX} that a weights file holds"),
+            "name fewer after --networks",
+        )
+        .into());
+    }
     let extra_cuts = match &arguments.cuts {
         Some(path) => ExtraCuts::parse(&read(path)?)
             .map_err(|error| ExpectedError::input(path.display().to_string(), error))?,

@@ -15,8 +15,9 @@ use twinscale_protocol::{CustomerId, TierName, ZoneName};
 
 /// Shows what a change would do: to a stack model, or to a customer of a running node.
 ///
-/// With --model: load, VMs, zones, work, prices or data of a stack change. Both sides are answered for alike: what an hour costs, what requests meet, what is used up first. All changes
-/// are made together, in the order: load, data, work, prices, VM types, numbers of VMs, lost zones.
+/// With --model: load, VMs, zones, work, prices or data of a stack change. Both sides are answered for alike: what
+/// an hour costs, what requests meet, what is used up first. All changes are made together, in the order: load, data,
+/// work, prices, VM types, numbers of VMs, lost zones.
 ///
 /// With --customer: a running node forecasts and plans with announced events and growth, and without. Nothing is
 /// stored there.
@@ -25,7 +26,7 @@ use twinscale_protocol::{CustomerId, TierName, ZoneName};
     group = clap::ArgGroup::new("subject").required(true).args(["model", "customer"]),
     after_help = "\
 Examples:
-  $ twinscale what-if --model samples/models/web-shop.toml --load 2 --lose-zone a
+  $ twinscale what-if --model samples/models/web-shop.toml --load 2 --lose-zone eu-1a
   $ twinscale what-if --customer acme --event campaign@2026-11-27T09:00Z..4h,x3 --customer-growth 20%
   $ twinscale what-if --customer acme --event release@2026-11-27T09:00Z   # as far as the twin knows releases"
 )]

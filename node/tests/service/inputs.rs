@@ -200,7 +200,7 @@ fn plain_digest(text: &str) -> String {
     digits.concat()
 }
 
-/// A customer with a week of hours: three times as much from 8 to 18 h.
+/// A customer with four weeks of hours: three times as much from 8 to 18 h.
 fn week(daemon: &Daemon) {
     let begin = now() / HOUR_S * HOUR_S - 28 * 24 * HOUR_S;
     let lines: String = (0..28 * 24)
@@ -228,12 +228,18 @@ fn week(daemon: &Daemon) {
     assert_eq!(status, 200, "{told}");
 }
 
-#[test]
-fn patterns_and_what_if_of_a_customer_answer() {
+/// A daemon that has the customer's weeks; its folder and its address.
+fn acme() -> (TempDir, Daemon, String) {
     let folder = TempDir::new().expect("a folder");
     let daemon = start(&folder, None);
     week(&daemon);
     let url = format!("http://{}", daemon.address);
+    (folder, daemon, url)
+}
+
+#[test]
+fn patterns_and_what_if_of_a_customer_answer() {
+    let (folder, daemon, url) = acme();
     let text = succeeds(&twinscale(
         &folder,
         &["patterns", "--customer", "acme", "--url", &url],
@@ -302,10 +308,7 @@ fn patterns_and_what_if_of_a_customer_answer() {
 
 #[test]
 fn calendars_are_announced_and_samples_cleaned() {
-    let folder = TempDir::new().expect("a folder");
-    let daemon = start(&folder, None);
-    week(&daemon);
-    let url = format!("http://{}", daemon.address);
+    let (folder, daemon, url) = acme();
     let day = jiff::Timestamp::from_second(i64::try_from(now() + 86_400).expect("small"))
         .expect("a time");
     let day = day.strftime("%Y%m%dT%H%M%SZ");

@@ -4,6 +4,7 @@
 //! the sum of the truth. Unlike the scorer it pools the steps of a dataset's series, so that windows of few
 //! steps have a figure as well; each series counts in units of its own mean.
 
+use crate::numeric::pinball;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use twinscale_protocol::{Event, QUANTILE_LEVELS, QUANTILES, Quantiles};
@@ -27,13 +28,8 @@ impl Losses {
     }
 
     fn add(&mut self, truth: f64, quantiles: &Quantiles, unit: f64) {
-        let losses = quantiles
-            .iter()
-            .zip(QUANTILE_LEVELS)
-            .map(|(quantile, level)| {
-                let miss = truth - quantile.units();
-                (level * miss).max((level - 1.0) * miss)
-            });
+        let levels = quantiles.iter().zip(QUANTILE_LEVELS);
+        let losses = levels.map(|(quantile, level)| pinball(truth, quantile.units(), level));
         self.steps += 1;
         self.pinball += losses.sum::<f64>() / unit;
         self.truth += truth / unit;

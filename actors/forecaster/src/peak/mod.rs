@@ -20,6 +20,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+use crate::numeric::pinball;
 use crate::regression::Regression;
 use crate::rows::StepQuantiles;
 use crate::series::Series;
@@ -430,9 +431,4 @@ impl PeakModel {
 
 fn group_of(level: f64) -> usize {
     GROUP_ENDS.iter().filter(|end| level >= **end).count()
-}
-
-fn pinball(truth: f64, quantile: f64, level: f64) -> f64 {
-    let beyond = truth - quantile;
-    (level * beyond).max((level - 1.0) * beyond)
 }
