@@ -92,7 +92,7 @@ enum Command {
     Stack(stack::StackCommand),
     /// Simulate a stack, or every case of a file of queueing cases.
     Simulate(simulate::SimulateArguments),
-    /// Show what a change of load, VMs, zones, prices or data would do to a stack.
+    /// Show what a change would do: of load, VMs, zones, prices or data to a stack, of events or growth to a customer.
     WhatIf(what_if::WhatIfArguments),
     /// Explain what demand looks like: cycles, business hours, jobs, growth, steps, spikes.
     Patterns(patterns::PatternsArguments),
