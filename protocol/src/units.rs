@@ -239,8 +239,8 @@ impl PartsPerMillion {
 )]
 fn scaled(value: f64) -> Option<i64> {
     let micros = (value * MICROS as f64).round();
-    // A little below 2^63, so that every float under it fits.
-    (micros.is_finite() && micros.abs() < 9.2e18).then_some(micros as i64)
+    // The largest of all units is a little below 2^63, so that every float up to it fits.
+    (micros.is_finite() && micros.abs() <= 9.2e18).then_some(micros as i64)
 }
 
 impl fmt::Display for DomainTime {
@@ -284,6 +284,9 @@ mod tests {
             Err(UnitError::TooLarge { .. })
         ));
         assert_eq!(FixedValue::from_model(f64::NAN), FixedValue(0));
+        let most = FixedValue::from_measured(FixedValue::UNITS_MAX);
+        assert_eq!(Ok(FixedValue::from_model(f64::INFINITY)), most);
+        assert_eq!(Ok(FixedValue::from_model(1e300)), most);
         assert_eq!(FixedValue(1).ceil_units(), 1);
         assert_eq!(FixedValue(2_000_000).ceil_units(), 2);
     }
