@@ -34,8 +34,8 @@ use twinscale_supervision::{
     ChildSpec, DomainClock, FailureScope, Health, Oversight, RestartPolicy, Supervised, supervise,
 };
 use twinscale_twin::{
-    Authorities, Authority, CycleSettings, HostOpenReport, HostOptions, PhaseLimits, Twin,
-    TwinArguments, TwinDependencies, TwinHost, TwinMessage, TwinWriter, Twins,
+    Authorities, Authority, CycleSettings, HostOpenReport, HostOptions, Twin, TwinArguments,
+    TwinDependencies, TwinHost, TwinMessage, TwinWriter, Twins,
 };
 
 /// Messages that wait for a twin: a tick, and a few questions.
@@ -248,7 +248,7 @@ impl Node {
                 root_seed: self.seed,
                 generation: authority.generation,
             },
-            limits: PhaseLimits::default(),
+            limits: self.watch.phases,
         };
         let spec = ChildSpec {
             name: format!("twin {customer}"),

@@ -129,7 +129,7 @@ fn memory(runtime: &tokio::runtime::Runtime, folder: &Path) -> anyhow::Result<Fi
             optimizer_threads: NonZeroUsize::MIN,
             weights,
             cloud: SimCloudConfig::with_seed(1),
-            watch: WatchLimits::default(),
+            watch: WatchLimits::patient(),
             instruments: Instruments::default(),
         },
         kill_forecaster_at: None,

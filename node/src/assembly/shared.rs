@@ -27,7 +27,7 @@ pub async fn start_forecaster(
     let start = SharedStart {
         clock,
         health: &Health::default(),
-        watch: WatchLimits::default(),
+        watch: WatchLimits::patient(),
     };
     start.forecaster(weights, FailureScope::Node).await
 }

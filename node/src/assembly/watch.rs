@@ -7,6 +7,7 @@ use twinscale_optimizer::actor::JOB_LIMIT as PLAN_LIMIT;
 use twinscale_protocol::Seconds;
 use twinscale_supervision::RestartPolicy;
 use twinscale_supervision::health::ABANDONED_THREADS_MAX;
+use twinscale_twin::PhaseLimits;
 
 /// How long work may take before it counts as hung, in system time, and how much of it a node survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,32 @@ pub struct WatchLimits {
     pub twin_message: Duration,
     /// Threads that may be lost to hung jobs before the node fails.
     pub abandoned_threads_max: u32,
+    /// How long a twin waits for others.
+    pub phases: PhaseLimits,
+}
+
+/// A wait that only ends early what hangs for good.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+impl WatchLimits {
+    /// For replays and benchmarks: on a machine with other work they take longer, and give the same. A twin that
+    /// lost its patience there would act without a fresh forecast, and the outcome would hang on the machine.
+    pub fn patient() -> Self {
+        Self {
+            forecast_job: PATIENCE,
+            plan_job: PATIENCE,
+            shared_message: PATIENCE,
+            twin_message: PATIENCE,
+            phases: PhaseLimits {
+                forecast: PATIENCE,
+                plan: PATIENCE,
+                provision: PATIENCE,
+                commit: PATIENCE,
+                ..PhaseLimits::default()
+            },
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for WatchLimits {
@@ -35,6 +62,7 @@ impl Default for WatchLimits {
             shared_restarts_max: RestartPolicy::default().restarts_max,
             twin_message: Duration::from_mins(1),
             abandoned_threads_max: ABANDONED_THREADS_MAX,
+            phases: PhaseLimits::default(),
         }
     }
 }
@@ -49,6 +77,7 @@ impl From<&WatchSettings> for WatchLimits {
             shared_restarts_max: RestartPolicy::default().restarts_max,
             twin_message: limit(settings.twin_message),
             abandoned_threads_max: settings.abandoned_threads_max,
+            phases: PhaseLimits::default(),
         }
     }
 }

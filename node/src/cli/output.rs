@@ -104,7 +104,7 @@ pub(super) fn run_replay(
             optimizer_threads: run.shared.optimizer_threads(),
             weights: run.weights.clone(),
             cloud,
-            watch: WatchLimits::default(),
+            watch: WatchLimits::patient(),
             instruments: Instruments::default(),
         },
         kill_forecaster_at: run.killed_at,

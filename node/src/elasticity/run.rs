@@ -26,7 +26,7 @@ use twinscale_twin::demand::{PlanBasis, plan_request_under};
 use twinscale_twin::{SharedTwin, TurnSummary, TwinMessage};
 
 /// System time that a turn or a plan may take, restarts of an actor included.
-const ASK_LIMIT: Duration = Duration::from_mins(5);
+const ASK_LIMIT: Duration = Duration::from_mins(15);
 /// Price of a VM; only its ratio to that of an under-provisioned step matters.
 const VM_PRICE_PER_HOUR: MicroDollars = MicroDollars(3_600_000);
 /// Most VMs of a trace: what a decision may ask for.
@@ -80,7 +80,7 @@ pub async fn decide(
         optimizer_threads: options.threads,
         weights: options.weights.clone(),
         cloud: SimCloudConfig::with_seed(options.seed),
-        watch: WatchLimits::default(),
+        watch: WatchLimits::patient(),
         instruments: Instruments::default(),
     })
     .await?;
