@@ -16,8 +16,12 @@ use twinscale_protocol::{QUANTILE_LEVELS, QUANTILES};
 
 /// Forecasts that wait for their truth, at most: half a horizon lies between two.
 const ISSUED_MAX: usize = 3;
+/// Steps of all that wait, at most: of forecasts over a week one waits, so that what a twin keeps stays small.
+const ISSUED_STEPS_MAX: usize = 168;
 /// Scored forecasts whose ranks are kept, at most: a week of hourly ones, two days of finer ones.
 const RANKS_MAX: usize = 14;
+/// Steps of all ranks that are kept, at most: of forecasts over a week the latest four.
+const RANK_STEPS_MAX: usize = 4 * 168;
 /// Levels between the least and the greatest rank.
 const RANK_CODES: f64 = 254.0;
 /// Share of a sum that is left when the next forecast is scored: about a hundred forecasts count.
@@ -86,8 +90,11 @@ impl Scores {
             self.score(series, &forecast, &bucket_of);
         }
         let again = self.issued.iter().any(|forecast| forecast.first_s == end_s);
+        let waiting = self.issued.iter().map(|forecast| forecast.codes.len());
+        let steps: usize = waiting.sum();
         if let Some(quantiles) = issued
             && self.issued.len() < ISSUED_MAX
+            && steps + quantiles.len() <= ISSUED_STEPS_MAX
             && !again
         {
             self.issued.push(coded(end_s, quantiles));
@@ -122,7 +129,13 @@ impl Scores {
             first_s: forecast.first_s,
             ranks,
         });
-        let surplus = self.ranks.len().saturating_sub(RANKS_MAX);
+        let mut steps = 0;
+        let newest = self.ranks.iter().rev().take(RANKS_MAX);
+        let fitting = newest.take_while(|kept| {
+            steps += kept.ranks.len();
+            steps <= RANK_STEPS_MAX
+        });
+        let surplus = self.ranks.len() - fitting.count();
         self.ranks.drain(..surplus);
     }
 }

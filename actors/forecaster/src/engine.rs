@@ -11,7 +11,7 @@ use crate::bench::sources::spans;
 use crate::calibration::{Calibration, doubt, widen};
 use crate::fallback;
 use crate::network::{
-    BATCH_ROWS, HORIZON_SHAPES, HORIZON_STEPS_MAX, NetworkError, QuantileNetwork, horizon_shape,
+    BATCH_ROWS, HORIZON_SHAPES, HORIZON_STEPS_MAX, NetworkError, QuantileNetwork,
 };
 use crate::peak::PeakModel;
 use crate::rows::{Row, StepQuantiles, run_rows};
@@ -49,10 +49,14 @@ const NETWORK_STEPS_MIN: usize = 12;
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ForecastError {
     /// A horizon that no shape holds.
-    #[error("horizon of {steps} steps is not served: ask for 1 to {HORIZON_STEPS_MAX}")]
+    #[error(
+        "horizon of {steps} steps is not served: ask for 1 to {most}, the longest that the weights were trained for"
+    )]
     Horizon {
         /// Steps asked for.
         steps: u16,
+        /// Steps that are served.
+        most: usize,
     },
     /// Too many series at once.
     #[error("request of {count} series is too large: ask for at most {SERIES_MAX}")]
@@ -152,6 +156,12 @@ impl Engine {
         Ok(())
     }
 
+    /// Counts the networks for a shape of the horizon.
+    fn serving(&self, shape: usize) -> usize {
+        let networks = self.networks.iter();
+        networks.filter(|network| network.serves(shape)).count()
+    }
+
     /// Answers requests, each as if it were alone.
     ///
     /// Cost: one row of a batch per series, and one per back-cast that its calibration has not seen yet.
@@ -162,7 +172,7 @@ impl Engine {
         let weights = self.weights_id.clone();
         let asked = Asked {
             weights: &weights,
-            networks: self.networks.len(),
+            networks: HORIZON_SHAPES.map(|shape| self.serving(shape)),
         };
         let mut prepared: Vec<Result<Vec<Job>, ForecastError>> = requests
             .iter()
@@ -194,7 +204,21 @@ impl Engine {
 /// Who is asked.
 struct Asked<'a> {
     weights: &'a WeightsId,
-    networks: usize,
+    /// Networks by shape of the horizon.
+    networks: [usize; HORIZON_SHAPES.len()],
+}
+
+impl Asked<'_> {
+    /// The shape that a horizon runs in, with the number of networks for it.
+    fn shape_of(&self, steps: u16) -> Result<(usize, usize), ForecastError> {
+        let served = HORIZON_SHAPES.into_iter().zip(self.networks);
+        let mut served = served.filter(|(_, networks)| *networks > 0);
+        let most = served.clone().next_back().map_or(0, |(shape, _)| shape);
+        let holds = |(shape, _): &(usize, usize)| (1..=*shape).contains(&usize::from(steps));
+        served
+            .find(holds)
+            .ok_or(ForecastError::Horizon { steps, most })
+    }
 }
 
 /// One series of one request.
@@ -214,10 +238,7 @@ struct Job {
 }
 
 fn prepare(request: &ForecastRequest, asked: &Asked<'_>) -> Result<Vec<Job>, ForecastError> {
-    let steps = request.horizon_steps;
-    let Some(shape) = horizon_shape(usize::from(steps)) else {
-        return Err(ForecastError::Horizon { steps });
-    };
+    let shape = asked.shape_of(request.horizon_steps)?;
     if request.series.len() > SERIES_MAX {
         return Err(ForecastError::TooManySeries {
             count: request.series.len(),
@@ -232,7 +253,7 @@ fn prepare(request: &ForecastRequest, asked: &Asked<'_>) -> Result<Vec<Job>, For
     request
         .series
         .iter()
-        .map(|window| prepare_one(request, window, &known, (shape, asked)))
+        .map(|window| prepare_one(request, window, &known, (shape, asked.weights)))
         .collect()
 }
 
@@ -240,7 +261,7 @@ fn prepare_one(
     request: &ForecastRequest,
     window: &SeriesWindow,
     known: &[Event],
-    (shape, asked): (usize, &Asked<'_>),
+    ((shape, networks), weights): ((usize, usize), &WeightsId),
 ) -> Result<Job, ForecastError> {
     check_window(request, window)?;
     let values: Vec<Option<f64>> = window
@@ -265,12 +286,9 @@ fn prepare_one(
     let shape = reason.is_none().then_some(shape);
     let stored = decode(&window.calibration);
     let calibration = match (&series, shape) {
-        (Some(series), Some(shape)) => Calibration::restore(
-            stored.network.as_ref(),
-            (asked.weights, asked.networks),
-            series,
-            shape,
-        ),
+        (Some(series), Some(shape)) => {
+            Calibration::restore(stored.network.as_ref(), (weights, networks), series, shape)
+        }
         _ => Calibration::default(),
     };
     let peak = series

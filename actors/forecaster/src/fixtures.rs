@@ -23,6 +23,10 @@ impl QuantileNetwork for OneCandidate {
         WeightsId::new(format!("candidate-{}", self.candidate)).expect("an id")
     }
 
+    fn serves(&self, _shape: usize) -> bool {
+        true
+    }
+
     fn infer(&mut self, batch: &FeatureBatch) -> Result<Vec<f32>, NetworkError> {
         let steps = batch.candidates.chunks_exact(CANDIDATES);
         Ok(steps
@@ -39,6 +43,33 @@ impl QuantileNetwork for OneCandidate {
     }
 }
 
+/// Serves one shape of the horizon alone.
+#[derive(Debug)]
+pub(crate) struct OneShape(pub(crate) usize, pub(crate) OneCandidate);
+
+impl QuantileNetwork for OneShape {
+    fn weights_id(&self) -> WeightsId {
+        self.1.weights_id()
+    }
+
+    fn serves(&self, shape: usize) -> bool {
+        shape == self.0
+    }
+
+    fn infer(&mut self, batch: &FeatureBatch) -> Result<Vec<f32>, NetworkError> {
+        assert_eq!(
+            batch.horizon(),
+            self.0,
+            "asked for a shape that it does not serve"
+        );
+        self.1.infer(batch)
+    }
+
+    fn zero_weights(&mut self) -> Result<(), NetworkError> {
+        self.1.zero_weights()
+    }
+}
+
 /// Gives a wrong number of values.
 #[derive(Debug)]
 pub(crate) struct Broken;
@@ -46,6 +77,10 @@ pub(crate) struct Broken;
 impl QuantileNetwork for Broken {
     fn weights_id(&self) -> WeightsId {
         WeightsId::new("broken").expect("an id")
+    }
+
+    fn serves(&self, _shape: usize) -> bool {
+        true
     }
 
     fn infer(&mut self, _batch: &FeatureBatch) -> Result<Vec<f32>, NetworkError> {

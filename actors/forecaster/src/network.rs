@@ -23,18 +23,12 @@ pub const STEP_FEATURES: usize = 33;
 /// Simple forecasts of one step ahead among which the network weighs.
 pub const CANDIDATES: usize = 13;
 
-/// Longest horizon in steps: four hours of five minutes, two days of hours.
-pub const HORIZON_STEPS_MAX: usize = 48;
+/// Longest horizon in steps: fourteen hours of five minutes, a week of hours.
+pub const HORIZON_STEPS_MAX: usize = 168;
 
-/// Horizons that a batch may have; a request runs in the smallest that holds it.
-pub const HORIZON_SHAPES: [usize; 2] = [24, HORIZON_STEPS_MAX];
-
-/// Finds the shape that a horizon runs in.
-pub fn horizon_shape(horizon_steps: usize) -> Option<usize> {
-    HORIZON_SHAPES
-        .into_iter()
-        .find(|shape| (1..=*shape).contains(&horizon_steps))
-}
+/// Horizons that a batch may have; a request runs in the smallest that holds it and that there is a network
+/// for: a day of hours, four hours of five minutes, a week of hours.
+pub const HORIZON_SHAPES: [usize; 3] = [24, 48, HORIZON_STEPS_MAX];
 
 /// Inputs of one run, row-major, in units of each row's own scale.
 #[derive(Clone, Debug)]
@@ -136,7 +130,10 @@ pub trait QuantileNetwork: Send {
     /// Names the weights.
     fn weights_id(&self) -> WeightsId;
 
-    /// Runs a batch.
+    /// Tells whether it was trained for horizons of this shape, one of [`HORIZON_SHAPES`].
+    fn serves(&self, shape: usize) -> bool;
+
+    /// Runs a batch of a shape that it serves.
     ///
     /// Shape of the result: `[rows, horizon, QUANTILES]`, ascending along the last axis, in units of each
     /// row's scale above its level. Determinism: a row's bits depend on that row and the horizon alone.

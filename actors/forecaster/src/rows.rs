@@ -32,7 +32,7 @@ pub(crate) struct RowForecasts {
     pub(crate) candidates: Vec<[f64; CANDIDATES]>,
 }
 
-/// Forecasts every row over `shape` steps.
+/// Forecasts every row over `shape` steps, by the networks that serve so many.
 pub(crate) fn run_rows(
     networks: &mut [Box<dyn QuantileNetwork>],
     rows: &[Row<'_>],
@@ -48,6 +48,7 @@ pub(crate) fn run_rows(
             .collect();
         let outputs = networks
             .iter_mut()
+            .filter(|network| network.serves(shape))
             .map(|network| infer_checked(network.as_mut(), &batch))
             .collect::<Result<Vec<_>, _>>()?;
         let told = scales.iter().zip(chunk).enumerate();

@@ -8,11 +8,13 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use twinscale_forecast_model::shipped::load;
 use twinscale_forecast_model::train::{
-    TrainOptions, TrainProgress, Trained, card, train, weights_file,
+    TrainOptions, TrainProgress, Trained, card, extended_weights_file, train, weights_file,
 };
 use twinscale_forecast_model::{Architecture, NETWORKS_MAX};
 use twinscale_forecaster::bench::sources::{SourceSelection, read_sources};
+use twinscale_forecaster::card::WeightsCard;
 use twinscale_forecaster::training::corpus::Corpus;
 use twinscale_forecaster::training::cuts::ExtraCuts;
 
@@ -20,7 +22,7 @@ use twinscale_forecaster::training::cuts::ExtraCuts;
 const DATASETS_DEFAULT: &str = "appserver_requests,azure_v2_region,cloudcluster_pools,nab_aws,nab_tweets,nasa_http,nyc_taxi,snowflake_vm";
 
 /// What is trained unless said otherwise: networks that err differently are worth more than one alone.
-const NETWORKS_DEFAULT: &str = "recurrent,recurrent,dense";
+const NETWORKS_DEFAULT: &str = "recurrent,recurrent,dense,recurrent_long";
 
 /// Trains the networks and writes weights with their card.
 #[derive(Debug, Args)]
@@ -40,9 +42,13 @@ pub(super) struct TrainArguments {
     /// Weights to write (safetensors); the card goes beside them, with the ending .json.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Networks of the file, whose forecasts are mixed: `recurrent` or `dense`, the n-th with the n-th seed.
+    /// Networks of the file, the n-th with the n-th seed. Forecasts of `recurrent` and `dense` are mixed, for up
+    /// to 48 steps ahead; those of `recurrent_long` for up to 168.
     #[arg(long, value_delimiter = ',', default_value = NETWORKS_DEFAULT, value_parser = network)]
     networks: Vec<Architecture>,
+    /// Weights whose networks stay as they are; those that are trained come behind them, and seeds count on.
+    #[arg(long, value_name = "FILE")]
+    keep: Option<PathBuf>,
     /// Root of all randomness.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -63,7 +69,9 @@ fn network(name: &str) -> Result<Architecture, String> {
 }
 
 pub(super) fn run(arguments: &TrainArguments, quiet: bool) -> anyhow::Result<()> {
-    let count = arguments.networks.len();
+    let kept = arguments.keep.as_deref().map(Kept::read).transpose()?;
+    let first = kept.as_ref().map_or(0, |kept| kept.card.networks.len());
+    let count = first + arguments.networks.len();
     if count > NETWORKS_MAX {
         return Err(ExpectedError::input_hint(
             format!("{count} networks are more than the {NETWORKS_MAX} that a weights file holds"),
@@ -86,9 +94,15 @@ pub(super) fn run(arguments: &TrainArguments, quiet: bool) -> anyhow::Result<()>
         .map_err(|error| ExpectedError::input("the training data cannot be used", error))?;
     let corpus = Corpus::build(&sources, &mut ChaCha8Rng::seed_from_u64(arguments.seed))
         .map_err(|error| ExpectedError::input("the training data cannot be used", error))?;
-    let trained = train_all(arguments, &corpus, quiet)?;
-    let weights = weights_file(&trained)?;
-    let card = card(&weights, &trained, &corpus, &origins(&arguments.data)?)?;
+    let trained = train_all(arguments, first, &corpus, quiet)?;
+    let weights = match &kept {
+        Some(kept) => extended_weights_file(&kept.weights, &trained)?,
+        None => weights_file(&trained)?,
+    };
+    let mut card = card(&weights, &trained, &corpus, &origins(&arguments.data)?)?;
+    if let Some(kept) = kept {
+        card = card.behind(kept.card);
+    }
     let card_path = arguments.out.with_extension("json");
     write(&arguments.out, &weights)?;
     write(&card_path, card.to_json()?.as_bytes())?;
@@ -109,10 +123,29 @@ pub(super) fn run(arguments: &TrainArguments, quiet: bool) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Trains one network after another; each has a checkpoint of its own, so that a run that was broken off
+/// A weights file whose networks stay.
+struct Kept {
+    weights: Vec<u8>,
+    card: WeightsCard,
+}
+
+impl Kept {
+    fn read(path: &Path) -> Result<Self, ExpectedError> {
+        let bytes = |path: &Path| {
+            std::fs::read(path).map_err(|source| ExpectedError::file("read", path, source))
+        };
+        let weights = bytes(path)?;
+        let (_, card) = load(&weights, &bytes(&path.with_extension("json"))?)
+            .map_err(|error| ExpectedError::input(path.display().to_string(), error))?;
+        Ok(Self { weights, card })
+    }
+}
+
+/// Trains one network after another, the first of them as number `first` of the file; each has a checkpoint of its own, so that a run that was broken off
 /// goes on where it was.
 fn train_all(
     arguments: &TrainArguments,
+    first: usize,
     corpus: &Corpus,
     quiet: bool,
 ) -> anyhow::Result<Vec<Trained>> {
@@ -121,7 +154,8 @@ fn train_all(
     let count = arguments.networks.len() as u64;
     let progress = Progress::start("training", steps.saturating_mul(count), quiet);
     let networks = (0..).zip(&arguments.networks);
-    let trained = networks.map(|(number, architecture): (u64, &Architecture)| {
+    let trained = networks.map(|(done, architecture): (u64, &Architecture)| {
+        let number = done.saturating_add(first as u64);
         let options = TrainOptions {
             architecture: *architecture,
             seed: arguments.seed.saturating_add(number),
@@ -130,10 +164,10 @@ fn train_all(
             ..defaults.clone()
         };
         let mut tell = |at: &TrainProgress| {
-            progress.at(number.saturating_mul(steps).saturating_add(at.step));
+            progress.at(done.saturating_mul(steps).saturating_add(at.step));
             progress.note(format!(
                 "network {} of {count} ({}): loss {:.4}, best {:.4}",
-                number + 1,
+                done + 1,
                 architecture.name(),
                 at.validation_loss,
                 at.best_loss

@@ -12,6 +12,7 @@ use tch::{Kind, TchError, Tensor};
 use twinscale_forecaster::network::{
     CANDIDATES, ENCODER_FEATURES, ENCODER_STEPS, FeatureBatch, STATIC_FEATURES, STEP_FEATURES,
 };
+use twinscale_forecaster::training::sampler::BatchKind;
 use twinscale_protocol::QUANTILES;
 use twinscale_protocol::quantile::MEDIAN;
 
@@ -23,17 +24,20 @@ pub enum Architecture {
     Recurrent,
     /// A dense encoder reads the recent past and the steps ahead at once.
     Dense,
+    /// A recurrent one that was trained for long horizons and serves them alone.
+    RecurrentLong,
 }
 
 impl Architecture {
     /// All kinds.
-    pub const ALL: [Self; 2] = [Self::Recurrent, Self::Dense];
+    pub const ALL: [Self; 3] = [Self::Recurrent, Self::Dense, Self::RecurrentLong];
 
     /// Its name in files and flags.
     pub fn name(self) -> &'static str {
         match self {
             Self::Recurrent => "recurrent",
             Self::Dense => "dense",
+            Self::RecurrentLong => "recurrent_long",
         }
     }
 
@@ -42,13 +46,28 @@ impl Architecture {
         match self {
             Self::Recurrent => recurrent::describe(),
             Self::Dense => dense::describe(),
+            Self::RecurrentLong => format!("{}, for long horizons", recurrent::describe()),
         }
+    }
+
+    /// The batches that it is trained and validated on; they say which horizons it serves.
+    pub(crate) fn batch_kinds(self) -> [BatchKind; 2] {
+        match self {
+            Self::Recurrent | Self::Dense => [BatchKind::Coarse, BatchKind::Fine],
+            Self::RecurrentLong => [BatchKind::CoarseLong, BatchKind::FineLong],
+        }
+    }
+
+    /// Tells whether it is trained for horizons of this shape.
+    pub fn serves(self, shape: usize) -> bool {
+        let mut kinds = self.batch_kinds().into_iter();
+        kinds.any(|kind| kind.horizon() == shape)
     }
 
     /// All parameters, in the order of their names.
     pub(crate) fn parameters(self) -> &'static [ParameterSpec] {
         match self {
-            Self::Recurrent => recurrent::PARAMETERS,
+            Self::Recurrent | Self::RecurrentLong => recurrent::PARAMETERS,
             Self::Dense => dense::PARAMETERS,
         }
     }
@@ -56,7 +75,7 @@ impl Architecture {
     /// Share of a layer's outputs that a step of training leaves out.
     pub(crate) fn dropout(self) -> f64 {
         match self {
-            Self::Recurrent => recurrent::DROPOUT,
+            Self::Recurrent | Self::RecurrentLong => recurrent::DROPOUT,
             Self::Dense => dense::DROPOUT,
         }
     }
@@ -64,7 +83,7 @@ impl Architecture {
     /// Share of the learning rate by which weights shrink in a step of training.
     pub(crate) fn weight_decay(self) -> f64 {
         match self {
-            Self::Recurrent => recurrent::WEIGHT_DECAY,
+            Self::Recurrent | Self::RecurrentLong => recurrent::WEIGHT_DECAY,
             Self::Dense => dense::WEIGHT_DECAY,
         }
     }
@@ -72,7 +91,7 @@ impl Architecture {
     /// Multiplications with additions of one row.
     pub(crate) fn row_products(self, horizon: usize) -> usize {
         match self {
-            Self::Recurrent => recurrent::row_products(horizon),
+            Self::Recurrent | Self::RecurrentLong => recurrent::row_products(horizon),
             Self::Dense => dense::row_products(horizon),
         }
     }
@@ -180,7 +199,9 @@ impl Layers {
     /// Runs the network. Shape of the result: `[rows, horizon, QUANTILES]`, ascending.
     pub(crate) fn forward(&self, inputs: &Inputs, pass: Pass) -> Result<Tensor, TchError> {
         let outputs = match self.architecture {
-            Architecture::Recurrent => recurrent::forward(self, inputs, pass)?,
+            Architecture::Recurrent | Architecture::RecurrentLong => {
+                recurrent::forward(self, inputs, pass)?
+            }
             Architecture::Dense => dense::forward(self, inputs, pass)?,
         };
         quantiles(&outputs, &inputs.candidates)

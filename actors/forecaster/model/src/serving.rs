@@ -44,6 +44,10 @@ impl QuantileNetwork for Network {
         self.weights_id.clone()
     }
 
+    fn serves(&self, shape: usize) -> bool {
+        self.layers.architecture().serves(shape)
+    }
+
     fn infer(&mut self, batch: &FeatureBatch) -> Result<Vec<f32>, NetworkError> {
         // Thread settings and gradient mode belong to the calling thread.
         use_one_thread();

@@ -59,8 +59,9 @@ pub fn measure(
 ) -> Result<Throughput, ThroughputError> {
     let rounds = rounds.max(1);
     let peak_gflops = peak(clock)?;
-    let mut networks = make()?;
     let horizon = HORIZON_SHAPES[0];
+    let mut networks = make()?;
+    networks.retain(|network| network.architecture().serves(horizon));
     let products: usize = networks
         .iter()
         .map(|network| network.architecture().row_products(horizon))

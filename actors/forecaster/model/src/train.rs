@@ -8,7 +8,7 @@ use crate::architecture::{Architecture, Inputs, Layers, Pass};
 use crate::checkpoint::{Checkpoint, CheckpointError, RunName};
 use crate::parameters::{Values, initial_values, to_values};
 use crate::serving::use_one_thread;
-use crate::weights::{Member, WeightsError, first_line, weights_id, write_members};
+use crate::weights::{Member, WeightsError, first_line, read, weights_id, write_members};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
@@ -38,7 +38,7 @@ const ROW_LOSS_MAX: f64 = 2.0;
 /// What weights of this network are not good for, whatever they are trained on.
 pub const LIMITS: [&str; 4] = [
     "steps of 1 s to 2 h; longer ones get the seasonal fallback",
-    "at most 48 steps ahead",
+    "at most 48 steps ahead without a network for long horizons, 168 with one",
     "times of day and weekdays are read in UTC; patterns in local time are found through lags alone",
     "no other series, weather or price is read; events shift a forecast only as far as past ones of their kind did in training",
 ];
@@ -121,14 +121,25 @@ pub struct Trained {
 /// # Errors
 /// [`TrainError::Weights`], never in practice.
 pub fn weights_file(networks: &[Trained]) -> Result<Vec<u8>, TrainError> {
-    let members: Vec<Member> = networks
-        .iter()
-        .map(|network| Member {
-            architecture: network.options.architecture,
-            values: network.values.clone(),
-        })
-        .collect();
-    Ok(write_members(&members)?)
+    Ok(write_members(&members(networks))?)
+}
+
+/// Puts networks behind those of a weights file, which stay as they are.
+///
+/// # Errors
+/// [`TrainError::Weights`] when the file is corrupt.
+pub fn extended_weights_file(kept: &[u8], networks: &[Trained]) -> Result<Vec<u8>, TrainError> {
+    let mut all = read(kept)?;
+    all.extend(members(networks));
+    Ok(write_members(&all)?)
+}
+
+fn members(networks: &[Trained]) -> Vec<Member> {
+    let member = |network: &Trained| Member {
+        architecture: network.options.architecture,
+        values: network.values.clone(),
+    };
+    networks.iter().map(member).collect()
 }
 
 /// Why training ended without weights.
@@ -178,7 +189,8 @@ pub fn train(
 ) -> Result<Trained, TrainError> {
     use_one_thread();
     let mut learner = Learner::start(options)?;
-    let validation: Vec<TrainingBatch> = [BatchKind::Coarse, BatchKind::Fine]
+    let kinds = options.architecture.batch_kinds();
+    let validation: Vec<TrainingBatch> = kinds
         .into_iter()
         .flat_map(|kind| validation_batches(corpus, kind, VALIDATION_ROWS, VALIDATION_BATCHES))
         .collect();
@@ -191,7 +203,7 @@ pub fn train(
         scope.spawn(move || {
             let sampler = Sampler::new(corpus);
             for step in from..to {
-                let batch = draw(&sampler, corpus_kind(corpus, step), rows, seed, step);
+                let batch = draw(&sampler, corpus_kind(corpus, kinds, step), rows, seed, step);
                 if sender.send(batch).is_err() {
                     // The optimiser stopped early.
                     return;
@@ -220,11 +232,11 @@ fn draw(
 }
 
 /// Grids take turns, where there are members of both.
-fn corpus_kind(corpus: &Corpus, step: u64) -> BatchKind {
-    if corpus.has(BatchKind::Coarse) && (step.is_multiple_of(2) || !corpus.has(BatchKind::Fine)) {
-        BatchKind::Coarse
+fn corpus_kind(corpus: &Corpus, [coarse, fine]: [BatchKind; 2], step: u64) -> BatchKind {
+    if corpus.has(coarse) && (step.is_multiple_of(2) || !corpus.has(fine)) {
+        coarse
     } else {
-        BatchKind::Fine
+        fine
     }
 }
 

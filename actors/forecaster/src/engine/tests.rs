@@ -1,5 +1,5 @@
 use super::*;
-use crate::fixtures::{Broken, OneCandidate, request, wave};
+use crate::fixtures::{Broken, OneCandidate, OneShape, request, wave};
 use proptest::prelude::*;
 use twinscale_protocol::{QUANTILE_LEVELS, Seconds};
 
@@ -167,14 +167,20 @@ fn the_range_comes_to_hold_what_it_says() {
 fn what_cannot_be_used_is_named_and_fails_alone() {
     let good = request("acme", 3600, &wave(200, 3600, 1));
     let mut far = good.clone();
-    far.horizon_steps = 49;
+    far.horizon_steps = 169;
     let mut gap = good.clone();
     gap.issued_at = DomainTime(gap.issued_at.0 + 3600);
     let mut negative = good.clone();
     negative.series[0].values[3] = Some(FixedValue(-1));
     let mut engine = engine(3);
     let replies = engine.forecast_batch(&[far, gap, good, negative]);
-    assert_eq!(replies[0], Err(ForecastError::Horizon { steps: 49 }));
+    assert_eq!(
+        replies[0],
+        Err(ForecastError::Horizon {
+            steps: 169,
+            most: 168
+        })
+    );
     assert!(matches!(replies[1], Err(ForecastError::Window { .. })));
     assert!(replies[2].is_ok());
     let error = WireError::from(replies[3].as_ref().expect_err("negative"));
@@ -232,6 +238,68 @@ fn an_event_that_is_not_known_yet_changes_nothing() {
     assert_eq!(known.forecasts[0].context.events, vec!["founders' day"]);
 }
 
+/// Networks of which one serves a day of hours, and one a week.
+fn two_shapes() -> Engine {
+    let flat = |candidate| OneCandidate {
+        candidate,
+        gap: 0.5,
+    };
+    let others: Vec<Box<dyn QuantileNetwork>> = vec![Box::new(OneShape(168, flat(3)))];
+    Engine::new(Box::new(OneShape(24, flat(3))), others)
+}
+
+#[test]
+fn a_horizon_runs_in_the_smallest_shape_that_there_is_a_network_for() {
+    let mut engine = two_shapes();
+    let day = request("acme", 3600, &wave(56 * 24, 3600, 1));
+    for (steps, shape) in [(1, 24), (24, 24), (25, 168), (168, 168)] {
+        let mut asked = day.clone();
+        asked.horizon_steps = steps;
+        // The networks refuse any other shape than their own.
+        let reply = only(&mut engine, &asked).expect("a forecast");
+        assert_eq!(reply.forecasts[0].quantiles.len(), usize::from(steps));
+        let learnt = decode(&reply.calibrations[0]).network.expect("learnt");
+        assert_eq!(learnt.shape, shape, "{steps} steps");
+        // One network of each shape, and the adapter.
+        assert_eq!(learnt.losses.len(), 2, "{steps} steps");
+    }
+    let mut short = Engine::new(
+        Box::new(OneShape(
+            24,
+            OneCandidate {
+                candidate: 3,
+                gap: 0.5,
+            },
+        )),
+        Vec::new(),
+    );
+    let mut week = day;
+    week.horizon_steps = 168;
+    let refused = only(&mut short, &week);
+    let (steps, most) = (168, 24);
+    assert_eq!(refused, Err(ForecastError::Horizon { steps, most }));
+}
+
+#[test]
+fn what_a_twin_keeps_of_forecasts_over_a_week_stays_small() {
+    let values = wave(63 * 24, 3600, 4);
+    let mut engine = two_shapes();
+    let mut calibration = Vec::new();
+    for hours in (35 * 24)..=(63 * 24) {
+        let mut request = request("acme", 3600, &values[..hours]);
+        request.horizon_steps = 168;
+        request.series[0].calibration = calibration;
+        let reply = only(&mut engine, &request).expect("a forecast");
+        calibration = reply.calibrations[0].clone();
+        let bytes = calibration.len();
+        assert!((1..12_288).contains(&bytes), "{bytes} after {hours} hours");
+    }
+    let insight = crate::insight::insight(&calibration).expect("learnt");
+    let parts: Vec<usize> = insight.accuracy.iter().map(|part| part.last_step).collect();
+    assert_eq!(parts, [14, 42, 84, 168]);
+    assert!(!insight.ranks.is_empty());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
@@ -242,7 +310,7 @@ proptest! {
             0..700,
         ),
         interval_s in prop_oneof![Just(60_u32), Just(300), Just(3600), Just(7200), Just(86_400), 1_u32..90_000],
-        horizon in 1_u16..=48,
+        horizon in 1_u16..=168,
     ) {
         let mut request = request("acme", 60, &values);
         request.interval = Seconds(interval_s);
@@ -254,7 +322,7 @@ proptest! {
                 let forecast = &reply.forecasts[0];
                 prop_assert_eq!(forecast.quantiles.len(), usize::from(horizon));
                 for step in &forecast.quantiles {
-                    prop_assert!(step.windows(2).all(|pair| pair[0] <= pair[1]));
+                    prop_assert!(step.windows(2).all(|pair| pair[0] <= pair[1]), "{:?} {:?}", step, forecast.source);
                     prop_assert!(step[0].0 >= 0);
                 }
                 prop_assert_eq!(QUANTILE_LEVELS.len(), QUANTILES);

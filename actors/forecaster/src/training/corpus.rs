@@ -1,5 +1,6 @@
 //! The series that a network learns from.
 
+use crate::network::HORIZON_STEPS_MAX;
 use crate::series::{EventSpan, Series, SeriesError};
 use crate::training::sampler::BatchKind;
 use crate::training::synthetic;
@@ -110,8 +111,8 @@ impl Corpus {
     /// Tells whether there are real series on such grids.
     pub fn has(&self, kind: BatchKind) -> bool {
         match kind {
-            BatchKind::Coarse => !self.coarse.is_empty(),
-            BatchKind::Fine => !self.fine.is_empty(),
+            BatchKind::Coarse | BatchKind::CoarseLong => !self.coarse.is_empty(),
+            BatchKind::Fine | BatchKind::FineLong => !self.fine.is_empty(),
         }
     }
 
@@ -159,7 +160,7 @@ impl Corpus {
         if series.len() < DAYS_MIN * series.steps_per_day() {
             return Ok(false);
         }
-        let mut member = member(series.with_events(&source.events, 64));
+        let mut member = member(series.with_events(&source.events, HORIZON_STEPS_MAX));
         group.clone_into(&mut member.group);
         if interval_s >= 1800 {
             self.coarse.push(member);

@@ -31,13 +31,17 @@ pub struct TrainingBatch {
     pub mask: Vec<f32>,
 }
 
-/// Which grids a batch is drawn from; each has its own horizon shape.
+/// Which grids a batch is drawn from, and how far ahead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchKind {
     /// Half an hour or coarser, 24 steps ahead.
     Coarse,
     /// Finer, 48 steps ahead.
     Fine,
+    /// Half an hour or coarser, 168 steps ahead.
+    CoarseLong,
+    /// Finer, 168 steps ahead.
+    FineLong,
 }
 
 impl BatchKind {
@@ -46,13 +50,19 @@ impl BatchKind {
         match self {
             Self::Coarse => HORIZON_SHAPES[0],
             Self::Fine => HORIZON_SHAPES[1],
+            Self::CoarseLong | Self::FineLong => HORIZON_SHAPES[2],
         }
     }
 
+    fn is_coarse(self) -> bool {
+        matches!(self, Self::Coarse | Self::CoarseLong)
+    }
+
     fn members(self, corpus: &Corpus) -> (&[Member], &[Member]) {
-        match self {
-            Self::Coarse => (&corpus.coarse, &corpus.synthetic_coarse),
-            Self::Fine => (&corpus.fine, &corpus.synthetic_fine),
+        if self.is_coarse() {
+            (&corpus.coarse, &corpus.synthetic_coarse)
+        } else {
+            (&corpus.fine, &corpus.synthetic_fine)
         }
     }
 }
@@ -132,7 +142,10 @@ impl<'corpus> Sampler<'corpus> {
             let Some(member) = self.draw_member(kind, rng) else {
                 return;
             };
-            let last = member.validation_from.saturating_sub(horizon + 1);
+            let Some(last) = member.validation_from.checked_sub(horizon + 1) else {
+                // Too short for so long a horizon.
+                continue;
+            };
             let first = 8.min(last);
             let origin = rng.random_range(first..=last);
             let day = member.series.steps_per_day();
@@ -157,9 +170,10 @@ impl<'corpus> Sampler<'corpus> {
         if !synthetic.is_empty() && (members.is_empty() || rng.random_bool(SYNTHETIC_SHARE)) {
             return synthetic.get(rng.random_range(0..synthetic.len()));
         }
-        let weighted = match kind {
-            BatchKind::Coarse => &self.coarse,
-            BatchKind::Fine => &self.fine,
+        let weighted = if kind.is_coarse() {
+            &self.coarse
+        } else {
+            &self.fine
         };
         members.get(weighted.draw(rng)?)
     }
