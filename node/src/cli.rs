@@ -7,6 +7,7 @@ mod cluster;
 mod demo;
 mod dev;
 mod doctor;
+mod forecast;
 mod load;
 mod man;
 mod output;
@@ -94,6 +95,8 @@ enum Command {
     Simulate(simulate::SimulateArguments),
     /// Show what a change would do: of load, VMs, zones, prices or data to a stack, of events or growth to a customer.
     WhatIf(what_if::WhatIfArguments),
+    /// Forecast demand as ranges, of a customer or of a file.
+    Forecast(forecast::ForecastArguments),
     /// Explain what demand looks like: cycles, business hours, jobs, growth, steps, spikes.
     Patterns(patterns::PatternsArguments),
     /// Train forecast weights on a data directory.
@@ -158,6 +161,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Stack(command) => stack::run(&command, quiet)?,
         Command::Simulate(arguments) => simulate::run(&arguments, quiet)?,
         Command::WhatIf(arguments) => what_if::run(&arguments, quiet)?,
+        Command::Forecast(arguments) => forecast::run(&arguments, quiet)?,
         Command::Patterns(arguments) => patterns::run(&arguments)?,
         Command::Train(arguments) => train::run(&arguments, quiet)?,
         Command::Policy(command) => policy::run(&command, quiet)?,

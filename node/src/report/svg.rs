@@ -48,7 +48,7 @@ impl Scale {
 }
 
 /// Round numbers from 0 to at most `most`, about `count` of them.
-pub(super) fn ticks(most: f64, count: f64) -> Vec<f64> {
+pub(crate) fn ticks(most: f64, count: f64) -> Vec<f64> {
     if !(most.is_finite() && most > 0.0) {
         return vec![0.0];
     }

@@ -304,6 +304,35 @@ fn patterns_and_what_if_of_a_customer_answer() {
     );
     let (status, told) = daemon.send("GET", "/v1/customers/acme/forecast?paths=999", "", b"");
     assert_eq!(status, 400, "{told}");
+    a_week_is_forecast_and_nothing_of_it_stored(&folder, &daemon, &url);
+}
+
+fn a_week_is_forecast_and_nothing_of_it_stored(folder: &TempDir, daemon: &Daemon, url: &str) {
+    let stored = daemon.get("/v1/customers/acme/forecast");
+    let arguments = ["forecast", "--customer", "acme", "--url", url, "--json"];
+    let more = ["--steps", "168", "--paths", "3", "--svg", "fans"];
+    let output = succeeds(&twinscale(folder, &[&arguments[..], &more[..]].concat()));
+    let week: serde_json::Value = serde_json::from_str(&output).expect("JSON");
+    assert_eq!(week["issued_at"], stored["issued_at"]);
+    assert_eq!(daemon.get("/v1/customers/acme/forecast"), stored);
+    let week = &week["series"][0];
+    let steps = week["quantiles"].as_array().expect("steps");
+    assert_eq!(steps.len(), 168);
+    let ascending = |step: &serde_json::Value| {
+        let step = step.as_array().expect("quantiles").iter();
+        step.map(|one| one.as_f64().expect("a number")).is_sorted()
+    };
+    assert!(steps.iter().all(ascending), "{week}");
+    let paths = week["paths"].as_array().expect("paths").iter();
+    let lengths: Vec<usize> = paths
+        .map(|path| path.as_array().map_or(0, Vec::len))
+        .collect();
+    assert_eq!(lengths, [168; 3]);
+    let fan = std::fs::read_to_string(folder.path().join("fans/acme_web_requests.svg"));
+    assert!(fan.expect("a picture").ends_with("</svg>\n"));
+    let (status, told) = daemon.send("GET", "/v1/customers/acme/forecast?steps=169", "", b"");
+    assert_eq!(status, 400, "{told}");
+    assert!(told.contains("between 1 and 168"), "{told}");
 }
 
 #[test]

@@ -8,6 +8,7 @@
 use super::configure::customer_id;
 use super::customers::{not_yet, read};
 use super::error::{ApiError, ErrorCode, ErrorReply};
+use super::what_if::forecasts;
 use crate::service::state::Service;
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -17,16 +18,22 @@ use std::sync::Arc;
 use twinscale_environment::scenario::{Dependence, PastRanks, RankPaths};
 use twinscale_forecaster::insight::{Insight, insight};
 use twinscale_optimizer::demand::DemandCurve;
-use twinscale_protocol::forecaster::SeriesForecast;
-use twinscale_protocol::{FixedValue, QUANTILE_LEVELS, SeriesKey};
+use twinscale_protocol::forecaster::{self, SeriesForecast};
+use twinscale_protocol::{
+    CustomerId, DomainTime, FixedValue, QUANTILE_LEVELS, QUANTILES, SeriesKey,
+};
 use twinscale_twin::TwinState;
+use twinscale_twin::cycle::forecast_request;
 use twinscale_twin::stored::v1::ForecastRecord;
 use utoipa::{IntoParams, ToSchema};
 
 /// Sample paths of one answer at most.
 const PATHS_MAX: u16 = 200;
 
-/// Whether sample paths are wanted.
+/// Steps ahead of one answer at most.
+const STEPS_MAX: u16 = 168;
+
+/// How far ahead, and whether sample paths are wanted.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 pub struct ForecastPage {
     /// Sample paths of each series; none when left out, at most 200.
@@ -34,6 +41,9 @@ pub struct ForecastPage {
     /// Seed of the paths; the same seed gives the same paths of a forecast.
     #[serde(default)]
     pub seed: u64,
+    /// Steps ahead, at most 168: the forecast is made now and not stored. The newest stored one is shown when left
+    /// out.
+    pub steps: Option<u16>,
 }
 
 /// The newest forecasts of a customer.
@@ -107,14 +117,15 @@ pub struct AccuracyView {
     pub bias: f64,
 }
 
-/// Shows the newest forecasts of a customer: a range per step, why they are as they are, how good they have been, and
-/// sample paths where asked for.
+/// Shows the newest forecasts of a customer, or makes some as far ahead as asked: a range per step, why they are as
+/// they are, how good they have been, and sample paths where asked for.
 #[utoipa::path(get, path = "/v1/customers/{customer}/forecast", tag = "customers",
     params(("customer" = String, Path), ForecastPage),
     responses(
         (status = 200, description = "the forecasts", body = ForecastReply),
-        (status = 400, description = "more paths than are given at once", body = ErrorReply),
+        (status = 400, description = "more paths or steps than are given at once", body = ErrorReply),
         (status = 404, description = "no such customer, or no forecast yet", body = ErrorReply),
+        (status = 503, description = "the forecaster does not answer now", body = ErrorReply),
     ))]
 pub(crate) async fn forecast(
     State(service): State<Arc<Service>>,
@@ -131,9 +142,9 @@ pub(crate) async fn forecast(
         ));
     }
     // Drawing takes longer than a look at a state may: it happens on a copy.
-    let known = read(&service, &customer, known)?;
-    let Some((record, insights)) = known else {
-        return Err(not_yet(&customer, "forecast"));
+    let (record, insights) = match page.steps {
+        None => read(&service, &customer, known)?.ok_or_else(|| not_yet(&customer, "forecast"))?,
+        Some(steps) => made_now(&service, &customer, steps).await?,
     };
     let seed = page.seed;
     let reply = tokio::task::spawn_blocking(move || reply(&record, &insights, paths, seed)).await;
@@ -147,6 +158,29 @@ pub(crate) async fn forecast(
     })
 }
 
+/// Asks the forecaster how the next `steps` will be; nothing of it is stored.
+async fn made_now(
+    service: &Service,
+    customer: &CustomerId,
+    steps: u16,
+) -> Result<(ForecastRecord, Vec<Option<Insight>>), ApiError> {
+    if !(1..=STEPS_MAX).contains(&steps) {
+        return Err(ApiError::invalid(
+            format!("{steps} steps ahead are not between 1 and {STEPS_MAX}"),
+            format!("ask for up to {STEPS_MAX}, or for coarser steps"),
+        ));
+    }
+    let now = service.now();
+    let request = read(service, customer, |state| forecast_request(state, now))?;
+    let Some(mut request) = request else {
+        return Err(not_yet(customer, "stack that is served from a series"));
+    };
+    request.horizon_steps = steps;
+    let issued_at = request.issued_at;
+    let made = forecasts(service, request).await?;
+    Ok(with_insights(issued_at, made))
+}
+
 /// The forecasts, with what was learnt of each series.
 fn known(state: &TwinState) -> Option<(ForecastRecord, Vec<Option<Insight>>)> {
     let record = state.forecast()?.clone();
@@ -154,6 +188,33 @@ fn known(state: &TwinState) -> Option<(ForecastRecord, Vec<Option<Insight>>)> {
     let insights = forecasts.map(|one| insight(state.calibration(&one.key)));
     let insights = insights.collect();
     Some((record, insights))
+}
+
+/// The levels of the quantiles of a reply.
+pub const LEVELS: [f64; QUANTILES] = QUANTILE_LEVELS;
+
+/// What was forecast outside of a service, with sample paths: how many, and their seed.
+pub(crate) fn shown_forecasts(
+    issued_at: DomainTime,
+    made: forecaster::ForecastReply,
+    (paths, seed): (u16, u64),
+) -> ForecastReply {
+    let (record, insights) = with_insights(issued_at, made);
+    reply(&record, &insights, paths, seed)
+}
+
+fn with_insights(
+    issued_at: DomainTime,
+    made: forecaster::ForecastReply,
+) -> (ForecastRecord, Vec<Option<Insight>>) {
+    let insights = made.calibrations.iter().map(|bytes| insight(bytes));
+    let insights = insights.collect();
+    let record = ForecastRecord {
+        issued_at,
+        forecasts: made.forecasts,
+        surprised: false,
+    };
+    (record, insights)
 }
 
 fn reply(

@@ -31,7 +31,10 @@ pub use customers::{CustomersPage, ObservationsPage};
 pub use documents::Change;
 pub use error::{ApiError, ErrorBody, ErrorCode, ErrorReply};
 pub use events::{EventLine, EventsReply};
-pub use forecasts::{AccuracyView, ForecastPage, ForecastReply, SeriesForecastView, TrustView};
+pub(crate) use forecasts::shown_forecasts;
+pub use forecasts::{
+    AccuracyView, ForecastPage, ForecastReply, LEVELS, SeriesForecastView, TrustView,
+};
 pub(crate) use here::Here;
 pub use lines::{Line, LineSplitter};
 pub use node::{

@@ -207,7 +207,11 @@ async fn asked(request: Request) -> Result<WhatIfRequest, ApiError> {
     })
 }
 
-async fn forecasts(service: &Service, request: ForecastRequest) -> Result<ForecastReply, ApiError> {
+/// What the forecaster of this node answers.
+pub(super) async fn forecasts(
+    service: &Service,
+    request: ForecastRequest,
+) -> Result<ForecastReply, ApiError> {
     let forecaster = ForecasterClient {
         forecasters: Arc::clone(service.node().forecasters()),
         instruments: service.node().instruments().clone(),
