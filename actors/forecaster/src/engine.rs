@@ -5,6 +5,8 @@
 //! be served fails alone. It knows neither actors nor clocks.
 
 #[cfg(test)]
+mod poor_input;
+#[cfg(test)]
 mod tests;
 
 use crate::bench::sources::spans;
@@ -14,7 +16,7 @@ use crate::network::{
     BATCH_ROWS, HORIZON_SHAPES, HORIZON_STEPS_MAX, NetworkError, QuantileNetwork, horizon_shape,
 };
 use crate::peak::PeakModel;
-use crate::rows::{Row, StepQuantiles, run_rows};
+use crate::rows::{Row, StepQuantiles, is_general, run_rows};
 use crate::series::{Series, SeriesError};
 use crate::stored::{decode, encode, v1, v2};
 use twinscale_protocol::forecaster::{
@@ -140,6 +142,14 @@ impl Engine {
         self.weights_id.clone()
     }
 
+    /// Networks that answer for all series, whose losses are kept.
+    fn general(&self) -> usize {
+        let numbered = self.networks.iter().enumerate();
+        numbered
+            .filter(|(number, network)| is_general(*number, network.as_ref()))
+            .count()
+    }
+
     /// Sets all weights to zero, so that tests can see what hangs on them.
     ///
     /// # Errors
@@ -162,7 +172,7 @@ impl Engine {
         let weights = self.weights_id.clone();
         let asked = Asked {
             weights: &weights,
-            networks: self.networks.len(),
+            networks: self.general(),
         };
         let mut prepared: Vec<Result<Vec<Job>, ForecastError>> = requests
             .iter()

@@ -1,6 +1,6 @@
 //! Requests and networks for tests.
 
-use crate::network::{CANDIDATES, FeatureBatch, NetworkError, QuantileNetwork};
+use crate::network::{CANDIDATES, FeatureBatch, NetworkError, Purpose, QuantileNetwork};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use twinscale_protocol::forecaster::{ForecastRequest, SeriesWindow};
@@ -36,6 +36,28 @@ impl QuantileNetwork for OneCandidate {
     fn zero_weights(&mut self) -> Result<(), NetworkError> {
         self.gap = 0.0;
         Ok(())
+    }
+}
+
+/// Answers for series with little history alone.
+#[derive(Debug)]
+pub(crate) struct ForYoung(pub(crate) OneCandidate);
+
+impl QuantileNetwork for ForYoung {
+    fn weights_id(&self) -> WeightsId {
+        self.0.weights_id()
+    }
+
+    fn purpose(&self) -> Purpose {
+        Purpose::Young
+    }
+
+    fn infer(&mut self, batch: &FeatureBatch) -> Result<Vec<f32>, NetworkError> {
+        self.0.infer(batch)
+    }
+
+    fn zero_weights(&mut self) -> Result<(), NetworkError> {
+        self.0.zero_weights()
     }
 }
 

@@ -131,10 +131,24 @@ pub enum NetworkError {
     },
 }
 
+/// Which forecasts a network makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// All of them.
+    Any,
+    /// Those of series with little history: [`crate::young`].
+    Young,
+}
+
 /// A recurrent network with several quantiles for several steps at once.
 pub trait QuantileNetwork: Send {
     /// Names the weights.
     fn weights_id(&self) -> WeightsId;
+
+    /// Tells which forecasts it is for.
+    fn purpose(&self) -> Purpose {
+        Purpose::Any
+    }
 
     /// Runs a batch.
     ///

@@ -1,5 +1,6 @@
 //! `twinscale train`: trains weights on a data directory, without a look behind the cut.
 
+use crate::assembly::ForecastWeights;
 use crate::console;
 use crate::error::ExpectedError;
 use crate::progress::Progress;
@@ -8,6 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use twinscale_forecast_model::append::{card_onto, weights_file_onto};
 use twinscale_forecast_model::train::{
     TrainOptions, TrainProgress, Trained, card, train, weights_file,
 };
@@ -40,7 +42,12 @@ pub(super) struct TrainArguments {
     /// Weights to write (safetensors); the card goes beside them, with the ending .json.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Networks of the file, whose forecasts are mixed: `recurrent` or `dense`, the n-th with the n-th seed.
+    /// Weights whose networks the file gets first, as they are; the trained ones follow. Their card is the
+    /// .json file beside them.
+    #[arg(long, value_name = "FILE")]
+    onto: Option<PathBuf>,
+    /// Networks of the file, whose forecasts are mixed: `recurrent` or `dense`, or `young` for histories of
+    /// days; the n-th with the n-th seed.
     #[arg(long, value_delimiter = ',', default_value = NETWORKS_DEFAULT, value_parser = network)]
     networks: Vec<Architecture>,
     /// Root of all randomness.
@@ -86,9 +93,19 @@ pub(super) fn run(arguments: &TrainArguments, quiet: bool) -> anyhow::Result<()>
         .map_err(|error| ExpectedError::input("the training data cannot be used", error))?;
     let corpus = Corpus::build(&sources, &mut ChaCha8Rng::seed_from_u64(arguments.seed))
         .map_err(|error| ExpectedError::input("the training data cannot be used", error))?;
+    let before = arguments.onto.as_deref();
+    let before = before
+        .map(|path| ForecastWeights::load(Some(path)))
+        .transpose()?;
     let trained = train_all(arguments, &corpus, quiet)?;
-    let weights = weights_file(&trained)?;
-    let card = card(&weights, &trained, &corpus, &origins(&arguments.data)?)?;
+    let weights = match &before {
+        Some(before) => weights_file_onto(before.bytes(), &trained)?,
+        None => weights_file(&trained)?,
+    };
+    let mut card = card(&weights, &trained, &corpus, &origins(&arguments.data)?)?;
+    if let Some(before) = &before {
+        card = card_onto(before.card(), card);
+    }
     let card_path = arguments.out.with_extension("json");
     write(&arguments.out, &weights)?;
     write(&card_path, card.to_json()?.as_bytes())?;

@@ -10,8 +10,11 @@ use crate::{dense, recurrent};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, TchError, Tensor};
 use twinscale_forecaster::network::{
-    CANDIDATES, ENCODER_FEATURES, ENCODER_STEPS, FeatureBatch, STATIC_FEATURES, STEP_FEATURES,
+    CANDIDATES, ENCODER_FEATURES, ENCODER_STEPS, FeatureBatch, Purpose, STATIC_FEATURES,
+    STEP_FEATURES,
 };
+use twinscale_forecaster::training::sampler::Histories;
+use twinscale_forecaster::young::YOUNG_DAYS;
 use twinscale_protocol::QUANTILES;
 use twinscale_protocol::quantile::MEDIAN;
 
@@ -23,17 +26,20 @@ pub enum Architecture {
     Recurrent,
     /// A dense encoder reads the recent past and the steps ahead at once.
     Dense,
+    /// A dense one that was trained on the first days of histories alone, and answers for these alone.
+    Young,
 }
 
 impl Architecture {
     /// All kinds.
-    pub const ALL: [Self; 2] = [Self::Recurrent, Self::Dense];
+    pub const ALL: [Self; 3] = [Self::Recurrent, Self::Dense, Self::Young];
 
     /// Its name in files and flags.
     pub fn name(self) -> &'static str {
         match self {
             Self::Recurrent => "recurrent",
             Self::Dense => "dense",
+            Self::Young => "young",
         }
     }
 
@@ -42,6 +48,26 @@ impl Architecture {
         match self {
             Self::Recurrent => recurrent::describe(),
             Self::Dense => dense::describe(),
+            Self::Young => format!(
+                "{}, for histories below {YOUNG_DAYS} days",
+                dense::describe()
+            ),
+        }
+    }
+
+    /// The histories that it learns from.
+    pub(crate) fn histories(self) -> Histories {
+        match self {
+            Self::Recurrent | Self::Dense => Histories::Any,
+            Self::Young => Histories::Young,
+        }
+    }
+
+    /// Which forecasts it makes.
+    pub(crate) fn purpose(self) -> Purpose {
+        match self {
+            Self::Recurrent | Self::Dense => Purpose::Any,
+            Self::Young => Purpose::Young,
         }
     }
 
@@ -49,7 +75,7 @@ impl Architecture {
     pub(crate) fn parameters(self) -> &'static [ParameterSpec] {
         match self {
             Self::Recurrent => recurrent::PARAMETERS,
-            Self::Dense => dense::PARAMETERS,
+            Self::Dense | Self::Young => dense::PARAMETERS,
         }
     }
 
@@ -57,7 +83,7 @@ impl Architecture {
     pub(crate) fn dropout(self) -> f64 {
         match self {
             Self::Recurrent => recurrent::DROPOUT,
-            Self::Dense => dense::DROPOUT,
+            Self::Dense | Self::Young => dense::DROPOUT,
         }
     }
 
@@ -65,7 +91,7 @@ impl Architecture {
     pub(crate) fn weight_decay(self) -> f64 {
         match self {
             Self::Recurrent => recurrent::WEIGHT_DECAY,
-            Self::Dense => dense::WEIGHT_DECAY,
+            Self::Dense | Self::Young => dense::WEIGHT_DECAY,
         }
     }
 
@@ -73,7 +99,7 @@ impl Architecture {
     pub(crate) fn row_products(self, horizon: usize) -> usize {
         match self {
             Self::Recurrent => recurrent::row_products(horizon),
-            Self::Dense => dense::row_products(horizon),
+            Self::Dense | Self::Young => dense::row_products(horizon),
         }
     }
 }
@@ -181,7 +207,7 @@ impl Layers {
     pub(crate) fn forward(&self, inputs: &Inputs, pass: Pass) -> Result<Tensor, TchError> {
         let outputs = match self.architecture {
             Architecture::Recurrent => recurrent::forward(self, inputs, pass)?,
-            Architecture::Dense => dense::forward(self, inputs, pass)?,
+            Architecture::Dense | Architecture::Young => dense::forward(self, inputs, pass)?,
         };
         quantiles(&outputs, &inputs.candidates)
     }

@@ -121,14 +121,16 @@ pub struct Trained {
 /// # Errors
 /// [`TrainError::Weights`], never in practice.
 pub fn weights_file(networks: &[Trained]) -> Result<Vec<u8>, TrainError> {
-    let members: Vec<Member> = networks
-        .iter()
-        .map(|network| Member {
-            architecture: network.options.architecture,
-            values: network.values.clone(),
-        })
-        .collect();
-    Ok(write_members(&members)?)
+    Ok(write_members(&members_of(networks))?)
+}
+
+/// The networks as a weights file holds them.
+pub(crate) fn members_of(networks: &[Trained]) -> Vec<Member> {
+    let member = |network: &Trained| Member {
+        architecture: network.options.architecture,
+        values: network.values.clone(),
+    };
+    networks.iter().map(member).collect()
 }
 
 /// Why training ended without weights.
@@ -180,16 +182,20 @@ pub fn train(
     let mut learner = Learner::start(options)?;
     let validation: Vec<TrainingBatch> = [BatchKind::Coarse, BatchKind::Fine]
         .into_iter()
-        .flat_map(|kind| validation_batches(corpus, kind, VALIDATION_ROWS, VALIDATION_BATCHES))
+        .flat_map(|kind| {
+            let histories = options.architecture.histories();
+            validation_batches(corpus, kind, histories, VALIDATION_ROWS, VALIDATION_BATCHES)
+        })
         .collect();
     if validation.is_empty() {
         return Err(TrainError::NoValidation);
     }
     let (from, to, seed, rows) = (learner.done.step, options.steps, options.seed, options.rows);
+    let histories = options.architecture.histories();
     thread::scope(|scope| {
         let (sender, batches) = sync_channel(BATCHES_AHEAD);
         scope.spawn(move || {
-            let sampler = Sampler::new(corpus);
+            let sampler = Sampler::new(corpus, histories);
             for step in from..to {
                 let batch = draw(&sampler, corpus_kind(corpus, step), rows, seed, step);
                 if sender.send(batch).is_err() {
