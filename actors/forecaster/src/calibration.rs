@@ -17,6 +17,7 @@ use crate::regime::{KEPT_AFTER_CHANGE, Regime};
 use crate::rows::{RowForecasts, StepQuantiles};
 use crate::series::Series;
 use crate::stored::v2::{self, BUCKETS};
+use crate::young;
 use twinscale_protocol::quantile::MEDIAN;
 use twinscale_protocol::{QUANTILE_LEVELS, QUANTILES, WeightsId};
 
@@ -36,6 +37,8 @@ const WIDTH_MIN: f64 = 1e-12;
 const MISSING_BORNE: f64 = 0.25;
 /// Days whose mean demand a loss is measured in.
 const REGIME_DAYS: usize = 28;
+/// Mean demand below which losses have no unit.
+const DEMAND_MIN: f64 = 1e-12;
 /// Buckets end after these shares of the horizon, in 48ths.
 const BUCKET_ENDS: [usize; BUCKETS] = [4, 12, 24, 48];
 
@@ -133,7 +136,18 @@ impl Calibration {
 
     /// Mixes the forecasters' quantiles by the trust in each.
     pub(crate) fn mix(&self, series: &Series, row: &RowForecasts) -> StepQuantiles {
-        self.mixture.combine(&self.forecasters(series, row))
+        self.combined(series, row, &self.forecasters(series, row))
+    }
+
+    /// The mixed forecast, with that for little history beside it where there is little.
+    fn combined(
+        &self,
+        series: &Series,
+        row: &RowForecasts,
+        forecasts: &[StepQuantiles],
+    ) -> StepQuantiles {
+        let mixed = self.mixture.combine(forecasts, row.scale.scale);
+        young::blend(series, row, mixed)
     }
 
     /// What all forecasters say: the networks, then the adapter.
@@ -148,7 +162,7 @@ impl Calibration {
     pub(crate) fn learn(&mut self, series: &Series, row: &RowForecasts) {
         let origin = row.origin;
         let forecasts = self.forecasters(series, row);
-        let forecast = &self.mixture.combine(&forecasts);
+        let forecast = &self.combined(series, row, &forecasts);
         let mut from = 0;
         for bucket in 0..BUCKETS {
             let to = bucket_end(bucket, self.shape);
@@ -156,21 +170,20 @@ impl Calibration {
             self.move_factors(bucket, passed);
             from = to;
         }
-        self.mixture.learn(series, origin, &forecasts);
+        let demand = series.mean(origin, REGIME_DAYS * series.steps_per_day());
+        let losses = losses_of(series, origin, forecast);
+        let loss = losses.iter().sum::<f64>() / demand.max(DEMAND_MIN);
+        let usual = self.regime.usual_with(loss) * demand;
+        self.mixture.learn(series, origin, &forecasts, usual);
         self.adapter.learn(series, origin, row);
-        self.note_regime(series, origin, forecast);
+        if demand > DEMAND_MIN {
+            self.note_regime(series, origin, loss);
+        }
         self.learnt_until_s = Some(series.time_s(origin));
     }
 
     /// Shortens the memory when the series has changed its ways.
-    fn note_regime(&mut self, series: &Series, origin: usize, forecast: &StepQuantiles) {
-        let day = series.steps_per_day();
-        let usual = series.mean(origin, REGIME_DAYS * day);
-        let losses = losses_of(series, origin, forecast);
-        if usual <= 0.0 {
-            return;
-        }
-        let loss = losses.iter().sum::<f64>() / usual;
+    fn note_regime(&mut self, series: &Series, origin: usize, loss: f64) {
         if self.regime.changed_with(loss, series.time_s(origin)) {
             self.mixture.forget(KEPT_AFTER_CHANGE);
             self.adapter.forget(KEPT_AFTER_CHANGE);

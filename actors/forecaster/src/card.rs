@@ -63,25 +63,6 @@ impl From<CardV1> for WeightsCard {
     }
 }
 
-impl WeightsCard {
-    /// Puts what an earlier card says before this one: its networks first, and of every series the later cut.
-    #[must_use]
-    pub fn behind(mut self, kept: Self) -> Self {
-        self.networks.splice(0..0, kept.networks);
-        for (name, dataset) in kept.datasets {
-            let known = self.datasets.entry(name).or_insert_with(|| DatasetCard {
-                source: dataset.source.clone(),
-                cut_s: BTreeMap::new(),
-            });
-            for (series, cut_s) in dataset.cut_s {
-                let cut = known.cut_s.entry(series).or_insert(cut_s);
-                *cut = cut_s.max(*cut);
-            }
-        }
-        self
-    }
-}
-
 /// A dataset's part of the card.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatasetCard {

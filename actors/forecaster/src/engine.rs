@@ -5,6 +5,8 @@
 //! be served fails alone. It knows neither actors nor clocks.
 
 #[cfg(test)]
+mod poor_input;
+#[cfg(test)]
 mod tests;
 
 use crate::bench::sources::spans;
@@ -14,7 +16,7 @@ use crate::network::{
     BATCH_ROWS, HORIZON_SHAPES, HORIZON_STEPS_MAX, NetworkError, QuantileNetwork,
 };
 use crate::peak::PeakModel;
-use crate::rows::{Row, StepQuantiles, run_rows};
+use crate::rows::{Row, StepQuantiles, is_general, run_rows};
 use crate::series::{Series, SeriesError};
 use crate::stored::{decode, encode, v1, v2};
 use twinscale_protocol::forecaster::{
@@ -144,6 +146,15 @@ impl Engine {
         self.weights_id.clone()
     }
 
+    /// Counts the networks that answer for all series over a shape of the horizon, whose losses are kept.
+    fn serving(&self, shape: usize) -> usize {
+        let numbered = self.networks.iter().enumerate();
+        numbered
+            .filter(|(_, network)| network.serves(shape))
+            .filter(|(number, network)| is_general(*number, network.as_ref()))
+            .count()
+    }
+
     /// Sets all weights to zero, so that tests can see what hangs on them.
     ///
     /// # Errors
@@ -154,12 +165,6 @@ impl Engine {
             self.weights_id = network.weights_id();
         }
         Ok(())
-    }
-
-    /// Counts the networks for a shape of the horizon.
-    fn serving(&self, shape: usize) -> usize {
-        let networks = self.networks.iter();
-        networks.filter(|network| network.serves(shape)).count()
     }
 
     /// Answers requests, each as if it were alone.

@@ -1,6 +1,6 @@
 //! Requests and networks for tests.
 
-use crate::network::{CANDIDATES, FeatureBatch, NetworkError, QuantileNetwork};
+use crate::network::{CANDIDATES, FeatureBatch, NetworkError, Purpose, QuantileNetwork};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use twinscale_protocol::forecaster::{ForecastRequest, SeriesWindow};
@@ -67,6 +67,32 @@ impl QuantileNetwork for OneShape {
 
     fn zero_weights(&mut self) -> Result<(), NetworkError> {
         self.1.zero_weights()
+    }
+}
+
+/// Answers for series with little history alone.
+#[derive(Debug)]
+pub(crate) struct ForYoung(pub(crate) OneCandidate);
+
+impl QuantileNetwork for ForYoung {
+    fn weights_id(&self) -> WeightsId {
+        self.0.weights_id()
+    }
+
+    fn serves(&self, _shape: usize) -> bool {
+        true
+    }
+
+    fn purpose(&self) -> Purpose {
+        Purpose::Young
+    }
+
+    fn infer(&mut self, batch: &FeatureBatch) -> Result<Vec<f32>, NetworkError> {
+        self.0.infer(batch)
+    }
+
+    fn zero_weights(&mut self) -> Result<(), NetworkError> {
+        self.0.zero_weights()
     }
 }
 

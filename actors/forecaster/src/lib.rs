@@ -27,3 +27,4 @@ mod rows;
 pub mod series;
 pub mod stored;
 pub mod training;
+pub mod young;

@@ -1,9 +1,12 @@
 //! Which forecasters of a series are trusted, quantile by quantile.
 //!
-//! Each quantile of the forecast is a weighed mean of the same quantile of all forecasters. Back-casts of
-//! earlier origins tell each one's pinball loss in units of the mean of all; a weight falls with the
-//! exponential of the discounted sum of these, so that what was good lately leads, and equals share. The
-//! mean over quantiles counts beside each quantile's own loss, since the outer ones are told of rarely.
+//! The median is a weighed mean of all forecasters' medians. The other quantiles' distances from it are
+//! weighed means as well, of the distances' inverse hyperbolic sines: where one forecaster sees a hundred
+//! times the usual width and the others do not, it does not decide alone. Back-casts of earlier origins tell
+//! each one's pinball loss in units of what the series usually loses, so that an hour in which little could
+//! be lost counts for little; a weight falls with the exponential of the discounted sum of these, so that
+//! what was good lately leads, and equals share. The mean over quantiles counts beside each quantile's own
+//! loss, since the outer ones are told of rarely.
 //! Source: prediction with expert advice, Cesa-Bianchi and Lugosi (2006), with losses discounted.
 //!
 //! Invariant: the state is integers, and learning origin by origin or many at once gives the same.
@@ -11,6 +14,7 @@
 use crate::numeric::pinball;
 use crate::rows::StepQuantiles;
 use crate::series::Series;
+use twinscale_protocol::quantile::MEDIAN;
 use twinscale_protocol::{QUANTILE_LEVELS, QUANTILES};
 
 /// How fast weights follow losses.
@@ -21,10 +25,13 @@ const KEPT: f64 = 0.97;
 const SHARED: f64 = 0.5;
 /// One unit of a stored loss.
 const UNITS: f64 = 65_536.0;
-/// Bound on one origin's loss, in units of the mean of all forecasters: one blunder bans nobody for good.
-const LOSS_MAX: f64 = 4.0;
-/// Losses below this share of the level tell nothing.
+/// Bound on one origin's loss, in units of the usual one: one blunder bans nobody for good.
+const LOSS_MAX: f64 = 16.0;
+/// Usual losses below this tell nothing.
 const LOSS_MIN: f64 = 1e-12;
+/// Share of each quantile in the loss of all, times their number: measured for the networks on spans of the
+/// training corpus that they never had as targets.
+const LOSS_SHARES: [f64; QUANTILES] = [0.45, 0.70, 1.20, 1.60, 1.50, 1.12, 0.90, 0.53];
 
 /// What each forecaster of a series lost lately.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,43 +93,70 @@ impl Mixture {
         weights
     }
 
-    /// Mixes the forecasters' quantiles; shape of each: `[step][quantile]`.
-    pub(crate) fn combine(&self, forecasts: &[StepQuantiles]) -> StepQuantiles {
-        let weights = self.weights();
-        let steps = forecasts.first().map_or(0, Vec::len);
-        let mut mixed = vec![[0.0; QUANTILES]; steps];
-        for (forecast, weights) in forecasts.iter().zip(&weights) {
-            for (mixed, quantiles) in mixed.iter_mut().zip(forecast) {
-                for ((sum, value), weight) in mixed.iter_mut().zip(quantiles).zip(weights) {
-                    *sum += weight * value;
-                }
-            }
-        }
-        for step in &mut mixed {
-            step.sort_by(f64::total_cmp);
-        }
-        mixed
+    /// Mixes the forecasters' quantiles, distances in units of `scale`; shape of each: `[step][quantile]`.
+    pub(crate) fn combine(&self, forecasts: &[StepQuantiles], scale: f64) -> StepQuantiles {
+        mean_of(forecasts, &self.weights(), scale)
     }
 
-    /// Compares the forecasts of an origin with what came.
-    pub(crate) fn learn(&mut self, series: &Series, origin: usize, forecasts: &[StepQuantiles]) {
-        let losses: Vec<[f64; QUANTILES]> = forecasts
-            .iter()
-            .map(|forecast| losses_of(series, origin, forecast))
-            .collect();
-        for quantile in 0..QUANTILES {
-            let mean = losses.iter().map(|loss| loss[quantile]).sum::<f64>() / losses.len() as f64;
-            for (sum, loss) in self.losses.iter_mut().zip(&losses) {
-                let relative = if mean > LOSS_MIN {
-                    (loss[quantile] / mean).min(LOSS_MAX)
+    /// Compares the forecasts of an origin with what came; `usual` is what the series usually loses over as
+    /// many steps, all quantiles together.
+    pub(crate) fn learn(
+        &mut self,
+        series: &Series,
+        origin: usize,
+        forecasts: &[StepQuantiles],
+        usual: f64,
+    ) {
+        for (sums, forecast) in self.losses.iter_mut().zip(forecasts) {
+            let losses = losses_of(series, origin, forecast);
+            for ((sum, loss), share) in sums.iter_mut().zip(losses).zip(LOSS_SHARES) {
+                let usual = usual * share / QUANTILES as f64;
+                let relative = if usual > LOSS_MIN {
+                    (loss / usual).min(LOSS_MAX)
                 } else {
                     1.0
                 };
-                let before = f64::from(sum[quantile]) / UNITS;
-                sum[quantile] = rounded((KEPT * before + relative) * UNITS);
+                let before = f64::from(*sum) / UNITS;
+                *sum = rounded((KEPT * before + relative) * UNITS);
             }
         }
     }
+}
+
+/// Weighed mean of forecasts, distances from the median in units of `scale`; the weights of a quantile sum
+/// to 1. Shapes: `[forecast][step][quantile]` and `[forecast][quantile]`.
+pub(crate) fn mean_of(
+    forecasts: &[StepQuantiles],
+    weights: &[[f64; QUANTILES]],
+    scale: f64,
+) -> StepQuantiles {
+    let steps = forecasts.first().map_or(0, Vec::len);
+    let mut mixed = vec![[0.0; QUANTILES]; steps];
+    for (forecast, weights) in forecasts.iter().zip(weights) {
+        for (mixed, quantiles) in mixed.iter_mut().zip(forecast) {
+            let median = quantiles[MEDIAN];
+            for (at, ((sum, value), weight)) in
+                mixed.iter_mut().zip(quantiles).zip(weights).enumerate()
+            {
+                *sum += weight
+                    * if at == MEDIAN {
+                        median
+                    } else {
+                        ((value - median) / scale).asinh()
+                    };
+            }
+        }
+    }
+    for step in &mut mixed {
+        let median = step[MEDIAN];
+        for (at, value) in step.iter_mut().enumerate() {
+            if at != MEDIAN {
+                *value = (median + scale * value.sinh()).max(0.0);
+            }
+        }
+        step.sort_by(f64::total_cmp);
+    }
+    mixed
 }
 
 /// Sum of the pinball losses of each quantile over the steps that were observed.
@@ -157,6 +191,9 @@ fn rounded(units: f64) -> u32 {
 mod tests {
     use super::*;
 
+    /// A loss of 1 at each of 24 steps and 8 quantiles.
+    const USUAL: f64 = 24.0 * 8.0;
+
     fn flat(value: f64) -> StepQuantiles {
         vec![[value; QUANTILES]; 24]
     }
@@ -168,7 +205,7 @@ mod tests {
     #[test]
     fn nothing_learnt_is_the_plain_mean() {
         let mixture = Mixture::restore(None, 2);
-        let mixed = mixture.combine(&[flat(8.0), flat(12.0)]);
+        let mixed = mixture.combine(&[flat(8.0), flat(12.0)], 1.0);
         assert!(
             mixed
                 .iter()
@@ -182,12 +219,12 @@ mod tests {
         let series = series();
         let mut mixture = Mixture::restore(None, 2);
         for origin in 100..200 {
-            mixture.learn(&series, origin, &[flat(10.0), flat(12.0)]);
+            mixture.learn(&series, origin, &[flat(10.0), flat(12.0)], USUAL);
         }
         let led = mixture.weights()[0];
         assert!(led.iter().all(|weight| *weight > 0.99), "{led:?}");
         for origin in 200..340 {
-            mixture.learn(&series, origin, &[flat(14.0), flat(10.0)]);
+            mixture.learn(&series, origin, &[flat(14.0), flat(10.0)], USUAL);
         }
         let lost = mixture.weights()[0];
         assert!(lost.iter().all(|weight| *weight < 0.5), "{lost:?}");
@@ -197,7 +234,7 @@ mod tests {
     fn stored_losses_come_back_and_others_are_left() {
         let series = series();
         let mut mixture = Mixture::restore(None, 2);
-        mixture.learn(&series, 100, &[flat(10.5), flat(12.0)]);
+        mixture.learn(&series, 100, &[flat(10.5), flat(12.0)], USUAL);
         let stored = mixture.losses().to_vec();
         assert_eq!(Mixture::restore(Some(&stored), 2), mixture);
         assert_eq!(
@@ -209,7 +246,7 @@ mod tests {
     #[test]
     fn equals_share_where_nothing_can_be_told() {
         let mut mixture = Mixture::restore(None, 3);
-        mixture.learn(&series(), 100, &[flat(10.0), flat(10.0), flat(10.0)]);
+        mixture.learn(&series(), 100, &[flat(10.0), flat(10.0), flat(10.0)], USUAL);
         let weights = mixture.weights();
         assert!(
             weights
@@ -217,5 +254,37 @@ mod tests {
                 .flatten()
                 .all(|weight| (weight - 1.0 / 3.0).abs() < 1e-9)
         );
+    }
+
+    #[test]
+    fn a_lone_forecaster_that_sees_a_hundred_times_the_width_does_not_decide() {
+        let with_upper = |upper: f64| -> StepQuantiles {
+            vec![[9.0, 9.2, 9.5, 10.0, 10.5, 10.8, 11.0, upper]; 24]
+        };
+        let mixture = Mixture::restore(None, 4);
+        let sane = || with_upper(12.0);
+        let mixed = mixture.combine(&[sane(), sane(), sane(), with_upper(1_000.0)], 1.0);
+        let highest = mixed[0][QUANTILES - 1];
+        assert!((12.0..30.0).contains(&highest), "{highest}");
+        // What all agree on stays as it is.
+        assert!((mixed[0][0] - 9.0).abs() < 1e-9 && (mixed[0][MEDIAN] - 10.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn an_hour_in_which_little_is_lost_counts_for_little() {
+        let series = series();
+        let mut mixture = Mixture::restore(None, 2);
+        // One is exact in fifty quiet hours, where the other is off by a thousandth of what is usual.
+        for origin in 100..150 {
+            mixture.learn(&series, origin, &[flat(10.0), flat(10.001)], USUAL);
+        }
+        let quiet = mixture.weights();
+        assert!((quiet[0][MEDIAN] - 0.5).abs() < 0.05, "{quiet:?}");
+        // Then it misses three times.
+        for origin in 150..153 {
+            mixture.learn(&series, origin, &[flat(14.0), flat(10.001)], USUAL);
+        }
+        let missed = mixture.weights();
+        assert!(missed[1][MEDIAN] > 0.8, "{missed:?}");
     }
 }

@@ -125,6 +125,15 @@ pub enum NetworkError {
     },
 }
 
+/// Which forecasts a network makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// All of them.
+    Any,
+    /// Those of series with little history: [`crate::young`].
+    Young,
+}
+
 /// A recurrent network with several quantiles for several steps at once.
 pub trait QuantileNetwork: Send {
     /// Names the weights.
@@ -132,6 +141,11 @@ pub trait QuantileNetwork: Send {
 
     /// Tells whether it was trained for horizons of this shape, one of [`HORIZON_SHAPES`].
     fn serves(&self, shape: usize) -> bool;
+
+    /// Tells which forecasts it is for.
+    fn purpose(&self) -> Purpose {
+        Purpose::Any
+    }
 
     /// Runs a batch of a shape that it serves.
     ///

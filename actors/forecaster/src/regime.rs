@@ -38,6 +38,17 @@ impl Regime {
         self.0
     }
 
+    /// What is usual once `loss` counts as well.
+    pub(crate) fn usual_with(self, loss: f64) -> f64 {
+        let Self(state) = self;
+        let known = f64::from(state.known);
+        if state.known < KNOWN_MIN {
+            (known * state.usual_loss + loss) / (known + 1.0)
+        } else {
+            KEPT * state.usual_loss + (1.0 - KEPT) * loss
+        }
+    }
+
     /// Takes the loss of an origin; tells whether the series has changed its ways by now.
     pub(crate) fn changed_with(&mut self, loss: f64, at_s: i64) -> bool {
         let state = &mut self.0;

@@ -4,9 +4,10 @@
 
 use crate::features::{RowScale, fill_row};
 use crate::network::{
-    BATCH_ROWS, CANDIDATES, FeatureBatch, NetworkError, QuantileNetwork, infer_checked,
+    BATCH_ROWS, CANDIDATES, FeatureBatch, NetworkError, Purpose, QuantileNetwork, infer_checked,
 };
 use crate::series::Series;
+use crate::young;
 use twinscale_protocol::QUANTILES;
 
 /// One forecast to be made.
@@ -24,12 +25,19 @@ pub(crate) type StepQuantiles = Vec<[f64; QUANTILES]>;
 pub(crate) struct RowForecasts {
     pub(crate) origin: usize,
     pub(crate) scale: RowScale,
-    /// By network.
+    /// By network that answers for all series.
     pub(crate) networks: Vec<StepQuantiles>,
-    /// Mean of all networks' quantiles.
+    /// By network for little history, where there is little.
+    pub(crate) young: Vec<StepQuantiles>,
+    /// Mean of the quantiles of all networks that answer for all series.
     pub(crate) mean: StepQuantiles,
     /// The simple forecasts of each step, in units of the scale above the level.
     pub(crate) candidates: Vec<[f64; CANDIDATES]>,
+}
+
+/// Whether a network answers for all series: the first always does, so that there is one.
+pub(crate) fn is_general(number: usize, network: &dyn QuantileNetwork) -> bool {
+    number == 0 || network.purpose() == Purpose::Any
 }
 
 /// Forecasts every row over `shape` steps, by the networks that serve so many.
@@ -46,24 +54,38 @@ pub(crate) fn run_rows(
             .enumerate()
             .map(|(at, row)| fill_row(row.series, row.origin, &mut batch.row_mut(at)))
             .collect();
-        let outputs = networks
-            .iter_mut()
-            .filter(|network| network.serves(shape))
-            .map(|network| infer_checked(network.as_mut(), &batch))
-            .collect::<Result<Vec<_>, _>>()?;
+        let are_young: Vec<bool> = chunk
+            .iter()
+            .map(|row| young::share(row.series, row.origin) > 0.0)
+            .collect();
+        let (mut outputs, mut of_young) = (Vec::new(), Vec::new());
+        let serving = networks.iter_mut().enumerate();
+        for (number, network) in serving.filter(|(_, network)| network.serves(shape)) {
+            if is_general(number, network.as_ref()) {
+                outputs.push(infer_checked(network.as_mut(), &batch)?);
+            } else if are_young.contains(&true) {
+                of_young.push(infer_checked(network.as_mut(), &batch)?);
+            }
+        }
         let told = scales.iter().zip(chunk).enumerate();
         results.extend(told.map(|(number, (scale, row))| {
             let width = shape * QUANTILES;
-            let networks = outputs
-                .iter()
-                .filter_map(|output| output.get(number * width..(number + 1) * width))
-                .map(|values| restore(values, *scale));
-            let networks: Vec<StepQuantiles> = networks.collect();
+            let of_row = |output: &Vec<f32>| {
+                let values = output.get(number * width..(number + 1) * width)?;
+                Some(restore(values, *scale))
+            };
+            let networks: Vec<StepQuantiles> = outputs.iter().filter_map(of_row).collect();
+            let is_young = are_young[number];
             RowForecasts {
                 origin: row.origin,
                 scale: *scale,
                 mean: mean_of(&networks),
                 networks,
+                young: if is_young {
+                    of_young.iter().filter_map(of_row).collect()
+                } else {
+                    Vec::new()
+                },
                 candidates: candidates(batch.row_mut(number).candidates),
             }
         }));

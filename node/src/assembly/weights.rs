@@ -53,6 +53,11 @@ impl ForecastWeights {
         })
     }
 
+    /// The weights file.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// What the weights were trained on, and until when.
     pub fn card(&self) -> &WeightsCard {
         &self.card

@@ -1,5 +1,6 @@
 //! `twinscale train`: trains weights on a data directory, without a look behind the cut.
 
+use crate::assembly::ForecastWeights;
 use crate::console;
 use crate::error::ExpectedError;
 use crate::progress::Progress;
@@ -8,13 +9,12 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use twinscale_forecast_model::shipped::load;
+use twinscale_forecast_model::append::{card_onto, weights_file_onto};
 use twinscale_forecast_model::train::{
-    TrainOptions, TrainProgress, Trained, card, extended_weights_file, train, weights_file,
+    TrainOptions, TrainProgress, Trained, card, train, weights_file,
 };
 use twinscale_forecast_model::{Architecture, NETWORKS_MAX};
 use twinscale_forecaster::bench::sources::{SourceSelection, read_sources};
-use twinscale_forecaster::card::WeightsCard;
 use twinscale_forecaster::training::corpus::Corpus;
 use twinscale_forecaster::training::cuts::ExtraCuts;
 
@@ -42,13 +42,14 @@ pub(super) struct TrainArguments {
     /// Weights to write (safetensors); the card goes beside them, with the ending .json.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Weights whose networks the file gets first, as they are; the trained ones follow. Their card is the
+    /// .json file beside them.
+    #[arg(long, value_name = "FILE")]
+    onto: Option<PathBuf>,
     /// Networks of the file, the n-th with the n-th seed. Forecasts of `recurrent` and `dense` are mixed, for up
-    /// to 48 steps ahead; those of `recurrent_long` for up to 168.
+    /// to 48 steps ahead, with `young` for histories of days; those of `recurrent_long` are for up to 168.
     #[arg(long, value_delimiter = ',', default_value = NETWORKS_DEFAULT, value_parser = network)]
     networks: Vec<Architecture>,
-    /// Weights whose networks stay as they are; those that are trained come behind them, and seeds count on.
-    #[arg(long, value_name = "FILE")]
-    keep: Option<PathBuf>,
     /// Root of all randomness.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -69,9 +70,7 @@ fn network(name: &str) -> Result<Architecture, String> {
 }
 
 pub(super) fn run(arguments: &TrainArguments, quiet: bool) -> anyhow::Result<()> {
-    let kept = arguments.keep.as_deref().map(Kept::read).transpose()?;
-    let first = kept.as_ref().map_or(0, |kept| kept.card.networks.len());
-    let count = first + arguments.networks.len();
+    let count = arguments.networks.len();
     if count > NETWORKS_MAX {
         return Err(ExpectedError::input_hint(
             format!("{count} networks are more than the {NETWORKS_MAX} that a weights file holds"),
@@ -94,14 +93,18 @@ pub(super) fn run(arguments: &TrainArguments, quiet: bool) -> anyhow::Result<()>
         .map_err(|error| ExpectedError::input("the training data cannot be used", error))?;
     let corpus = Corpus::build(&sources, &mut ChaCha8Rng::seed_from_u64(arguments.seed))
         .map_err(|error| ExpectedError::input("the training data cannot be used", error))?;
-    let trained = train_all(arguments, first, &corpus, quiet)?;
-    let weights = match &kept {
-        Some(kept) => extended_weights_file(&kept.weights, &trained)?,
+    let before = arguments.onto.as_deref();
+    let before = before
+        .map(|path| ForecastWeights::load(Some(path)))
+        .transpose()?;
+    let trained = train_all(arguments, &corpus, quiet)?;
+    let weights = match &before {
+        Some(before) => weights_file_onto(before.bytes(), &trained)?,
         None => weights_file(&trained)?,
     };
     let mut card = card(&weights, &trained, &corpus, &origins(&arguments.data)?)?;
-    if let Some(kept) = kept {
-        card = card.behind(kept.card);
+    if let Some(before) = &before {
+        card = card_onto(before.card(), card);
     }
     let card_path = arguments.out.with_extension("json");
     write(&arguments.out, &weights)?;
@@ -123,29 +126,10 @@ pub(super) fn run(arguments: &TrainArguments, quiet: bool) -> anyhow::Result<()>
     Ok(())
 }
 
-/// A weights file whose networks stay.
-struct Kept {
-    weights: Vec<u8>,
-    card: WeightsCard,
-}
-
-impl Kept {
-    fn read(path: &Path) -> Result<Self, ExpectedError> {
-        let bytes = |path: &Path| {
-            std::fs::read(path).map_err(|source| ExpectedError::file("read", path, source))
-        };
-        let weights = bytes(path)?;
-        let (_, card) = load(&weights, &bytes(&path.with_extension("json"))?)
-            .map_err(|error| ExpectedError::input(path.display().to_string(), error))?;
-        Ok(Self { weights, card })
-    }
-}
-
-/// Trains one network after another, the first of them as number `first` of the file; each has a checkpoint of its own, so that a run that was broken off
+/// Trains one network after another; each has a checkpoint of its own, so that a run that was broken off
 /// goes on where it was.
 fn train_all(
     arguments: &TrainArguments,
-    first: usize,
     corpus: &Corpus,
     quiet: bool,
 ) -> anyhow::Result<Vec<Trained>> {
@@ -154,8 +138,7 @@ fn train_all(
     let count = arguments.networks.len() as u64;
     let progress = Progress::start("training", steps.saturating_mul(count), quiet);
     let networks = (0..).zip(&arguments.networks);
-    let trained = networks.map(|(done, architecture): (u64, &Architecture)| {
-        let number = done.saturating_add(first as u64);
+    let trained = networks.map(|(number, architecture): (u64, &Architecture)| {
         let options = TrainOptions {
             architecture: *architecture,
             seed: arguments.seed.saturating_add(number),
@@ -164,10 +147,10 @@ fn train_all(
             ..defaults.clone()
         };
         let mut tell = |at: &TrainProgress| {
-            progress.at(done.saturating_mul(steps).saturating_add(at.step));
+            progress.at(number.saturating_mul(steps).saturating_add(at.step));
             progress.note(format!(
                 "network {} of {count} ({}): loss {:.4}, best {:.4}",
-                done + 1,
+                number + 1,
                 architecture.name(),
                 at.validation_loss,
                 at.best_loss

@@ -10,9 +10,11 @@ use crate::{dense, recurrent};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, TchError, Tensor};
 use twinscale_forecaster::network::{
-    CANDIDATES, ENCODER_FEATURES, ENCODER_STEPS, FeatureBatch, STATIC_FEATURES, STEP_FEATURES,
+    CANDIDATES, ENCODER_FEATURES, ENCODER_STEPS, FeatureBatch, Purpose, STATIC_FEATURES,
+    STEP_FEATURES,
 };
-use twinscale_forecaster::training::sampler::BatchKind;
+use twinscale_forecaster::training::sampler::{BatchKind, Histories};
+use twinscale_forecaster::young::YOUNG_DAYS;
 use twinscale_protocol::QUANTILES;
 use twinscale_protocol::quantile::MEDIAN;
 
@@ -26,11 +28,18 @@ pub enum Architecture {
     Dense,
     /// A recurrent one that was trained for long horizons and serves them alone.
     RecurrentLong,
+    /// A dense one that was trained on the first days of histories alone, and answers for these alone.
+    Young,
 }
 
 impl Architecture {
     /// All kinds.
-    pub const ALL: [Self; 3] = [Self::Recurrent, Self::Dense, Self::RecurrentLong];
+    pub const ALL: [Self; 4] = [
+        Self::Recurrent,
+        Self::Dense,
+        Self::RecurrentLong,
+        Self::Young,
+    ];
 
     /// Its name in files and flags.
     pub fn name(self) -> &'static str {
@@ -38,6 +47,7 @@ impl Architecture {
             Self::Recurrent => "recurrent",
             Self::Dense => "dense",
             Self::RecurrentLong => "recurrent_long",
+            Self::Young => "young",
         }
     }
 
@@ -47,13 +57,33 @@ impl Architecture {
             Self::Recurrent => recurrent::describe(),
             Self::Dense => dense::describe(),
             Self::RecurrentLong => format!("{}, for long horizons", recurrent::describe()),
+            Self::Young => format!(
+                "{}, for histories below {YOUNG_DAYS} days",
+                dense::describe()
+            ),
+        }
+    }
+
+    /// The histories that it learns from.
+    pub(crate) fn histories(self) -> Histories {
+        match self {
+            Self::Recurrent | Self::Dense | Self::RecurrentLong => Histories::Any,
+            Self::Young => Histories::Young,
+        }
+    }
+
+    /// Which forecasts it makes.
+    pub(crate) fn purpose(self) -> Purpose {
+        match self {
+            Self::Recurrent | Self::Dense | Self::RecurrentLong => Purpose::Any,
+            Self::Young => Purpose::Young,
         }
     }
 
     /// The batches that it is trained and validated on; they say which horizons it serves.
     pub(crate) fn batch_kinds(self) -> [BatchKind; 2] {
         match self {
-            Self::Recurrent | Self::Dense => [BatchKind::Coarse, BatchKind::Fine],
+            Self::Recurrent | Self::Dense | Self::Young => [BatchKind::Coarse, BatchKind::Fine],
             Self::RecurrentLong => [BatchKind::CoarseLong, BatchKind::FineLong],
         }
     }
@@ -68,7 +98,7 @@ impl Architecture {
     pub(crate) fn parameters(self) -> &'static [ParameterSpec] {
         match self {
             Self::Recurrent | Self::RecurrentLong => recurrent::PARAMETERS,
-            Self::Dense => dense::PARAMETERS,
+            Self::Dense | Self::Young => dense::PARAMETERS,
         }
     }
 
@@ -76,7 +106,7 @@ impl Architecture {
     pub(crate) fn dropout(self) -> f64 {
         match self {
             Self::Recurrent | Self::RecurrentLong => recurrent::DROPOUT,
-            Self::Dense => dense::DROPOUT,
+            Self::Dense | Self::Young => dense::DROPOUT,
         }
     }
 
@@ -84,7 +114,7 @@ impl Architecture {
     pub(crate) fn weight_decay(self) -> f64 {
         match self {
             Self::Recurrent | Self::RecurrentLong => recurrent::WEIGHT_DECAY,
-            Self::Dense => dense::WEIGHT_DECAY,
+            Self::Dense | Self::Young => dense::WEIGHT_DECAY,
         }
     }
 
@@ -92,7 +122,7 @@ impl Architecture {
     pub(crate) fn row_products(self, horizon: usize) -> usize {
         match self {
             Self::Recurrent | Self::RecurrentLong => recurrent::row_products(horizon),
-            Self::Dense => dense::row_products(horizon),
+            Self::Dense | Self::Young => dense::row_products(horizon),
         }
     }
 }
@@ -202,7 +232,7 @@ impl Layers {
             Architecture::Recurrent | Architecture::RecurrentLong => {
                 recurrent::forward(self, inputs, pass)?
             }
-            Architecture::Dense => dense::forward(self, inputs, pass)?,
+            Architecture::Dense | Architecture::Young => dense::forward(self, inputs, pass)?,
         };
         quantiles(&outputs, &inputs.candidates)
     }

@@ -5,6 +5,7 @@
 //! Invariants: one thread inside the library, no gradients while serving, every call into the library is a fallible one, quantiles never cross.
 
 mod adam;
+pub mod append;
 mod architecture;
 mod checkpoint;
 mod dense;

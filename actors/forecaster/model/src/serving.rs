@@ -4,7 +4,7 @@ use crate::architecture::{Architecture, Inputs, Layers, Pass};
 use crate::weights::{WeightsError, first_line, read, weights_id};
 use tch::{TchError, Tensor, no_grad};
 use twinscale_forecaster::engine::Engine;
-use twinscale_forecaster::network::{FeatureBatch, NetworkError, QuantileNetwork};
+use twinscale_forecaster::network::{FeatureBatch, NetworkError, Purpose, QuantileNetwork};
 use twinscale_protocol::WeightsId;
 
 /// A quantile network with fixed weights.
@@ -46,6 +46,10 @@ impl QuantileNetwork for Network {
 
     fn serves(&self, shape: usize) -> bool {
         self.layers.architecture().serves(shape)
+    }
+
+    fn purpose(&self) -> Purpose {
+        self.layers.architecture().purpose()
     }
 
     fn infer(&mut self, batch: &FeatureBatch) -> Result<Vec<f32>, NetworkError> {

@@ -4,7 +4,7 @@ use crate::serving::{Network, engine_of, multiply_once};
 use std::time::Duration;
 use twinscale_forecaster::engine::{ForecastError, context_steps};
 use twinscale_forecaster::network::{
-    BATCH_ROWS, FeatureBatch, HORIZON_SHAPES, NetworkError, QuantileNetwork,
+    BATCH_ROWS, FeatureBatch, HORIZON_SHAPES, NetworkError, Purpose, QuantileNetwork,
 };
 use twinscale_protocol::forecaster::{ForecastRequest, SeriesWindow};
 use twinscale_protocol::{
@@ -23,7 +23,7 @@ const INTERVAL_S: u32 = 3600;
 pub struct Throughput {
     /// Forecasts of one hourly series over a day per second, from request to reply, calibrated before.
     pub forecasts_per_second: f64,
-    /// Rows per second of the networks alone, all of them run for each row.
+    /// Rows per second of the networks alone, all that answer for weeks of history run for each row.
     pub network_rows_per_second: f64,
     /// Arithmetic of the networks alone, in 10^9 operations per second; a multiplication with its addition
     /// counts as two.
@@ -61,7 +61,8 @@ pub fn measure(
     let peak_gflops = peak(clock)?;
     let horizon = HORIZON_SHAPES[0];
     let mut networks = make()?;
-    networks.retain(|network| network.architecture().serves(horizon));
+    // The requests have weeks of history, for which the network of young series is not asked.
+    networks.retain(|network| network.serves(horizon) && network.purpose() == Purpose::Any);
     let products: usize = networks
         .iter()
         .map(|network| network.architecture().row_products(horizon))

@@ -8,7 +8,7 @@ use crate::architecture::{Architecture, Inputs, Layers, Pass};
 use crate::checkpoint::{Checkpoint, CheckpointError, RunName};
 use crate::parameters::{Values, initial_values, to_values};
 use crate::serving::use_one_thread;
-use crate::weights::{Member, WeightsError, first_line, read, weights_id, write_members};
+use crate::weights::{Member, WeightsError, first_line, weights_id, write_members};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
@@ -121,20 +121,11 @@ pub struct Trained {
 /// # Errors
 /// [`TrainError::Weights`], never in practice.
 pub fn weights_file(networks: &[Trained]) -> Result<Vec<u8>, TrainError> {
-    Ok(write_members(&members(networks))?)
+    Ok(write_members(&members_of(networks))?)
 }
 
-/// Puts networks behind those of a weights file, which stay as they are.
-///
-/// # Errors
-/// [`TrainError::Weights`] when the file is corrupt.
-pub fn extended_weights_file(kept: &[u8], networks: &[Trained]) -> Result<Vec<u8>, TrainError> {
-    let mut all = read(kept)?;
-    all.extend(members(networks));
-    Ok(write_members(&all)?)
-}
-
-fn members(networks: &[Trained]) -> Vec<Member> {
+/// The networks as a weights file holds them.
+pub(crate) fn members_of(networks: &[Trained]) -> Vec<Member> {
     let member = |network: &Trained| Member {
         architecture: network.options.architecture,
         values: network.values.clone(),
@@ -192,16 +183,20 @@ pub fn train(
     let kinds = options.architecture.batch_kinds();
     let validation: Vec<TrainingBatch> = kinds
         .into_iter()
-        .flat_map(|kind| validation_batches(corpus, kind, VALIDATION_ROWS, VALIDATION_BATCHES))
+        .flat_map(|kind| {
+            let histories = options.architecture.histories();
+            validation_batches(corpus, kind, histories, VALIDATION_ROWS, VALIDATION_BATCHES)
+        })
         .collect();
     if validation.is_empty() {
         return Err(TrainError::NoValidation);
     }
     let (from, to, seed, rows) = (learner.done.step, options.steps, options.seed, options.rows);
+    let histories = options.architecture.histories();
     thread::scope(|scope| {
         let (sender, batches) = sync_channel(BATCHES_AHEAD);
         scope.spawn(move || {
-            let sampler = Sampler::new(corpus);
+            let sampler = Sampler::new(corpus, histories);
             for step in from..to {
                 let batch = draw(&sampler, corpus_kind(corpus, kinds, step), rows, seed, step);
                 if sender.send(batch).is_err() {

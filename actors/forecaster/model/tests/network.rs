@@ -2,13 +2,14 @@
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use twinscale_forecast_model::append::weights_file_onto;
 use twinscale_forecast_model::shipped::{SHIPPED_CARD, SHIPPED_WEIGHTS, load, load_shipped};
 use twinscale_forecast_model::throughput::measure;
 use twinscale_forecast_model::train::{TrainError, TrainOptions, Trained, train, weights_file};
 use twinscale_forecast_model::{Architecture, Network, WeightsError, engine_of};
 use twinscale_forecaster::features::fill_row;
 use twinscale_forecaster::network::{
-    BATCH_ROWS, FeatureBatch, HORIZON_SHAPES, QuantileNetwork, infer_checked,
+    BATCH_ROWS, FeatureBatch, HORIZON_SHAPES, Purpose, QuantileNetwork, infer_checked,
 };
 use twinscale_forecaster::series::Series;
 use twinscale_forecaster::training::corpus::{Corpus, SourceSeries};
@@ -227,4 +228,30 @@ fn a_file_keeps_several_networks_in_their_order() {
     let engine = engine_of(networks).expect("an engine");
     assert!(!engine.weights_id().as_str().is_empty());
     assert!(engine_of(Vec::new()).is_err());
+}
+
+#[test]
+fn networks_are_added_to_a_file_and_those_in_it_stay_as_they_are() {
+    let corpus = corpus();
+    let options = TrainOptions {
+        architecture: Architecture::Young,
+        steps: 1,
+        rows: 2,
+        ..TrainOptions::default()
+    };
+    let young = train(&corpus, &options, &mut |_| {}).expect("one step");
+    let file = weights_file_onto(SHIPPED_WEIGHTS, std::slice::from_ref(&young)).expect("a file");
+    let (mut before, card) = load_shipped().expect("shipped weights load");
+    let mut after = Network::all_of(&file).expect("loads");
+    assert_eq!(after.len(), before.len() + 1);
+    for (before, after) in before.iter_mut().zip(&mut after) {
+        assert_eq!(after.architecture(), before.architecture());
+        assert_eq!(among(after, 0, 0, 24), among(before, 0, 0, 24));
+    }
+    let last = after.last().expect("the added one");
+    assert_eq!(last.purpose(), Purpose::Young);
+    assert_eq!(card.networks.len(), before.len());
+    let many = vec![young; 8];
+    let error = weights_file_onto(SHIPPED_WEIGHTS, &many).expect_err("too many");
+    assert!(error.to_string().contains("add fewer"), "{error}");
 }

@@ -19,6 +19,10 @@ const ATTEMPTS: usize = 8;
 const TARGET_MAX: f64 = 1e4;
 /// Days of context that a disturbed row copies.
 const CONTEXT_DAYS: usize = 29;
+/// Longest history of young rows, in days: beyond the week after which other networks answer alone.
+pub const YOUNG_DAYS_TRAINED: usize = 10;
+/// Histories that validate a network for young ones, in quarters of a day; in turn.
+const YOUNG_QUARTERS: [usize; 8] = [1, 2, 4, 6, 8, 12, 18, 27];
 
 /// Rows with their truth.
 #[derive(Clone, Debug)]
@@ -42,6 +46,15 @@ pub enum BatchKind {
     CoarseLong,
     /// Finer, 168 steps ahead.
     FineLong,
+}
+
+/// How long the histories of a batch are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Histories {
+    /// As long as the corpus has them, with some cut short.
+    Any,
+    /// All cut to between a quarter of a day and [`YOUNG_DAYS_TRAINED`].
+    Young,
 }
 
 impl BatchKind {
@@ -71,6 +84,7 @@ impl BatchKind {
 #[derive(Debug)]
 pub struct Sampler<'corpus> {
     corpus: &'corpus Corpus,
+    histories: Histories,
     coarse: Weighted,
     fine: Weighted,
 }
@@ -113,9 +127,10 @@ impl Weighted {
 
 impl<'corpus> Sampler<'corpus> {
     /// Prepares to draw.
-    pub fn new(corpus: &'corpus Corpus) -> Self {
+    pub fn new(corpus: &'corpus Corpus, histories: Histories) -> Self {
         Self {
             corpus,
+            histories,
             coarse: Weighted::of(&corpus.coarse),
             fine: Weighted::of(&corpus.fine),
         }
@@ -154,15 +169,30 @@ impl<'corpus> Sampler<'corpus> {
             if dull && attempt + 1 < ATTEMPTS {
                 continue;
             }
-            if rng.random_bool(DISTURBED_SHARE)
-                && let Some((series, origin)) = disturb(&member.series, origin, horizon, rng)
-            {
+            if let Some((series, origin)) = self.changed(&member.series, origin, horizon, rng) {
                 put(&series, origin, row, batch);
                 return;
             }
             put(&member.series, origin, row, batch);
             return;
         }
+    }
+
+    /// A copy of the window with what the draw changes in it; none where it stays as it is.
+    fn changed(
+        &self,
+        series: &Series,
+        origin: usize,
+        horizon: usize,
+        rng: &mut ChaCha8Rng,
+    ) -> Option<(Series, usize)> {
+        let kept = match self.histories {
+            Histories::Any if rng.random_bool(DISTURBED_SHARE) => any_length(series, origin, rng),
+            Histories::Any => return None,
+            // A day of it tells one series from another too well: none is seen twice alike.
+            Histories::Young => young_length(series, rng),
+        };
+        disturb(series, origin, horizon, kept, rng)
     }
 
     fn draw_member(&self, kind: BatchKind, rng: &mut ChaCha8Rng) -> Option<&'corpus Member> {
@@ -199,27 +229,43 @@ fn put(series: &Series, origin: usize, row: usize, batch: &mut TrainingBatch) {
     }
 }
 
+/// A length of history as twins have it: half of them all that there is.
+fn any_length(series: &Series, origin: usize, rng: &mut ChaCha8Rng) -> usize {
+    let day = series.steps_per_day();
+    let longest = (CONTEXT_DAYS * day).min(origin + 1);
+    if rng.random_bool(0.5) {
+        return longest;
+    }
+    // Young twins are common, and their histories are of any length.
+    let share: f64 = rng.random_range(0.0..1.0);
+    longest.min(
+        day / 4
+            + rng.random_range(0..=longest / 2).min(longest * 2 / 3)
+            + usize::from(share > 0.5) * day,
+    )
+}
+
+/// A length of a young history: each doubling as likely as the next, since the first days change most.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a small positive number of steps"
+)]
+fn young_length(series: &Series, rng: &mut ChaCha8Rng) -> usize {
+    let doublings = (4.0 * YOUNG_DAYS_TRAINED as f64).log2();
+    let quarters = rng.random_range(0.0..doublings).exp2();
+    (quarters * series.steps_per_day() as f64 / 4.0).round() as usize
+}
+
 /// Copies a window and disturbs it: shorter history, noise, gaps, another level or a weaker swing.
 fn disturb(
     series: &Series,
     origin: usize,
     horizon: usize,
+    kept: usize,
     rng: &mut ChaCha8Rng,
 ) -> Option<(Series, usize)> {
     let day = series.steps_per_day();
-    let longest = (CONTEXT_DAYS * day).min(origin + 1);
-    let kept = if rng.random_bool(0.5) {
-        longest
-    } else {
-        // Young twins are common, and their histories are of any length.
-        let share: f64 = rng.random_range(0.0..1.0);
-        longest.min(
-            day / 4
-                + rng.random_range(0..=longest / 2).min(longest * 2 / 3)
-                + usize::from(share > 0.5) * day,
-        )
-    };
-    let first = origin + 1 - kept.max(1);
     let noise: f64 = if rng.random_bool(0.5) {
         rng.random_range(0.0..0.12)
     } else {
@@ -241,13 +287,25 @@ fn disturb(
     } else {
         0.0
     };
+    cut(series, origin, horizon, kept, |at, value| {
+        let factor = 1.0 + noise * rng.random_range(-1.0..1.0);
+        let dropped = at <= origin && rng.random_bool(gaps);
+        (!dropped).then(|| (value * factor + lift).max(0.0))
+    })
+}
+
+/// Copies the `kept` steps up to the origin and the horizon after it, each value as `change` has it; also
+/// the origin's position in the copy.
+fn cut(
+    series: &Series,
+    origin: usize,
+    horizon: usize,
+    kept: usize,
+    mut change: impl FnMut(usize, f64) -> Option<f64>,
+) -> Option<(Series, usize)> {
+    let first = origin + 1 - kept.clamp(1, origin + 1);
     let values: Vec<Option<f64>> = (first..=origin + horizon)
-        .map(|at| {
-            let value = series.value(at)?;
-            let factor = 1.0 + noise * rng.random_range(-1.0..1.0);
-            let dropped = at <= origin && rng.random_bool(gaps);
-            (!dropped).then(|| (value * factor + lift).max(0.0))
-        })
+        .map(|at| change(at, series.value(at)?))
         .collect();
     let interval_s = u32::try_from(series.interval_s()).ok()?;
     let copy = Series::new(series.time_s(first), interval_s, &values).ok()?;
@@ -259,10 +317,11 @@ fn disturb(
 }
 
 /// Draws the batches that validate: real series only, spread evenly over the groups and the spans that
-/// training never had as targets.
+/// training never had as targets. Young histories are cut to lengths that take turns.
 pub fn validation_batches(
     corpus: &Corpus,
     kind: BatchKind,
+    histories: Histories,
     rows: usize,
     count: usize,
 ) -> Vec<TrainingBatch> {
@@ -288,7 +347,19 @@ pub fn validation_batches(
         .map(|places| {
             let mut batch = empty(kind, rows);
             for (row, (member, origin)) in places.iter().enumerate() {
-                put(&member.series, *origin, row, &mut batch);
+                let quarters = YOUNG_QUARTERS[row % YOUNG_QUARTERS.len()];
+                let kept = quarters * member.series.steps_per_day() / 4;
+                let young = (histories == Histories::Young)
+                    .then(|| {
+                        cut(&member.series, *origin, horizon, kept, |_, value| {
+                            Some(value)
+                        })
+                    })
+                    .flatten();
+                match young {
+                    Some((series, origin)) => put(&series, origin, row, &mut batch),
+                    None => put(&member.series, *origin, row, &mut batch),
+                }
             }
             batch
         })
