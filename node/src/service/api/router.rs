@@ -92,7 +92,7 @@ fn behind_gate(router: Router, service: Arc<Service>) -> Router {
     router.route_layer(from_fn_with_state(service, super::notes::behind_gate))
 }
 
-/// Nothing of this program needs more than the first schema.
+/// No path of this program needs more than the first schema.
 #[cfg(not(feature = "next-schema"))]
 fn behind_gate(router: Router, _service: Arc<Service>) -> Router {
     router
