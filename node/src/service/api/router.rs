@@ -3,7 +3,8 @@
 use super::error::{ApiError, ErrorCode};
 use super::forward::{Way, to_leader};
 use super::{
-    configure, customers, events, forecasts, node, patterns, steps, telemetry, vms, what_if,
+    configure, customers, events, forecasts, history, node, patterns, steps, telemetry, vms,
+    what_if,
 };
 use crate::cluster::forward::HereAnswers;
 use crate::service::state::Service;
@@ -51,6 +52,7 @@ fn described() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(patterns::patterns))
         .routes(routes!(what_if::what_if))
         .routes(routes!(customers::observations))
+        .routes(routes!(history::history))
         .routes(routes!(steps::steps))
         .routes(routes!(configure::get_policy, configure::put_policy))
         .routes(routes!(configure::get_stack, configure::put_stack))
