@@ -6,7 +6,7 @@ use super::fetch::{Fetched, fetch};
 use super::gather::Gather;
 use super::local::LocalWeights;
 use crate::observe::Instruments;
-use crate::observe::catalogue::WEIGHTS_FETCHED;
+use crate::observe::catalogue::{WEIGHTS_FETCHED, WEIGHTS_IN_STEP};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -108,6 +108,7 @@ impl Keeper {
             self.follow(register);
         }
         self.follow(register);
+        self.say_in_step(register);
         self.say_trouble(register);
         self.tidy(register).await;
     }
@@ -207,6 +208,15 @@ impl Keeper {
         if let Some(Err(error)) = sent {
             tracing::debug!(%error, "the forecaster loads with its next forecast");
         }
+    }
+
+    /// Counts whether the node serves what it should, also while that is not here yet.
+    fn say_in_step(&self, register: &WeightsRecord) {
+        let served = self.local.serving().served().weights;
+        let active = self.version(&register.active);
+        let in_step = active.is_some_and(|active| active.id == served);
+        let value = if in_step { 1.0 } else { 0.0 };
+        self.instruments.set(&WEIGHTS_IN_STEP, &[], value);
     }
 
     /// Says why the node does not follow.
