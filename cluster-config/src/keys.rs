@@ -5,7 +5,7 @@
 
 mod node;
 
-pub use node::{CLUSTER_KEYS, NODE_KEYS};
+pub use node::{CLUSTER_KEYS, FORECASTER_KEYS, NODE_KEYS};
 
 /// What a key holds.
 #[derive(Clone, Copy, Debug, PartialEq)]

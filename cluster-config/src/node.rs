@@ -1,7 +1,8 @@
 //! Settings of one node.
 
 use crate::cluster::{self, ClusterSettings};
-use crate::keys::{CLUSTER_KEYS, NODE_KEYS};
+use crate::forecaster::{self, ForecasterSettings};
+use crate::keys::{CLUSTER_KEYS, FORECASTER_KEYS, NODE_KEYS};
 use crate::load::parse_toml;
 use crate::read::{Section, subtable};
 use crate::shape;
@@ -48,6 +49,8 @@ pub struct NodeSettings {
     pub drain: Seconds,
     /// When work counts as hung, and how much of it the node survives.
     pub watch: WatchSettings,
+    /// How weights are compared and trained further.
+    pub forecaster: ForecasterSettings,
     /// How it works with others; `None` = it is alone.
     pub cluster: Option<ClusterSettings>,
 }
@@ -72,19 +75,24 @@ pub struct WatchSettings {
 impl Default for NodeSettings {
     /// Every key has its documented default.
     fn default() -> Self {
-        build((None, None), &mut Violations::default()).expect("the defaults are valid")
+        build((None, None, None), &mut Violations::default()).expect("the defaults are valid")
     }
 }
 
 impl NodeSettings {
-    /// Reads and checks a node file: `[node]` and `[cluster]`.
+    /// Reads and checks a node file: `[node]`, `[forecaster]` and `[cluster]`.
     ///
     /// # Errors
     /// [`ConfigError`] with everything that is wrong at once.
     pub fn parse(text: &str, file: &str) -> Result<Self, ConfigError> {
         let root = parse_toml(text, file)?;
         let mut violations = Violations::default();
-        shape::check_names(&root, "", &["node", "cluster"], &mut violations);
+        shape::check_names(
+            &root,
+            "",
+            &["node", "forecaster", "cluster"],
+            &mut violations,
+        );
         let table = shape::table(&root, "node", &mut violations);
         if let Some(table) = table {
             shape::check_table(table, "node", NODE_KEYS, &mut violations);
@@ -93,7 +101,11 @@ impl NodeSettings {
         if let Some(table) = cluster {
             shape::check_table(table, "cluster", CLUSTER_KEYS, &mut violations);
         }
-        let settings = build((table, cluster), &mut violations);
+        let forecaster = shape::table(&root, "forecaster", &mut violations);
+        if let Some(table) = forecaster {
+            shape::check_table(table, "forecaster", FORECASTER_KEYS, &mut violations);
+        }
+        let settings = build((table, forecaster, cluster), &mut violations);
         violations.into_result(file)?;
         // `build` reports whenever it has no settings to give.
         settings.ok_or_else(|| ConfigError::Invalid {
@@ -104,7 +116,7 @@ impl NodeSettings {
 }
 
 fn build(
-    (table, cluster): (Option<&Table>, Option<&Table>),
+    (table, forecaster, cluster): (Option<&Table>, Option<&Table>, Option<&Table>),
     violations: &mut Violations,
 ) -> Option<NodeSettings> {
     let cluster = match cluster {
@@ -159,6 +171,7 @@ fn build(
         passivate_after: Seconds(node.whole_u32("passivate_after_s")),
         drain: Seconds(node.whole_u32("drain_s")),
         watch,
+        forecaster: forecaster::build(forecaster),
         cluster,
     })
 }

@@ -89,6 +89,7 @@ mod tests {
             keys::STACK_KEYS,
             keys::NODE_KEYS,
             keys::CLUSTER_KEYS,
+            keys::FORECASTER_KEYS,
         ] {
             for spec in specs {
                 for text in spec.default.iter().chain([&spec.example]) {

@@ -1,7 +1,8 @@
 //! Writes the reference page of all keys from their registry.
 
 use crate::keys::{
-    CLUSTER_KEYS, KeySpec, NODE_KEYS, POLICY_KEYS, STACK_KEYS, TIER_DEFAULT_KEYS, VM_TYPE_KEYS,
+    CLUSTER_KEYS, FORECASTER_KEYS, KeySpec, NODE_KEYS, POLICY_KEYS, STACK_KEYS, TIER_DEFAULT_KEYS,
+    VM_TYPE_KEYS,
 };
 use crate::shape::describe;
 use std::fmt::Write as _;
@@ -56,6 +57,13 @@ pub fn reference_markdown() -> String {
         "Nodes: `[node]`",
         "How one node runs.",
         NODE_KEYS,
+    );
+    section(
+        &mut page,
+        "Nodes: `[forecaster]`",
+        "How weights are compared and trained further in a cluster. The node that leads group 0 goes by its \
+         own file: give all nodes the same.",
+        FORECASTER_KEYS,
     );
     section(
         &mut page,

@@ -22,6 +22,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use twinscale_forecaster::actor::ForecasterRequest;
+use twinscale_forecaster::serving::Serving;
 use twinscale_log::{CommandLog, FileLog, LogOptions};
 use twinscale_optimizer::actor::OptimizerRequest;
 use twinscale_protocol::{CustomerId, DomainTime, Generation};
@@ -72,6 +73,7 @@ pub struct Node {
     cloud: Option<SimCloudDriver>,
     forecaster: Supervised<ForecasterRequest>,
     forecasters: Arc<Forecasters>,
+    serving: Serving,
     optimizer: Supervised<OptimizerRequest>,
     provisioner: Supervised<ProvisionerRequest>,
     seed: u64,
@@ -187,13 +189,14 @@ impl Node {
             Some(_) => FailureScope::Child,
             None => FailureScope::Node,
         };
-        let forecaster = start.forecaster(&options.weights, scope).await?;
-        let weights = options.weights.card().weights_id.clone();
+        let serving = options.weights.serving();
+        let forecaster = start.forecaster(&serving, scope).await?;
         let observed = ObservedDriver::new(Arc::clone(&driver), instruments.clone());
         Ok(Self {
             twins,
             authorities,
-            forecasters: Arc::new(Forecasters::new(&forecaster, weights, lenders)),
+            forecasters: Arc::new(Forecasters::new(&forecaster, serving.clone(), lenders)),
+            serving,
             forecaster,
             optimizer: start.optimizer(options.optimizer_threads).await?,
             provisioner: start.provisioner(Arc::new(observed), retry, memory).await?,
@@ -305,6 +308,11 @@ impl Node {
     /// The way to the forecaster, and to those of others while it cannot forecast.
     pub fn forecasters(&self) -> &Arc<Forecasters> {
         &self.forecasters
+    }
+
+    /// Which weights the forecaster serves and compares.
+    pub fn serving(&self) -> &Serving {
+        &self.serving
     }
 
     /// The optimizer.

@@ -15,6 +15,7 @@ mod patterns;
 mod plan;
 mod policy;
 mod ready;
+mod retrain;
 mod run;
 mod send;
 mod sim_cloud;

@@ -30,4 +30,5 @@ pub mod service;
 pub mod sim_cloud;
 pub mod summary;
 pub mod trace;
+pub mod weights;
 pub mod workload;

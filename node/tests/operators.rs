@@ -9,6 +9,8 @@ mod borrowing;
 mod harness;
 #[path = "operators/metrics.rs"]
 mod metrics;
+#[path = "operators/weights.rs"]
+mod weights;
 
 use harness::{Nodes, customer};
 use serde_json::Value;

@@ -1,13 +1,18 @@
 //! The forecaster of a node: gathers what waits, runs the engine on a thread of its own, answers.
 //!
 //! Requests that are already in the mailbox share a run; since each is answered as if it were alone, that
-//! changes the speed and nothing else. A job that hangs or panics costs its thread and its engine, both of
+//! changes the speed and nothing else. Weights change between two jobs, as [`Serving`] says; while others are
+//! compared with them, requests that were answered are forecast again with those, a few at a time, behind what
+//! waits. A job that hangs or panics costs its thread and its engine, both of
 //! which are replaced, and the requests of that job an error. It decides nothing about forecasts.
 
+mod shadowing;
 #[cfg(test)]
 mod tests;
 
+use crate::actor::shadowing::Shadowing;
 use crate::engine::Engine;
+use crate::serving::{Loaded, Serving};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -36,8 +41,12 @@ pub enum ForecasterRequest {
     ZeroWeights(ReplyTo<Result<(), WireError>>),
     /// Fail on purpose.
     Fault(ForecasterFault),
+    /// Load the weights that are wanted, rather than with the next forecast.
+    Load(ReplyTo<Result<(), WireError>>),
     /// Run what has been gathered; only the forecaster itself can send it.
     Run(RunTick),
+    /// Forecast in the shadow what was answered; only the forecaster itself can send it.
+    Shadow(ShadowTick),
 }
 
 /// How tests and chaos runs make a forecaster fail.
@@ -57,14 +66,18 @@ pub enum ForecasterFault {
 #[derive(Debug)]
 pub struct RunTick(());
 
+/// The forecaster's word to itself that it may forecast in the shadow.
+#[derive(Debug)]
+pub struct ShadowTick(());
+
 /// Makes an engine; called on the compute thread, also after a hung or failed job.
 pub type MakeEngine = Arc<dyn Fn() -> Result<Engine, WireError> + Send + Sync>;
 
 /// What a forecaster is given when it starts.
 #[derive(Clone)]
 pub struct ForecasterArguments {
-    /// Makes the engine.
-    pub make_engine: MakeEngine,
+    /// Which weights it serves and compares.
+    pub serving: Serving,
     /// System time after which a job counts as hung; [`JOB_LIMIT`] unless a test needs less.
     pub job_limit: Duration,
     /// The domain clock that waits for the forecasts.
@@ -81,6 +94,8 @@ pub struct ForecasterState {
     myself: Mailbox<ForecasterRequest>,
     compute: ComputeThread,
     engine: EngineSlot,
+    /// What is to be forecast in the shadow.
+    shadow: Shadowing,
     /// Gathered requests, with the permits they hold.
     waiting: Vec<Waiting>,
 }
@@ -94,7 +109,7 @@ struct Waiting {
 }
 
 /// The engine, on loan to a job; empty before the first.
-type EngineSlot = Arc<Mutex<Option<Engine>>>;
+type EngineSlot = Arc<Mutex<Option<Loaded>>>;
 
 impl std::fmt::Debug for ForecasterArguments {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -119,6 +134,7 @@ impl Actor for Forecaster {
         arguments: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
         Ok(ForecasterState {
+            shadow: Shadowing::new(myself.clone(), &arguments.clock),
             myself: Mailbox::new(myself, 1, arguments.clock.clone()),
             compute: ComputeThread::start("forecaster", &arguments.health),
             arguments,
@@ -140,7 +156,18 @@ impl Actor for Forecaster {
             }
             ForecasterRequest::Run(RunTick(())) => {
                 drop(permitted);
-                state.run_waiting().await
+                state.run_waiting().await?;
+                state.shadow.call();
+                Ok(())
+            }
+            ForecasterRequest::Shadow(ShadowTick(())) => {
+                drop(permitted);
+                state.run_shadow().await
+            }
+            ForecasterRequest::Load(reply_to) => {
+                let loaded = state.with_engine(|_engine| Ok(())).await?;
+                answer(reply_to, loaded);
+                Ok(())
             }
             ForecasterRequest::ZeroWeights(reply_to) => {
                 let zeroed = state.zero_weights().await?;
@@ -196,14 +223,18 @@ impl ForecasterState {
         let answers = self
             .with_engine(move |engine| {
                 let replies = engine.forecast_batch(&requests).into_iter();
-                Ok(replies
-                    .map(|reply| reply.map_err(|error| WireError::from(&error)))
-                    .collect::<Vec<ForecastAnswer>>())
+                let replies = replies.map(|reply| reply.map_err(|error| WireError::from(&error)));
+                Ok((replies.collect::<Vec<ForecastAnswer>>(), requests))
             })
             .await?;
         match answers {
-            Ok(answers) => {
-                for ((reply_to, permitted), reply) in askers.into_iter().zip(answers) {
+            Ok((answers, requests)) => {
+                for (((reply_to, permitted), reply), request) in
+                    askers.into_iter().zip(answers).zip(requests)
+                {
+                    if let Ok(reply) = &reply {
+                        self.shadow.offer(&self.arguments.serving, request, reply);
+                    }
                     answer(reply_to, reply);
                     drop(permitted);
                 }
@@ -233,15 +264,15 @@ impl ForecasterState {
         work: impl FnOnce(&mut Engine) -> Result<R, WireError> + Send + 'static,
     ) -> Result<Result<R, WireError>, ActorProcessingErr> {
         let slot = Arc::clone(&self.engine);
-        let make_engine = Arc::clone(&self.arguments.make_engine);
+        let serving = self.arguments.serving.clone();
         let job = move || {
             // Nobody else holds the lock: jobs follow one another, and a failed one loses the slot.
             let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-            let engine = match slot.take() {
-                Some(engine) => engine,
-                None => make_engine()?,
-            };
-            work(slot.insert(engine))
+            serving.load(&mut slot)?;
+            let loaded = slot.as_mut();
+            let loaded = loaded
+                .ok_or_else(|| WireError::new(WireErrorCode::Internal, "no engine was made"))?;
+            work(&mut loaded.engine)
         };
         match self.compute.run(job, self.arguments.job_limit).await {
             Ok(result) => Ok(result),

@@ -22,6 +22,9 @@ pub struct WeightsCard {
     pub datasets: BTreeMap<String, DatasetCard>,
     /// What the weights are not good for.
     pub limits: Vec<String>,
+    /// The weights that these were trained further from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<WeightsId>,
 }
 
 /// A network's part of the card.
@@ -59,6 +62,7 @@ impl From<CardV1> for WeightsCard {
             networks: vec![card.network],
             datasets: card.datasets,
             limits: card.limits,
+            parent: None,
         }
     }
 }
@@ -215,6 +219,7 @@ mod tests {
             }],
             datasets,
             limits: Vec::new(),
+            parent: None,
         }
     }
 

@@ -25,6 +25,8 @@ mod regime;
 mod regression;
 mod rows;
 pub mod series;
+pub mod serving;
+pub mod shadow;
 pub mod stored;
 pub mod training;
 pub mod young;

@@ -112,7 +112,7 @@ pub async fn announce(
 pub async fn annotate(
     writer: &dyn TwinWriter,
     customer: CustomerId,
-    note: crate::stored::v2::Note,
+    note: crate::stored::v3::Note,
 ) -> Result<u64, HostError> {
     crate::state::check_note(&note).map_err(|text| HostError::Refused {
         customer: customer.clone(),

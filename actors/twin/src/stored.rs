@@ -6,4 +6,4 @@ pub mod schema;
 pub mod shard_v1;
 pub mod v1;
 #[cfg(feature = "next-schema")]
-pub mod v2;
+pub mod v3;

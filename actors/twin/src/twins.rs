@@ -108,7 +108,7 @@ impl dyn Twins + '_ {
     pub async fn annotate(
         &self,
         customer: CustomerId,
-        note: crate::stored::v2::Note,
+        note: crate::stored::v3::Note,
     ) -> Result<u64, HostError> {
         intake::annotate(self, customer, note).await
     }

@@ -6,10 +6,10 @@ use twinscale_protocol::{CustomerId, DomainTime};
 use twinscale_twin::limits::{NOTE_AUTHOR_BYTES_MAX, NOTE_BYTES_MAX, NOTES_MAX};
 use twinscale_twin::state::PartKey;
 use twinscale_twin::stored::v1::{self, COMMAND};
-use twinscale_twin::stored::v2::{META, Meta, NOTES, Note, NotesRecord};
+use twinscale_twin::stored::v3::{META, Meta, NOTES, Note, NotesRecord};
 use twinscale_twin::{ApplyResult, TwinCommand, TwinState};
 
-const GOLDEN: &str = include_str!("../src/stored/golden/v2.txt");
+const GOLDEN: &str = include_str!("../src/stored/golden/v3.txt");
 
 fn empty() -> TwinState {
     TwinState::new(CustomerId::new("acme").expect("an id"))
@@ -40,7 +40,7 @@ fn stored_bytes_stay_as_they_are() {
         head: v1::Meta::default(),
     };
     let command = TwinCommand::Annotate(note);
-    assert_eq!(command.schema(), 2);
+    assert_eq!(command.schema(), 3);
     let sealed = [
         ("annotate", envelope::seal(COMMAND, &command)),
         ("notes", envelope::seal(NOTES, &NotesRecord { kept })),

@@ -1,4 +1,4 @@
-//! Keys of a node file: `[node]` and `[cluster]`.
+//! Keys of a node file: `[node]`, `[forecaster]` and `[cluster]`.
 
 use super::{KeySpec, Kind, key, whole};
 
@@ -157,6 +157,73 @@ pub const NODE_KEYS: &[KeySpec] = &[
         Some("2"),
         "10",
         "Time for which a node that cannot go on still answers, with 503 and the reason at `/v1/ready`, before it ends, in seconds.",
+    ),
+];
+
+/// Keys of the forecaster's weights: under `[forecaster]`.
+pub const FORECASTER_KEYS: &[KeySpec] = &[
+    key(
+        "retrain_every_s",
+        whole(0, 31_536_000),
+        Some("0"),
+        "604800",
+        "Time from the end of a training on the cluster's own history to the next one, in seconds; 0 = none. The node that leads group 0 runs `twinscale weights retrain` at low priority and has what is better compared.",
+    ),
+    key(
+        "retrain_limit_s",
+        whole(1, 604_800),
+        Some("14400"),
+        "3600",
+        "Time after which such a training is ended, in seconds (default 4 hours).",
+    ),
+    key(
+        "retrain_steps",
+        whole(1, 1_000_000),
+        Some("600"),
+        "2000",
+        "Optimiser steps of each network in such a training, at most.",
+    ),
+    key(
+        "trial_series_min",
+        whole(2, 2_048),
+        Some("12"),
+        "40",
+        "Series that a trial of weights must compare before it is decided.",
+    ),
+    key(
+        "trial_forecasts_min",
+        whole(1, 100_000_000),
+        Some("200"),
+        "1000",
+        "Forecasts that a trial of weights must compare before it is decided.",
+    ),
+    key(
+        "trial_span_min_s",
+        whole(0, 31_536_000),
+        Some("86400"),
+        "604800",
+        "Time from the first compared step to the last before a trial is decided, in seconds (default a day).",
+    ),
+    key(
+        "trial_max_s",
+        whole(1, 31_536_000),
+        Some("1209600"),
+        "604800",
+        "Time after which a trial of weights ends without a decision, in seconds (default two weeks).",
+    ),
+    key(
+        "watch_s",
+        whole(0, 31_536_000),
+        Some("259200"),
+        "604800",
+        "Time for which the former weights forecast in the shadow after a promotion, in seconds (default three days): if they are better, the cluster goes back by itself.",
+    ),
+    key(
+        "margin_percent",
+        whole(0, 50),
+        Some("1"),
+        "2",
+        "By how many percent the loss of a challenger must be lower, beyond doubt, to be promoted or gone back to.",
     ),
 ];
 

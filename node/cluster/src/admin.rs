@@ -14,6 +14,7 @@ mod picture;
 mod probe;
 mod schema;
 mod standing;
+mod weights;
 mod words;
 
 pub(crate) use answers::{Admin, AdminParts, ProbeAnswers, ReadAnswers, WriteAnswers};
@@ -21,7 +22,7 @@ pub use ask::{AskError, ClusterClient, Tried};
 pub use message::{
     Asked, CLUSTER_READ, CLUSTER_READ_REPLY, CLUSTER_WRITE, CLUSTER_WRITE_REPLY, MoveTask,
     NODE_PROBE, NODE_PROBE_REPLY, Outcome, ReadReply, ReadRequest, Routed, Standing, Task,
-    WriteReply, WriteRequest, admit_person,
+    WeightsOrder, WriteReply, WriteRequest, admit_person,
 };
 pub use picture::{
     AuditLine, AuditReply, Certificate, CertificateLevel, GroupHealth, Heard, MemberLine,
@@ -29,3 +30,6 @@ pub use picture::{
     ShardLine, ShardsReply,
 };
 pub use probe::ProbeReply;
+pub use weights::{
+    DecisionLine, FiguresLine, TrialLine, WeightsLine, WeightsReply, weights_picture,
+};

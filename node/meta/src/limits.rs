@@ -72,3 +72,18 @@ pub const WAITS_REPORTED_MAX: usize = 64;
 /// Transfers of leadership that go on at the same time for the sake of evenness: each stops a shard for
 /// a moment.
 pub const TRANSFERS_AT_ONCE: usize = 8;
+
+/// Most weights that a cluster knows: the active ones, those before them, a challenger, and room to choose.
+pub const WEIGHTS_KNOWN_MAX: usize = 8;
+
+/// Most bytes of a weights file, as the reader of such files has it.
+pub const WEIGHTS_BYTES_MAX: u64 = 64 << 20;
+
+/// Most bytes of a weights card: it names every series that was trained on.
+pub const CARD_BYTES_MAX: u64 = 8 << 20;
+
+/// Most bytes of what a card says of the origin of its data, in short.
+pub const ORIGIN_BYTES_MAX: usize = 128;
+
+/// Decisions on weights that are kept; older ones are only counted.
+pub const DECISIONS_MAX: usize = 64;

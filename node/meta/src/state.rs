@@ -13,21 +13,26 @@ mod nodes;
 mod refusal;
 mod settings;
 mod snapshot;
+mod weights;
 
 pub use apply::{Applied, Outcome};
 pub use refusal::Refusal;
 pub use snapshot::RestoreError;
+pub use weights::id_of_digest;
 
 use crate::stored::v1::{
     AuditRecord, Catalogue, Cluster, Defaults, GroupId, GroupRecord, MetaRecord, Move, MoveStage,
     NodeRecord, NodeState, Settings, ShardCount,
 };
+use crate::stored::v2::WeightsRecord;
 use twinscale_protocol::{NodeNumber, ShardId};
 
 /// What group 0 keeps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MetaState {
     record: MetaRecord,
+    /// Stored with the rest once a command changed it.
+    weights: WeightsRecord,
 }
 
 impl MetaState {
@@ -139,7 +144,10 @@ impl MetaState {
 
     #[cfg(test)]
     pub(crate) fn from_record(record: MetaRecord) -> Self {
-        Self { record }
+        Self {
+            record,
+            weights: WeightsRecord::default(),
+        }
     }
 
     fn node_mut(&mut self, number: NodeNumber) -> Result<&mut NodeRecord, Refusal> {

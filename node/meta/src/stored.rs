@@ -1,3 +1,4 @@
 //! Stored kinds, one module per version.
 
 pub mod v1;
+pub mod v2;

@@ -4,6 +4,7 @@ use super::{ForecastWeights, WatchLimits};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use twinscale_forecaster::actor::{Forecaster, ForecasterArguments, ForecasterRequest};
+use twinscale_forecaster::serving::Serving;
 use twinscale_optimizer::actor::{Optimizer, OptimizerArguments, OptimizerRequest, WorkerPolicy};
 use twinscale_provisioner::memory::SharedMemory;
 use twinscale_provisioner::{
@@ -29,7 +30,9 @@ pub async fn start_forecaster(
         health: &Health::default(),
         watch: WatchLimits::patient(),
     };
-    start.forecaster(weights, FailureScope::Node).await
+    start
+        .forecaster(&weights.serving(), FailureScope::Node)
+        .await
 }
 
 /// What the shared actors of a node have in common when they are started.
@@ -42,11 +45,11 @@ pub(super) struct SharedStart<'a> {
 impl SharedStart<'_> {
     pub(super) async fn forecaster(
         &self,
-        weights: &ForecastWeights,
+        serving: &Serving,
         scope: FailureScope,
     ) -> anyhow::Result<Supervised<ForecasterRequest>> {
         let arguments = ForecasterArguments {
-            make_engine: weights.make_engine(),
+            serving: serving.clone(),
             job_limit: self.watch.forecast_job,
             clock: self.clock.clone(),
             health: self.health.clone(),

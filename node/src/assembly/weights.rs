@@ -8,7 +8,11 @@ use twinscale_forecast_model::{Network, engine_of};
 use twinscale_forecaster::actor::MakeEngine;
 use twinscale_forecaster::card::WeightsCard;
 use twinscale_forecaster::engine::Engine;
-use twinscale_protocol::{WireError, WireErrorCode};
+use twinscale_forecaster::serving::{Serving, WeightsVersion};
+use twinscale_protocol::{WeightsId, WireError, WireErrorCode};
+
+/// How an engine names weights that were set to zero.
+const ZEROED: &str = "zeroed";
 
 /// Weights with their card, checked against each other.
 #[derive(Clone, Debug)]
@@ -71,7 +75,40 @@ impl ForecastWeights {
         self.make_engine()()
     }
 
-    pub(super) fn make_engine(&self) -> MakeEngine {
+    /// Serves these weights until others are wanted.
+    pub fn serving(&self) -> Serving {
+        Serving::new(self.version())
+    }
+
+    /// These weights, as a forecaster is given them.
+    pub fn version(&self) -> WeightsVersion {
+        let id = if self.zeroed {
+            WeightsId::new(ZEROED).unwrap_or_else(|_word| self.card.weights_id.clone())
+        } else {
+            self.card.weights_id.clone()
+        };
+        WeightsVersion {
+            id,
+            make: self.make_engine(),
+        }
+    }
+
+    /// Checks weights and card of a registered file against each other, and that networks can be made of them.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn of_bytes(weights: &[u8], card: &[u8]) -> Result<Self, WireError> {
+        let loaded = load(weights, card);
+        let (_networks, card) =
+            loaded.map_err(|error| WireError::new(WireErrorCode::Invalid, error.to_string()))?;
+        Ok(Self {
+            bytes: weights.into(),
+            card,
+            zeroed: false,
+        })
+    }
+
+    fn make_engine(&self) -> MakeEngine {
         let (bytes, zeroed) = (Arc::clone(&self.bytes), self.zeroed);
         let internal = |text: String| WireError::new(WireErrorCode::Internal, text);
         Arc::new(move || {

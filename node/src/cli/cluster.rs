@@ -7,9 +7,12 @@ mod look;
 mod schema;
 mod snapshot;
 mod twins;
+mod weights;
 mod words;
 
 pub(super) use connect::{Connection, parse_node, refused};
+pub(super) use weights::{bring, command_of, register};
+pub(super) use words::print_json;
 
 use clap::Subcommand;
 
@@ -46,6 +49,9 @@ pub(super) enum ClusterCommand {
     /// Show the schema of a cluster; raise it once every node runs a newer program.
     #[command(subcommand)]
     Schema(schema::SchemaCommand),
+    /// Show, bring, compare, promote and go back from the weights that the cluster forecasts with; retrain them.
+    #[command(subcommand)]
+    Weights(weights::WeightsCommand),
 }
 
 pub(super) fn run(command: &ClusterCommand, quiet: bool) -> anyhow::Result<()> {
@@ -67,6 +73,7 @@ pub(super) fn run(command: &ClusterCommand, quiet: bool) -> anyhow::Result<()> {
             ClusterCommand::Rebalance(arguments) => commands::rebalance(arguments, quiet).await,
             ClusterCommand::Snapshot(arguments) => snapshot::snapshot(arguments, quiet).await,
             ClusterCommand::Schema(command) => schema::run(command, quiet).await,
+            ClusterCommand::Weights(command) => weights::run(command, quiet).await,
         }
     });
     runtime.shutdown_background();

@@ -9,10 +9,12 @@ use crate::cluster::commands::message::{
 use crate::console;
 use crate::doctor::{
     CHECKS, Check, Diagnosis, Outcome, Patient, diagnose, judge_cluster, judge_forecasters,
+    judge_weights,
 };
 use crate::error::ExpectedError;
 use crate::progress::Progress;
 use crate::service::wall_clock::SystemWallClock;
+use crate::weights::message::{WEIGHTS_READ, WEIGHTS_READ_REPLY, WeightsNodes};
 use clap::Args;
 use std::path::PathBuf;
 use twinscale_cluster::admin::{Asked, ReadReply, ReadRequest};
@@ -104,6 +106,7 @@ async fn look_at_cluster(connection: &Connection) -> anyhow::Result<Vec<Check>> 
     };
     let mut checks = judge_cluster(&members, &shards, connection.client.expiry());
     checks.push(look_at_forecasters(connection).await?);
+    checks.extend(look_at_weights(connection).await);
     Ok(checks)
 }
 
@@ -117,6 +120,15 @@ async fn look_at_forecasters(connection: &Connection) -> anyhow::Result<Check> {
     let reply: ActorsReply =
         answered.map_err(|error| refused(&error, connection.client.identity()))?;
     Ok(judge_forecasters(&reply))
+}
+
+/// What nodes serve; a node of an older program does not tell, and then there is nothing to judge.
+async fn look_at_weights(connection: &Connection) -> Option<Check> {
+    let asked = Asked::by_certificate(());
+    let kinds = (WEIGHTS_READ, WEIGHTS_READ_REPLY);
+    let answered = connection.client.ask(kinds, &asked, connection.limit).await;
+    let weights: WeightsNodes = answered.ok()?;
+    Some(judge_weights(&weights))
 }
 
 fn tell(arguments: &DoctorArguments, diagnosis: &Diagnosis) -> anyhow::Result<()> {

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use twinscale_forecaster::actor::ForecasterRequest;
+use twinscale_forecaster::serving::Serving;
 use twinscale_protocol::forecaster::{ForecastReply, ForecastRequest};
 use twinscale_protocol::{NodeNumber, WeightsId, WireError, WireErrorCode};
 use twinscale_supervision::{Address, Away, ChildWatch, Supervised};
@@ -73,7 +74,7 @@ pub struct BorrowCounts {
 pub struct Forecasters {
     own: Address<ForecasterRequest>,
     watch: ChildWatch,
-    weights: WeightsId,
+    serving: Serving,
     lenders: Option<Arc<dyn Lenders>>,
     trouble: Trouble,
     /// Whether the newest forecast was borrowed, so that each change is logged once.
@@ -83,16 +84,16 @@ pub struct Forecasters {
 }
 
 impl Forecasters {
-    /// Asks a forecaster with these weights, and lenders while it cannot forecast.
+    /// Asks a forecaster that serves so, and lenders while it cannot forecast.
     pub fn new(
         own: &Supervised<ForecasterRequest>,
-        weights: WeightsId,
+        serving: Serving,
         lenders: Option<Arc<dyn Lenders>>,
     ) -> Self {
         Self {
             own: own.address().clone(),
             watch: own.watch(),
-            weights,
+            serving,
             lenders,
             trouble: Trouble::default(),
             borrows: AtomicBool::new(false),
@@ -101,9 +102,9 @@ impl Forecasters {
         }
     }
 
-    /// The weights of this node's forecaster.
-    pub fn weights(&self) -> &WeightsId {
-        &self.weights
+    /// The weights that this node's forecaster serves now.
+    pub fn weights(&self) -> WeightsId {
+        self.serving.served().weights
     }
 
     /// Why the forecaster of this node cannot forecast, as far as is known without asking it.
@@ -157,7 +158,7 @@ impl Forecasters {
                 Err(error) => error,
             };
             let left = deadline.saturating_duration_since(Instant::now());
-            let asked = lenders.borrow(self.weights.clone(), request.clone(), left);
+            let asked = lenders.borrow(self.weights(), request.clone(), left);
             match asked.await {
                 Ok(borrowed) => {
                     self.note_borrowed(&own, borrowed.lender);

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use twinscale_cluster::network::{Answer, NodeCalls, opened};
 use twinscale_membership::{Liveness, MembershipView};
 use twinscale_protocol::envelope;
-use twinscale_protocol::forecaster::ForecastRequest;
+use twinscale_protocol::forecaster::{ForecastRequest, ForecastSource, SeriesForecast};
 use twinscale_protocol::{NodeNumber, WeightsId, WireError, WireErrorCode};
 use twinscale_wire::{Call, Envelope};
 
@@ -158,18 +158,29 @@ impl LoanAnswers {
 
     async fn lend(&self, call: LoanCall, limit: Duration) -> Result<LoanReply, WireError> {
         let own = self.forecasters.weights();
-        if call.weights != *own {
-            let asked = &call.weights;
-            let text = format!("this node forecasts with weights {own}, not {asked}");
-            return Err(WireError::new(WireErrorCode::Conflict, text));
+        if call.weights != own {
+            return Err(other_weights(&own, &call.weights));
         }
         let _admitted = self.admitted.try_acquire().map_err(|_full| {
             let text = format!("this node makes {LOANS_AT_ONCE} forecasts for others already");
             WireError::new(WireErrorCode::Overloaded, text)
         })?;
-        let lent = self.forecasters.lend(&call.request, limit).await;
-        lent.map(LoanReply)
+        let lent = self.forecasters.lend(&call.request, limit).await?;
+        // Its weights may have changed meanwhile.
+        let is_other = |forecast: &SeriesForecast| match &forecast.source {
+            ForecastSource::Network(id) => *id != call.weights,
+            _ => false,
+        };
+        if lent.forecasts.iter().any(is_other) {
+            return Err(other_weights(&self.forecasters.weights(), &call.weights));
+        }
+        Ok(LoanReply(lent))
     }
+}
+
+fn other_weights(own: &WeightsId, asked: &WeightsId) -> WireError {
+    let text = format!("this node forecasts with weights {own}, not {asked}");
+    WireError::new(WireErrorCode::Conflict, text)
 }
 
 impl Answer for LoanAnswers {

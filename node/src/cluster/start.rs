@@ -8,6 +8,7 @@ use super::lending::{LoanAnswers, PeerLenders};
 use super::messages::{API_REQUEST, FORECAST_LOAN, INGEST_REQUEST};
 use super::owner::Owner;
 use super::twins::ShardedTwins;
+use crate::assembly::Node;
 use crate::clients::{Forecasters, Lenders};
 use crate::error::ExpectedError;
 use crate::observe::{self, Instruments};
@@ -15,6 +16,7 @@ use crate::recorded_cloud::RecordedCloud;
 use crate::service::keeper::Keeper;
 use crate::service::state::Service;
 use crate::sim_cloud::RemoteCloud;
+use crate::weights::{WeightsOptions, WeightsService, WeightsSlots};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -71,6 +73,7 @@ pub struct Together {
     ingest: Arc<LateAnswer>,
     loans: Arc<LateAnswer>,
     slots: CommandSlots,
+    weights: WeightsSlots,
     tasks: JoinSet<()>,
     /// The number of shards that the settings say.
     shards: Option<u32>,
@@ -89,17 +92,13 @@ impl Together {
         founds: bool,
         instruments: Instruments,
     ) -> anyhow::Result<Self> {
-        let files = CredentialFiles::in_dir(&cluster.certificates);
-        let credentials =
-            Credentials::load(files, Arc::new(DefaultTimeProvider)).map_err(|error| {
-                ExpectedError::input("the certificate of this node cannot be used", error)
-            })?;
-        check_name(settings, credentials.identity())?;
+        let credentials = credentials_of(settings, cluster)?;
         let keys = gossip_keys::read(&cluster.gossip_keys)?;
-        let late = || Arc::new(LateAnswer::default());
+        let late = Arc::<LateAnswer>::default;
         let (late_api, late_ingest, late_loans) = (late(), late(), late());
         let slots = CommandSlots::default();
-        let mut late = slots.late();
+        let weights = WeightsSlots::default();
+        let mut late = [slots.late(), weights.late()].concat();
         late.extend([
             (API_REQUEST, Callers::Nodes, Arc::clone(&late_api)),
             (INGEST_REQUEST, Callers::Nodes, Arc::clone(&late_ingest)),
@@ -139,8 +138,10 @@ impl Together {
             instruments.clone(),
         );
         let mut tasks = JoinSet::new();
-        let condition = node.keeper().groups().log().condition();
-        tasks.spawn(follow_log(condition, Arc::clone(&twins)));
+        tasks.spawn(follow_log(
+            node.keeper().groups().log().condition(),
+            Arc::clone(&twins),
+        ));
         let keys = node.membership().keys().clone();
         tasks.spawn(gossip_keys::follow(cluster.gossip_keys.clone(), keys));
         Ok(Self {
@@ -149,6 +150,7 @@ impl Together {
             ingest: late_ingest,
             loans: late_loans,
             slots,
+            weights,
             node,
             twins,
             tasks,
@@ -187,6 +189,19 @@ impl Together {
     pub fn drive(&mut self, keeper: Arc<Keeper>) {
         let owner = Owner::new(Arc::clone(&self.twins), keeper);
         self.tasks.spawn(owner.run(Arc::clone(self.node.host())));
+    }
+
+    /// Follows what group 0 says of weights, and answers for them, from now on.
+    ///
+    /// # Errors
+    /// When the folder of weights cannot be used.
+    pub fn serve_weights(
+        &self,
+        node: &Node,
+        options: WeightsOptions,
+    ) -> Result<WeightsService, ExpectedError> {
+        let started = WeightsService::start(&self.weights, &self.node, node, options);
+        started.map_err(|error| ExpectedError::input("the folder of weights cannot be used", error))
     }
 
     /// Answers other nodes, operators and viewers, from now on.
@@ -308,6 +323,20 @@ pub async fn provider(
     let place = settings.data_dir.join("cloud");
     let config = SimCloudConfig::with_seed(settings.seed);
     Ok(Arc::new(RecordedCloud::open(&place, config).await?))
+}
+
+/// The certificate of the node, which must name it.
+fn credentials_of(
+    settings: &NodeSettings,
+    cluster: &ClusterSettings,
+) -> Result<Credentials, ExpectedError> {
+    let files = CredentialFiles::in_dir(&cluster.certificates);
+    let credentials = Credentials::load(files, Arc::new(DefaultTimeProvider));
+    let credentials = credentials.map_err(|error| {
+        ExpectedError::input("the certificate of this node cannot be used", error)
+    })?;
+    check_name(settings, credentials.identity())?;
+    Ok(credentials)
 }
 
 fn check_name(settings: &NodeSettings, identity: &Identity) -> Result<(), ExpectedError> {

@@ -12,9 +12,11 @@ mod place;
 mod probe;
 #[cfg(test)]
 mod tests;
+mod weights;
 
 pub use cluster::judge as judge_cluster;
 pub use forecasters::judge as judge_forecasters;
+pub use weights::judge as judge_weights;
 
 use crate::assembly::ForecastWeights;
 use crate::service::wall_clock::WallClock;

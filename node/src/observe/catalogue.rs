@@ -59,7 +59,7 @@ const ACTOR: (&str, &str) = ("actor", "twin, forecaster, optimizer, provisioner"
 const METHOD: (&str, &str) = (
     "method",
     "consensus, shard, api, samples, forecast, errand, report, join, probe, cluster_read, cluster_write, \
-     twins_read, actors_read, actors_write, other",
+     twins_read, actors_read, actors_write, weights_chunk, weights_node, weights_read, weights_put, other",
 );
 
 macro_rules! metrics {
@@ -162,6 +162,20 @@ metrics! {
         "Forecasts that other nodes asked of this one.";
     FORECASTER_FIT = Gauge, "twinscale_forecaster_fit", [],
         "1 while the forecaster of the node takes requests; 0 while it is paused, given up, or failed just now.";
+    WEIGHTS_IN_STEP = Gauge, "twinscale_weights_in_step", [],
+        "1 while the forecaster serves the weights that it should, else 0; `twinscale weights show` says why.";
+    WEIGHTS_FETCHED = Counter, "twinscale_weights_fetched_total",
+        [("outcome", "fetched, or the code of an error such as not-found, timeout, unavailable")],
+        "Weights that this node fetched from others, or tried to.";
+    WEIGHTS_DECISIONS = Counter, "twinscale_weights_decisions_total",
+        [("decision", "promoted, rolled_back, worse, undecided, watch_over")],
+        "Trials of weights that this node decided while it led group 0.";
+    SHADOW_FORECASTS = Counter, "twinscale_shadow_forecasts_total", [("outcome", "done, dropped")],
+        "Requests that were forecast again with a challenger's weights, or left out since too many waited.";
+    SHADOW_SERIES = Gauge, "twinscale_shadow_series", [],
+        "Series whose forecasts by active weights and challenger are compared on this node.";
+    RETRAININGS = Counter, "twinscale_retrainings_total", [("outcome", "submitted, not_better, failed, timed_out")],
+        "Trainings on the cluster's own history that this node ran while it led group 0.";
     FORECAST_SCORED = Counter, "twinscale_forecast_steps_scored_total", [],
         "Steps whose demand is known and was compared with what had been forecast.";
     FORECAST_WITHIN = Counter, "twinscale_forecast_steps_within_total", [("level", "0.05 to 0.99")],

@@ -9,6 +9,7 @@ use super::log::ObservedLog;
 use super::{Instruments, Metric};
 use crate::cluster::commands::message::{ACTORS_READ, ACTORS_WRITE, TWINS_READ};
 use crate::cluster::messages::{API_REQUEST, FORECAST_LOAN, INGEST_REQUEST};
+use crate::weights::message::{WEIGHTS_NODE, WEIGHTS_PUT, WEIGHTS_READ};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +19,11 @@ use twinscale_cluster::node::{JOIN_REQUEST, NodeFigures, NodeObservers};
 use twinscale_consensus::{GroupsObserver, PEER_REQUEST, ProposalOutcome, SnapshotNews};
 use twinscale_protocol::envelope::EnvelopeKind;
 use twinscale_shards::SHARD_REQUEST;
+use twinscale_weights::CHUNK_REQUEST;
 use twinscale_wire::{WireMetrics, WireObserver};
 
 /// Kinds of calls by the name that labels have.
-const METHODS: [(EnvelopeKind, &str); 14] = [
+const METHODS: [(EnvelopeKind, &str); 18] = [
     (PEER_REQUEST, "consensus"),
     (SHARD_REQUEST, "shard"),
     (API_REQUEST, "api"),
@@ -36,6 +38,10 @@ const METHODS: [(EnvelopeKind, &str); 14] = [
     (TWINS_READ, "twins_read"),
     (ACTORS_READ, "actors_read"),
     (ACTORS_WRITE, "actors_write"),
+    (CHUNK_REQUEST, "weights_chunk"),
+    (WEIGHTS_NODE, "weights_node"),
+    (WEIGHTS_READ, "weights_read"),
+    (WEIGHTS_PUT, "weights_put"),
 ];
 
 /// Has the instruments told what the parts of a node among others do.

@@ -98,6 +98,16 @@ impl Collector {
     fn read_health(&self, service: &Service) {
         let is_fit = service.node().forecasters().unfit().is_none();
         self.gauge(&metric::FORECASTER_FIT, &[], u64::from(is_fit));
+        let serving = service.node().serving();
+        if service.figures().is_none() {
+            // Among others it is what group 0 says that counts, which the keeper of weights follows.
+            let in_step = serving.served().weights == serving.wanted();
+            self.gauge(&metric::WEIGHTS_IN_STEP, &[], u64::from(in_step));
+        }
+        let shadow = serving.shadow_ever();
+        self.total(&metric::SHADOW_FORECASTS, &["done"], shadow.done);
+        self.total(&metric::SHADOW_FORECASTS, &["dropped"], shadow.dropped);
+        self.gauge(&metric::SHADOW_SERIES, &[], shadow.series);
         let health = service.node().health();
         for (kind, counts) in health.actors() {
             let labels = &[kind];

@@ -17,6 +17,7 @@ use crate::cluster::forward::HereAnswers;
 use crate::cluster::start::{Parted, Together};
 use crate::error::ExpectedError;
 use crate::observe::Instruments;
+use crate::weights::WeightsOptions;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -116,6 +117,13 @@ pub async fn run(
     };
     let (service, together) = booted.service(wall, settings, address);
     let router = serving(&service, together.as_ref());
+    let weights = match &together {
+        Some(together) => {
+            let options = WeightsOptions::of(service.settings(), address);
+            Some(together.serve_weights(service.node(), options)?)
+        }
+        None => None,
+    };
     // All is ready before anybody learns where the node is.
     let address_files = AddressFile::write_all(
         &data_dir,
@@ -143,7 +151,7 @@ pub async fn run(
     };
     let drain = Duration::from_secs(u64::from(drain.0));
     let cut_off = serve(listener, router, connections_max, drain, stop).await;
-    drop(address_files);
+    drop((address_files, weights));
     end(service, together).await;
     Ok(Ended { cut_off, failure })
 }

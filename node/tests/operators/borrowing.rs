@@ -37,7 +37,7 @@ async fn turns_with_a_fresh_forecast(nodes: &Nodes, node: u64, customer: &Custom
     };
     let source = service.twins().read(customer, source);
     let weights = service.node().forecasters().weights();
-    let wanted = ForecastSource::Network(weights.clone());
+    let wanted = ForecastSource::Network(weights);
     assert_eq!(
         source,
         Some(wanted),

@@ -1,7 +1,7 @@
 //! Nodes of a cluster in one process, with the service that each will have.
 
 use crate::acting::{key, request_of};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use twinscale::assembly::{ForecastWeights, Node, NodeOptions, Surroundings, WatchLimits};
 use twinscale::clients::Lenders;
 use twinscale::cluster::commands::CommandSlots;
@@ -24,20 +24,24 @@ use twinscale::observe::{Instruments, cluster};
 use twinscale::service::keeper::Keeper;
 use twinscale::service::state::Service;
 use twinscale::service::wall_clock::{SystemWallClock, WallClock};
+use twinscale::weights::{WeightsOptions, WeightsService, WeightsSlots};
 use twinscale_cluster::admin::{Asked, ClusterClient};
 use twinscale_cluster::network::{Callers, LateAnswer};
-use twinscale_cluster::node::{ClusterNode, NodeSetup};
+use twinscale_cluster::node::{ClusterNode, NodeError, NodeSetup};
 use twinscale_cluster_config::NodeSettings;
 use twinscale_consensus::{GroupLogOptions, GroupsOptions};
+use twinscale_forecaster::shadow::Rule;
 use twinscale_membership::{ClusterKey, KeyRing};
 use twinscale_meta::stored::v1::{By, SchemaRange};
+use twinscale_meta::stored::v2::WeightsRecord;
 use twinscale_meta::{Creation, GroupId};
 use twinscale_protocol::twin::IngestRequest;
 use twinscale_protocol::{
-    AccountName, ClusterId, CustomerId, DomainTime, FixedValue, NodeId, Sample, ZoneName,
+    AccountName, ClusterId, CustomerId, DomainTime, FixedValue, NodeId, Sample, WeightsId, ZoneName,
 };
 use twinscale_provisioner::{SimCloudConfig, SimCloudDriver};
 use twinscale_shards::{RequestIds, Router};
+use twinscale_twin::stored::schema::{NEWEST_SCHEMA, OLDEST_SCHEMA};
 use twinscale_wire::ca::{AUTHORITY_VALIDITY, CERTIFICATE_VALIDITY, CertificateAuthority};
 use twinscale_wire::{CredentialFiles, Credentials, DefaultTimeProvider, WireSettings};
 
@@ -49,6 +53,7 @@ struct Member {
     service: Arc<Service>,
     keeper: Arc<Keeper>,
     owner: Owner,
+    weights: WeightsService,
 }
 
 pub(crate) struct Nodes {
@@ -56,7 +61,44 @@ pub(crate) struct Nodes {
     ca: CertificateAuthority,
     addresses: BTreeMap<u64, SocketAddr>,
     members: BTreeMap<u64, Member>,
+    cloud: SimCloudDriver,
+    /// The weights that a node is started with.
+    weights: fn(u64) -> ForecastWeights,
 }
+
+/// The answers of a node that starts before its service.
+struct Late {
+    slots: CommandSlots,
+    loans: Arc<LateAnswer>,
+    weights: WeightsSlots,
+    instruments: Instruments,
+}
+
+impl Late {
+    fn new() -> Self {
+        Self {
+            slots: CommandSlots::default(),
+            loans: Arc::new(LateAnswer::default()),
+            weights: WeightsSlots::default(),
+            instruments: Instruments::on().expect("the catalogue is sound"),
+        }
+    }
+}
+
+fn shipped(_number: u64) -> ForecastWeights {
+    ForecastWeights::load(None).expect("they ship")
+}
+
+/// A rule that decides within an hour of steps, so that a test sees it.
+const RULE: Rule = Rule {
+    series_min: 6,
+    steps_min: 12,
+    forecasts_min: 12,
+    span_min_s: 3_600,
+    trial_max_s: 86_400,
+    watch_s: 86_400,
+    margin: 0.01,
+};
 
 pub(crate) fn customer(number: u64) -> CustomerId {
     CustomerId::new(format!("customer-{number}")).expect("an id")
@@ -83,6 +125,15 @@ fn name_of(number: u64) -> String {
 impl Nodes {
     /// Nodes that hold a replica of every shard, and share a provider.
     pub(crate) async fn start(count: u64, shards: u32) -> Self {
+        Self::start_with(count, shards, shipped).await
+    }
+
+    /// The same, each started with weights of its own; one more may join later.
+    pub(crate) async fn start_with(
+        count: u64,
+        shards: u32,
+        weights: fn(u64) -> ForecastWeights,
+    ) -> Self {
         let folder = TempDir::new().expect("a folder");
         let cluster = ClusterId::new("test").expect("an id");
         let time = Arc::new(DefaultTimeProvider);
@@ -90,16 +141,18 @@ impl Nodes {
         let ca = CertificateAuthority::init(&place, &cluster, AUTHORITY_VALIDITY, time);
         let mut nodes = Self {
             ca: ca.expect("an authority"),
-            addresses: (1..=count).map(|number| (number, free_address())).collect(),
+            addresses: (1..=count + 1)
+                .map(|number| (number, free_address()))
+                .collect(),
             members: BTreeMap::new(),
+            cloud: SimCloudDriver::new(SimCloudConfig::with_seed(7)),
+            weights,
             folder,
         };
         let mut started = BTreeMap::new();
         for number in 1..=count {
-            let slots = CommandSlots::default();
-            let loans = Arc::new(LateAnswer::default());
-            let instruments = Instruments::on().expect("the catalogue is sound");
-            let setup = nodes.setup(number, &slots, &loans, &instruments);
+            let late = Late::new();
+            let setup = nodes.setup(number, &late);
             let node = if number == 1 {
                 let expected = u16::try_from(count).expect("few");
                 let by = By::Operator(AccountName::new("founder").expect("a name"));
@@ -111,37 +164,74 @@ impl Nodes {
             } else {
                 ClusterNode::join(setup, keys(), DEADLINE).await
             };
-            started.insert(
-                number,
-                (node.expect("it starts"), slots, loans, instruments),
-            );
+            started.insert(number, (node.expect("it starts"), late));
         }
-        let weights = ForecastWeights::load(None).expect("they ship");
-        let cloud = SimCloudDriver::new(SimCloudConfig::with_seed(7));
-        for (number, (node, slots, loans, instruments)) in started {
+        for (number, (node, late)) in started {
             placed(&node, shards).await;
-            let member = nodes
-                .member((number, node), weights.clone(), cloud.clone(), instruments)
-                .await;
-            slots.fill(&member.cluster, &member.service);
-            let node = member.service.node();
-            let (forecasters, instruments) = (node.forecasters(), node.instruments());
-            let lends = LoanAnswers::new(Arc::clone(forecasters), instruments.clone());
-            assert!(loans.set(Arc::new(lends)), "a node lends once");
-            nodes.members.insert(number, member);
+            nodes.seat(number, node, late).await;
         }
         nodes
     }
 
-    fn setup(
-        &self,
-        number: u64,
-        slots: &CommandSlots,
-        loans: &Arc<LateAnswer>,
-        instruments: &Instruments,
-    ) -> NodeSetup {
-        let mut late = slots.late();
-        late.push((FORECAST_LOAN, Callers::Nodes, Arc::clone(loans)));
+    /// Has a node that runs serve.
+    async fn seat(&mut self, number: u64, node: ClusterNode, late: Late) {
+        let member = self.member((number, node), &late).await;
+        late.slots.fill(&member.cluster, &member.service);
+        let node = member.service.node();
+        let (forecasters, instruments) = (node.forecasters(), node.instruments());
+        let lends = LoanAnswers::new(Arc::clone(forecasters), instruments.clone());
+        assert!(late.loans.set(Arc::new(lends)), "a node lends once");
+        self.members.insert(number, member);
+    }
+
+    /// Has one more node join.
+    pub(crate) async fn join(&mut self, number: u64) {
+        let late = Late::new();
+        let setup = self.setup(number, &late);
+        let node = ClusterNode::join(setup, keys(), DEADLINE).await;
+        self.seat(number, node.expect("it joins"), late).await;
+    }
+
+    /// Ends a node in order.
+    pub(crate) async fn halt(&mut self, number: u64) {
+        let member = self.members.remove(&number).expect("it runs");
+        end(member).await;
+    }
+
+    /// Starts a node again that was halted.
+    pub(crate) async fn resume(&mut self, number: u64) {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let late = Late::new();
+            match ClusterNode::restart(self.setup(number, &late), keys()).await {
+                // The last task of its earlier start has not let go of log and store yet.
+                Err(NodeError::Log(_) | NodeError::Replicas(_)) if Instant::now() < deadline => {
+                    sleep(Duration::from_millis(20)).await;
+                }
+                node => return self.seat(number, node.expect("it starts"), late).await,
+            }
+        }
+    }
+
+    /// The data directory of a node.
+    pub(crate) fn data_dir(&self, number: u64) -> PathBuf {
+        self.folder.path().join(number.to_string())
+    }
+
+    /// The register of weights as a node knows it.
+    pub(crate) fn register(&self, number: u64) -> WeightsRecord {
+        let shown = self.members[&number].cluster.keeper().shown().state();
+        shown.weights().clone()
+    }
+
+    /// The weights that are here and verified.
+    pub(crate) fn verified(&self, number: u64) -> BTreeSet<WeightsId> {
+        self.members[&number].weights.local().verified()
+    }
+
+    fn setup(&self, number: u64, later: &Late) -> NodeSetup {
+        let mut late = [later.slots.late(), later.weights.late()].concat();
+        late.push((FORECAST_LOAN, Callers::Nodes, Arc::clone(&later.loans)));
         let folder = self.issue(&format!("node/{}", name_of(number)));
         let files = CredentialFiles::in_dir(&folder);
         let time = Arc::new(DefaultTimeProvider);
@@ -166,11 +256,11 @@ impl Nodes {
             },
             clock: Arc::new(twinscale_membership::SystemWallClock),
             schemas: SchemaRange {
-                oldest: 1,
-                newest: 1,
+                oldest: OLDEST_SCHEMA,
+                newest: NEWEST_SCHEMA,
             },
             late,
-            observers: cluster::observers(instruments),
+            observers: cluster::observers(&later.instruments),
         }
     }
 
@@ -183,13 +273,9 @@ impl Nodes {
         folder
     }
 
-    async fn member(
-        &self,
-        (number, cluster): (u64, ClusterNode),
-        weights: ForecastWeights,
-        cloud: SimCloudDriver,
-        instruments: Instruments,
-    ) -> Member {
+    async fn member(&self, (number, cluster): (u64, ClusterNode), late: &Late) -> Member {
+        let (weights, cloud) = ((self.weights)(number), self.cloud.clone());
+        let instruments = late.instruments.clone();
         let seed = [u8::try_from(number).expect("few"); 32];
         let twins = Arc::new(ShardedTwins::new(
             Arc::clone(cluster.host()),
@@ -234,6 +320,18 @@ impl Nodes {
         }
         let listen = self.addresses[&number];
         let settings = NodeSettings::default();
+        let options = WeightsOptions {
+            rule: RULE,
+            judge_every: Duration::from_millis(200),
+            ..WeightsOptions::of(
+                &NodeSettings {
+                    data_dir: self.data_dir(number),
+                    ..NodeSettings::default()
+                },
+                listen,
+            )
+        };
+        let weights = WeightsService::start(&late.weights, &cluster, &node, options);
         let service = Service::new(node, Arc::clone(&keeper), wall, settings, listen);
         let service = service.telling(cluster.figures());
         Member {
@@ -241,6 +339,7 @@ impl Nodes {
             service: Arc::new(service),
             keeper,
             owner,
+            weights: weights.expect("its folder can be used"),
         }
     }
 
@@ -353,7 +452,8 @@ impl Nodes {
     /// Runs the binary as an account, with all nodes to ask.
     pub(crate) async fn run(&self, who: &str, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_twinscale"));
-        let nodes = self.addresses.iter();
+        let runs = |number: &u64| self.members.contains_key(number);
+        let nodes = self.addresses.iter().filter(|(number, _)| runs(number));
         let nodes = nodes.map(|(number, address)| format!("{}={address}", name_of(*number)));
         command
             .args(arguments)
@@ -385,22 +485,27 @@ impl Nodes {
 
     pub(crate) async fn stop(self) {
         for (_, member) in self.members {
-            drop(member.owner);
-            member.keeper.stop().await;
-            // The owner's tasks end at their next await; the service has the keeper as well.
-            let released = async {
-                while Arc::strong_count(&member.keeper) > 2 {
-                    sleep(Duration::from_millis(5)).await;
-                }
-            };
-            timeout(DEADLINE, released).await.expect("they end");
-            drop(member.keeper);
-            let service = Arc::into_inner(member.service).expect("nobody keeps it");
-            let node = service.into_node().expect("nobody keeps it");
-            node.stop().await;
-            member.cluster.stop(Duration::ZERO).await;
+            end(member).await;
         }
     }
+}
+
+/// Ends a node in order.
+async fn end(member: Member) {
+    drop((member.owner, member.weights));
+    member.keeper.stop().await;
+    // The owner's tasks end at their next await; the service has the keeper as well.
+    let released = async {
+        while Arc::strong_count(&member.keeper) > 2 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(DEADLINE, released).await.expect("they end");
+    drop(member.keeper);
+    let service = Arc::into_inner(member.service).expect("nobody keeps it");
+    let node = service.into_node().expect("nobody keeps it");
+    node.stop().await;
+    member.cluster.stop(Duration::ZERO).await;
 }
 
 /// Waits until something is so.

@@ -10,6 +10,7 @@ mod architecture;
 mod checkpoint;
 mod dense;
 mod parameters;
+mod parent;
 pub mod policy;
 mod recurrent;
 mod serving;
@@ -20,5 +21,6 @@ mod weights;
 
 pub use architecture::Architecture;
 pub use checkpoint::{CheckpointError, RunName};
+pub use parent::{Parent, RATE_OF_PARENT};
 pub use serving::{Network, engine_of, multiply_once};
 pub use weights::{NETWORKS_MAX, WeightsError, weights_id};

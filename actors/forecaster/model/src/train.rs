@@ -7,6 +7,7 @@ use crate::adam::Adam;
 use crate::architecture::{Architecture, Inputs, Layers, Pass};
 use crate::checkpoint::{Checkpoint, CheckpointError, RunName};
 use crate::parameters::{Values, initial_values, to_values};
+use crate::parent::Parent;
 use crate::serving::use_one_thread;
 use crate::weights::{Member, WeightsError, first_line, weights_id, write_members};
 use rand::{Rng, SeedableRng};
@@ -62,6 +63,8 @@ pub struct TrainOptions {
     pub patience: u32,
     /// File to store progress in, and to resume from when it exists.
     pub checkpoint: Option<PathBuf>,
+    /// The network to go on from; a random one where there is none.
+    pub parent: Option<Parent>,
 }
 
 impl Default for TrainOptions {
@@ -75,6 +78,7 @@ impl Default for TrainOptions {
             validate_every: 500,
             patience: 8,
             checkpoint: None,
+            parent: None,
         }
     }
 }
@@ -191,6 +195,11 @@ pub fn train(
     if validation.is_empty() {
         return Err(TrainError::NoValidation);
     }
+    if options.parent.is_some() && learner.done.step == 0 {
+        // What it must get better than.
+        learner.validate(&validation, options)?;
+        progress(&learner.done);
+    }
     let (from, to, seed, rows) = (learner.done.step, options.steps, options.seed, options.rows);
     let histories = options.architecture.histories();
     thread::scope(|scope| {
@@ -258,6 +267,7 @@ pub fn card(
         weights_bytes: weights.len() as u64,
         networks: networks.iter().map(network_card).collect(),
         datasets: datasets.collect(),
+        parent: None,
         limits: LIMITS.iter().map(|limit| (*limit).to_owned()).collect(),
     })
 }
@@ -293,7 +303,9 @@ impl Learner {
         };
         let checkpoint = stored.unwrap_or_else(|| {
             let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
-            Checkpoint::first(run, initial_values(options.architecture, &mut rng))
+            let first = options.parent.as_ref().map(Parent::values);
+            let first = first.unwrap_or_else(|| initial_values(options.architecture, &mut rng));
+            Checkpoint::first(run, first)
         });
         let layers = Layers::of(options.architecture, &checkpoint.parameters)?;
         for (_, tensor) in layers.iter() {

@@ -6,7 +6,7 @@ use twinscale_forecast_model::append::weights_file_onto;
 use twinscale_forecast_model::shipped::{SHIPPED_CARD, SHIPPED_WEIGHTS, load, load_shipped};
 use twinscale_forecast_model::throughput::measure;
 use twinscale_forecast_model::train::{TrainError, TrainOptions, Trained, train, weights_file};
-use twinscale_forecast_model::{Architecture, Network, WeightsError, engine_of};
+use twinscale_forecast_model::{Architecture, Network, Parent, WeightsError, engine_of};
 use twinscale_forecaster::features::fill_row;
 use twinscale_forecaster::network::{
     BATCH_ROWS, FeatureBatch, HORIZON_SHAPES, Purpose, QuantileNetwork, infer_checked,
@@ -254,4 +254,36 @@ fn networks_are_added_to_a_file_and_those_in_it_stay_as_they_are() {
     let many = vec![young; 8];
     let error = weights_file_onto(SHIPPED_WEIGHTS, &many).expect_err("too many");
     assert!(error.to_string().contains("add fewer"), "{error}");
+}
+
+#[test]
+fn a_training_goes_on_from_a_parent_and_is_never_worse_on_what_was_kept_back() {
+    let corpus = corpus();
+    let parents = Parent::all_of(SHIPPED_WEIGHTS).expect("reads");
+    assert!(parents.len() > 3, "{}", parents.len());
+    for parent in parents.into_iter().skip(1) {
+        let options = TrainOptions {
+            steps: 8,
+            rows: 16,
+            validate_every: 4,
+            ..parent.options()
+        };
+        let untrained = TrainOptions {
+            parent: None,
+            ..options.clone()
+        };
+        let mut told = Vec::new();
+        let trained = train(&corpus, &options, &mut |progress| {
+            told.push((progress.step, progress.validation_loss));
+        });
+        let trained = trained.expect("trains");
+        let steps: Vec<u64> = told.iter().map(|(step, _)| *step).collect();
+        assert_eq!(steps, [0, 4, 8], "the parent is looked at first");
+        assert!(trained.progress.best_loss <= told[0].1, "{told:?}");
+        let afresh = train(&corpus, &untrained, &mut |_| {}).expect("trains");
+        assert!(
+            trained.progress.best_loss < afresh.progress.best_loss,
+            "what was known counts"
+        );
+    }
 }

@@ -4,7 +4,7 @@ use super::apply::{ApplyResult, NotApplied, invalid};
 use super::{PartKey, TwinState};
 use crate::limits::{NOTE_AUTHOR_BYTES_MAX, NOTE_BYTES_MAX, NOTES_MAX};
 use crate::stored::v1;
-use crate::stored::v2::{META, Meta, NOTES, Note, NotesRecord};
+use crate::stored::v3::{META, Meta, NOTES, Note, NotesRecord};
 use twinscale_protocol::envelope::{self, EnvelopeError};
 
 /// The notes of a twin.

@@ -149,9 +149,9 @@ pub enum TwinCommand {
         /// Policy and stack.
         config: TwinConfig,
     },
-    /// Writes a note down (schema 2).
+    /// Writes a note down (schema 3).
     #[cfg(feature = "next-schema")]
-    Annotate(super::v2::Note),
+    Annotate(super::v3::Note),
 }
 
 /// What a twin is told about its customer.

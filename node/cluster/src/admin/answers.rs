@@ -9,6 +9,7 @@ use super::picture::{AuditReply, MembersReply, SeenBy};
 use super::probe::{ProbeReply, probe};
 use super::schema::schema;
 use super::standing::standing;
+use super::weights::weights_picture;
 use super::words;
 use crate::meta::{Carrier, Heard, MetaShown, MetaWriter, Reports, with_silent};
 use crate::network::{Answer, NodeCalls, answered, invalid, opened};
@@ -176,6 +177,7 @@ impl Admin {
                 }))
             }
             ReadRequest::Schema => Ok(ReadReply::Schema(schema(seen_by, state))),
+            ReadRequest::Weights => Ok(ReadReply::Weights(weights_picture(seen_by, state))),
             ReadRequest::Standing(_) => Err(WireError::new(
                 WireErrorCode::Unavailable,
                 "no node leads group 0 now, which alone knows how far it is: ask again",

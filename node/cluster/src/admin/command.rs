@@ -67,6 +67,7 @@ impl Admin {
             WriteRequest::Rebalance => self.rebalance(by, &state).await,
             WriteRequest::Snapshot { shard } => self.snapshot(by, &state, group_of(*shard)).await,
             WriteRequest::RaiseSchema { to } => self.raise_schema(by, &state, *to).await,
+            WriteRequest::Weights(order) => self.order_weights(by, &state, order).await,
         }
     }
 

@@ -1,7 +1,9 @@
 //! Questions and commands as they travel.
 
 use super::picture::{AuditReply, MembersReply, SchemaReply, ShardsReply};
+use super::weights::WeightsReply;
 use serde::{Deserialize, Serialize};
+use twinscale_meta::stored::v2::WeightsNotice;
 use twinscale_protocol::envelope::EnvelopeKind;
 use twinscale_protocol::{AccountName, NodeNumber, ShardId, WireError, WireErrorCode};
 use twinscale_wire::Identity;
@@ -97,6 +99,8 @@ pub enum ReadRequest {
     Standing(Task),
     /// The schema gate, and what each node's program knows.
     Schema,
+    /// The register of weights.
+    Weights,
 }
 
 /// The answers, each to the question of the same place.
@@ -114,6 +118,8 @@ pub enum ReadReply {
     Standing(Standing),
     /// The schema gate.
     Schema(SchemaReply),
+    /// The register of weights.
+    Weights(WeightsReply),
 }
 
 /// What can be commanded. Nodes are named by name or number.
@@ -159,6 +165,34 @@ pub enum WriteRequest {
         /// The schema; `None` is the newest that a node knows.
         to: Option<u32>,
     },
+    /// Change the register of weights.
+    Weights(WeightsOrder),
+}
+
+/// What can be ordered of weights. They are named by id, by the first digits of it, or as `shipped`.
+///
+/// Invariant: variants travel by their place, so new ones come last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WeightsOrder {
+    /// Make weights known, whose file a node has.
+    Register(WeightsNotice),
+    /// Forget weights, and end the trial of them.
+    Drop {
+        /// Which.
+        weights: String,
+    },
+    /// Have weights forecast in the shadow of the active ones.
+    Shadow {
+        /// Which.
+        weights: String,
+    },
+    /// Make weights the active ones.
+    Promote {
+        /// Which.
+        weights: String,
+    },
+    /// Make those active again that were so before.
+    RollBack,
 }
 
 /// What came of a command.
@@ -248,7 +282,9 @@ mod tests {
     #[test]
     fn golden_bytes_of_commands() {
         let node = || "ab".to_owned();
-        let cases: [(WriteRequest, &[u8]); 8] = [
+        let weights = || "ab".to_owned();
+        let order = WriteRequest::Weights;
+        let cases: [(WriteRequest, &[u8]); 12] = [
             (WriteRequest::Drain { node: node() }, &[0, 2, 97, 98]),
             (WriteRequest::Undrain { node: node() }, &[1, 2, 97, 98]),
             (
@@ -270,6 +306,19 @@ mod tests {
             (WriteRequest::Snapshot { shard: None }, &[5, 0]),
             (WriteRequest::RaiseSchema { to: None }, &[6, 0]),
             (WriteRequest::RaiseSchema { to: Some(2) }, &[6, 1, 2]),
+            (
+                order(WeightsOrder::Drop { weights: weights() }),
+                &[7, 1, 2, 97, 98],
+            ),
+            (
+                order(WeightsOrder::Shadow { weights: weights() }),
+                &[7, 2, 2, 97, 98],
+            ),
+            (
+                order(WeightsOrder::Promote { weights: weights() }),
+                &[7, 3, 2, 97, 98],
+            ),
+            (order(WeightsOrder::RollBack), &[7, 4]),
         ];
         for (request, golden) in cases {
             let by = Some(AccountName::new("ada").expect("a name"));
@@ -293,7 +342,7 @@ mod tests {
             add: vec![NodeNumber(4)],
             remove: vec![NodeNumber(2)],
         }];
-        let cases: [(ReadRequest, &[u8]); 7] = [
+        let cases: [(ReadRequest, &[u8]); 8] = [
             (ReadRequest::Members, &[0]),
             (ReadRequest::Shards { only: None }, &[1, 0]),
             (ReadRequest::Audit { at_most: 7 }, &[2, 7]),
@@ -314,6 +363,7 @@ mod tests {
                 &[3, 2, 1, 1, 1, 9, 1, 4, 1, 2],
             ),
             (ReadRequest::Schema, &[4]),
+            (ReadRequest::Weights, &[5]),
         ];
         for (request, golden) in cases {
             let asked = Asked::by_certificate(request.clone());

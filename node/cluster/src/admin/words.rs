@@ -44,6 +44,14 @@ pub(super) fn reason(reason: MoveReason) -> &'static str {
     }
 }
 
+pub(super) fn by_words(by: &By) -> String {
+    match by {
+        By::Operator(name) => format!("operator/{}", name.as_str()),
+        By::Node(node) => format!("node/{node}"),
+        By::Planner => "planner".to_owned(),
+    }
+}
+
 pub(super) fn audit_line(state: &MetaState, record: &AuditRecord) -> AuditLine {
     let (outcome, reason) = match &record.outcome {
         AuditOutcome::Applied => ("applied", None),
@@ -55,11 +63,7 @@ pub(super) fn audit_line(state: &MetaState, record: &AuditRecord) -> AuditLine {
     AuditLine {
         number: record.number,
         at_unix_ms: record.at.0,
-        by: match &record.by {
-            By::Operator(name) => format!("operator/{}", name.as_str()),
-            By::Node(node) => format!("node/{node}"),
-            By::Planner => "planner".to_owned(),
-        },
+        by: by_words(&record.by),
         what: verb(record.what.verb).to_owned(),
         node,
         node_name: name.map(|node| node.facts.name.clone()),
@@ -93,5 +97,12 @@ fn verb(verb: Verb) -> &'static str {
         Verb::SetDefaults => "set-defaults",
         Verb::SetCatalogue => "set-catalogue",
         Verb::RaiseSchema => "raise-schema",
+        Verb::RegisterWeights => "register-weights",
+        Verb::DropWeights => "drop-weights",
+        Verb::ShadowWeights => "shadow-weights",
+        Verb::PromoteWeights => "promote-weights",
+        Verb::RollBackWeights => "roll-back-weights",
+        Verb::EndTrial => "end-trial",
+        Verb::NoteRetraining => "note-retraining",
     }
 }

@@ -114,6 +114,7 @@ impl MetaState {
             MetaCommand::SetDefaults { version, bytes } => self.apply_defaults(*version, bytes),
             MetaCommand::SetCatalogue(catalogue) => self.apply_catalogue(*catalogue),
             MetaCommand::RaiseSchema { to } => self.apply_schema(*to),
+            MetaCommand::Weights(command) => self.apply_weights(command, entry),
         }
     }
 }

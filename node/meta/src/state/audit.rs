@@ -6,6 +6,7 @@ use crate::limits::AUDIT_RECORDS_MAX;
 use crate::stored::v1::{
     AuditOutcome, AuditRecord, By, GroupId, MetaCommand, MetaEntry, Setting, Subject, Verb,
 };
+use crate::stored::v2::{WeightsChoice, WeightsCommand};
 use twinscale_protocol::NodeNumber;
 
 impl MetaState {
@@ -90,5 +91,28 @@ fn subject(command: &MetaCommand) -> Subject {
         MetaCommand::SetDefaults { version, .. } => value(Verb::SetDefaults, *version),
         MetaCommand::SetCatalogue(catalogue) => value(Verb::SetCatalogue, catalogue.version),
         MetaCommand::RaiseSchema { to } => value(Verb::RaiseSchema, u64::from(*to)),
+        MetaCommand::Weights(command) => subject_of_weights(command),
+    }
+}
+
+/// Weights are named by the number that their id writes in hex, trials by theirs.
+fn subject_of_weights(command: &WeightsCommand) -> Subject {
+    let (verb, value) = match command {
+        WeightsCommand::Register(notice) => {
+            let weights = WeightsChoice::Registered(notice.id.clone());
+            (Verb::RegisterWeights, weights.number())
+        }
+        WeightsCommand::Drop { weights } => (Verb::DropWeights, weights.number()),
+        WeightsCommand::Shadow { weights } => (Verb::ShadowWeights, weights.number()),
+        WeightsCommand::Promote { weights, .. } => (Verb::PromoteWeights, weights.number()),
+        WeightsCommand::RollBack { .. } => (Verb::RollBackWeights, None),
+        WeightsCommand::EndTrial { judged, .. } => (Verb::EndTrial, Some(judged.trial)),
+        WeightsCommand::NoteRetraining(one) => (Verb::NoteRetraining, one.parent.number()),
+    };
+    Subject {
+        verb,
+        node: None,
+        group: None,
+        value,
     }
 }

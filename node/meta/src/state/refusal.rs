@@ -2,11 +2,12 @@
 
 use crate::limits::{
     DEFAULTS_BYTES_MAX, MOVE_REPLICAS_MAX, MOVES_MAX, NODES_ACTIVE_MAX, NODES_EVER_MAX,
-    REPLICATION_MAX, SHARDS_MAX, SHARDS_PER_COMMAND_MAX,
+    REPLICATION_MAX, SHARDS_MAX, SHARDS_PER_COMMAND_MAX, WEIGHTS_BYTES_MAX, WEIGHTS_KNOWN_MAX,
 };
 use crate::stored::v1::{GroupId, MoveStage, NodeState};
+use crate::stored::v2::WeightsChoice;
 use serde::{Deserialize, Serialize};
-use twinscale_protocol::{ClusterId, NodeId, NodeNumber, ShardId};
+use twinscale_protocol::{ClusterId, NodeId, NodeNumber, ShardId, WeightsId};
 
 /// Why a command was not applied; the text names the value, the place and the remedy.
 ///
@@ -188,4 +189,23 @@ pub enum Refusal {
     DefaultsSize { bytes: u64 },
     #[error("catalogue version {given} is not above {version}: publish it under a newer version")]
     OldCatalogue { version: u64, given: u64 },
+    #[error(
+        "weights {id} are not as they were made known, or larger than {WEIGHTS_BYTES_MAX} bytes: put the file \
+         again"
+    )]
+    WeightsNotice { id: WeightsId },
+    #[error("{WEIGHTS_KNOWN_MAX} weights are known: drop some that are not used first")]
+    TooManyWeights,
+    #[error("weights {id} are unknown: put them first, or list those that are known")]
+    UnknownWeights { id: WeightsId },
+    #[error("weights {weights} are the active ones: promote others or roll back first")]
+    WeightsActive { weights: WeightsChoice },
+    #[error(
+        "trial {number} of weights {weights} is under way: wait for its end, or drop them first"
+    )]
+    TrialUnderWay { number: u64, weights: WeightsChoice },
+    #[error("trial {number} is not the one under way: read the register again")]
+    NoSuchTrial { number: u64 },
+    #[error("no weights were active before that could be gone back to: promote others instead")]
+    NothingBefore,
 }

@@ -5,6 +5,7 @@ use crate::limits::{
     AUDIT_RECORDS_MAX, AVOIDED_MAX, DEFAULTS_BYTES_MAX, MOVE_REPLICAS_MAX, NODES_EVER_MAX,
 };
 use crate::stored::v1::{GroupId, GroupRecord, MetaRecord, SNAPSHOT};
+use crate::stored::v2::{self, MetaRecordV2, WeightsRecord};
 use std::collections::BTreeSet;
 use twinscale_protocol::NodeNumber;
 use twinscale_protocol::envelope::{self, EnvelopeError};
@@ -29,7 +30,15 @@ impl MetaState {
     /// # Errors
     /// [`EnvelopeError::TooLarge`]; the limits keep a state below half of it.
     pub fn encode(&self) -> Result<Vec<u8>, EnvelopeError> {
-        envelope::seal(SNAPSHOT, &self.record)
+        // By what it holds and not by the program, so that it is the same on every replica.
+        if !self.weights.was_written() {
+            return envelope::seal(SNAPSHOT, &self.record);
+        }
+        let whole = MetaRecordV2 {
+            weights: self.weights.clone(),
+            rest: self.record.clone(),
+        };
+        envelope::seal(v2::SNAPSHOT, &whole)
     }
 
     /// Reads a state that [`Self::encode`] wrote.
@@ -37,9 +46,16 @@ impl MetaState {
     /// # Errors
     /// [`RestoreError`]; never a panic, and never more memory than the limit of an envelope allows.
     pub fn decode(bytes: &[u8]) -> Result<Self, RestoreError> {
-        let record: MetaRecord = envelope::open(SNAPSHOT, bytes)?;
-        check(&record).map_err(|what| RestoreError::Unsound { what })?;
-        Ok(Self { record })
+        let (record, weights) = if envelope::peek_kind(bytes)? == v2::SNAPSHOT {
+            let MetaRecordV2 { weights, rest } = envelope::open(v2::SNAPSHOT, bytes)?;
+            (rest, weights)
+        } else {
+            (envelope::open(SNAPSHOT, bytes)?, WeightsRecord::default())
+        };
+        check(&record)
+            .and_then(|()| weights.check())
+            .map_err(|what| RestoreError::Unsound { what })?;
+        Ok(Self { record, weights })
     }
 }
 
@@ -80,6 +96,7 @@ fn check(record: &MetaRecord) -> Result<(), String> {
     })?;
     let state = MetaState {
         record: record.clone(),
+        weights: WeightsRecord::default(),
     };
     state
         .groups()

@@ -2,6 +2,7 @@
 
 mod nodes;
 mod refusals;
+mod weights;
 
 use super::*;
 use crate::limits::{

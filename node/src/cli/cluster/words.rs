@@ -45,7 +45,10 @@ struct Form<'a, T> {
 }
 
 /// Prints a value for programs.
-pub(super) fn print_json(form: &'static str, content: &impl Serialize) -> anyhow::Result<()> {
+pub(in crate::cli) fn print_json(
+    form: &'static str,
+    content: &impl Serialize,
+) -> anyhow::Result<()> {
     let text = serde_json::to_string_pretty(&Form { form, content })?;
     console::print(&format!("{text}\n"))?;
     Ok(())

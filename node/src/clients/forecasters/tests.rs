@@ -41,11 +41,11 @@ fn request() -> ForecastRequest {
     }
 }
 
-async fn started() -> (Supervised<ForecasterRequest>, WeightsId) {
+async fn started() -> (Supervised<ForecasterRequest>, Serving) {
     let weights = ForecastWeights::load(None).expect("they ship");
     let clock = DomainClock::starting_at(DomainTime(0));
     let forecaster = start_forecaster(&weights, &clock).await.expect("starts");
-    (forecaster, weights.card().weights_id.clone())
+    (forecaster, weights.serving())
 }
 
 fn is_borrowed(answer: &Result<Forecast, WireError>) -> bool {

@@ -10,6 +10,7 @@ mod events;
 mod forecasts;
 mod forward;
 mod here;
+mod history;
 mod lines;
 mod node;
 #[cfg(feature = "next-schema")]
@@ -36,10 +37,11 @@ pub use forecasts::{
     AccuracyView, ForecastPage, ForecastReply, LEVELS, SeriesForecastView, TrustView,
 };
 pub(crate) use here::Here;
+pub use history::{HistoryPage, HistoryReply};
 pub use lines::{Line, LineSplitter};
 pub use node::{
     ActorView, CustomerCounts, HealthReply, IngestCounts, NodeReply, NotReady, ReadyReply,
-    ThreadsView, TurnCounts, TwinActorCounts, WriterCounts,
+    ThreadsView, TurnCounts, TwinActorCounts, WeightsView, WriterCounts,
 };
 pub(crate) use node::{actors, readiness, threads, twin_mailboxes};
 #[cfg(feature = "next-schema")]

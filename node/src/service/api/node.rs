@@ -71,6 +71,9 @@ pub struct NodeReply {
     pub turns: TurnCounts,
     /// The actors that all twins share.
     pub actors: Vec<ActorView>,
+    /// What the forecaster serves.
+    #[serde(default)]
+    pub weights: Option<WeightsView>,
     /// The compute threads of these actors, by kind.
     pub threads: Vec<ThreadsView>,
     /// Compute threads that hung and were replaced.
@@ -79,6 +82,19 @@ pub struct NodeReply {
     pub abandoned_threads_max: u32,
     /// The twins' actors.
     pub twins: TwinActorCounts,
+}
+
+/// What the forecaster of a node serves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WeightsView {
+    /// The weights of the newest engine.
+    pub serves: String,
+    /// The weights that it should serve.
+    pub wanted: String,
+    /// Why it does not.
+    pub failed: Option<String>,
+    /// Series whose forecasts by a challenger are compared here.
+    pub shadow_series: u64,
 }
 
 /// Customers and series.
@@ -336,6 +352,7 @@ fn view(service: &Service) -> NodeReply {
             running_max: settings.turns_at_once as u64,
         },
         actors: actors(service.node()),
+        weights: Some(weights(service.node())),
         threads: threads(service.node()),
         abandoned_threads,
         abandoned_threads_max,
@@ -361,6 +378,17 @@ fn ingest(counters: &ServiceCounters) -> IngestCounts {
         corrected: read(&counters.corrected),
         refused: read(&counters.refused),
         overloaded: read(&counters.overloaded),
+    }
+}
+
+fn weights(node: &Node) -> WeightsView {
+    let serving = node.serving();
+    let served = serving.served();
+    WeightsView {
+        serves: served.weights.to_string(),
+        wanted: serving.wanted().to_string(),
+        failed: served.failed.map(|(_id, reason)| reason),
+        shadow_series: serving.shadow_ever().series,
     }
 }
 

@@ -1,4 +1,4 @@
-//! `/v1/customers/{customer}/notes`: what people write down about a customer (schema 2).
+//! `/v1/customers/{customer}/notes`: what people write down about a customer (schema 3).
 //!
 //! Any node refuses it by name while the cluster's schema is below, before it looks who leads: the leader
 //! may run a program that does not know the path.
@@ -18,11 +18,11 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use twinscale_protocol::DomainTime;
 use twinscale_twin::TwinState;
-use twinscale_twin::stored::v2::Note;
+use twinscale_twin::stored::v3::Note;
 use utoipa::ToSchema;
 
 /// The schema that notes need.
-const SCHEMA: u32 = 2;
+const SCHEMA: u32 = 3;
 
 /// A note that is to be kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -96,7 +96,7 @@ pub(super) async fn behind_gate(
     responses(
         (status = 200, description = "the notes", body = NotesReply),
         (status = 404, description = "no such customer", body = ErrorReply),
-        (status = 409, description = "the cluster's schema is below 2", body = ErrorReply),
+        (status = 409, description = "the cluster's schema is below 3", body = ErrorReply),
     ))]
 pub(crate) async fn get_notes(
     State(service): State<Arc<Service>>,
@@ -119,7 +119,7 @@ pub(crate) async fn get_notes(
         (status = 200, description = "durable", body = NoteTaken),
         (status = 400, description = "a rule is broken", body = ErrorReply),
         (status = 404, description = "no such customer", body = ErrorReply),
-        (status = 409, description = "the cluster's schema is below 2", body = ErrorReply),
+        (status = 409, description = "the cluster's schema is below 3", body = ErrorReply),
         (status = 503, description = "not now, or outcome unknown: send the same again", body = ErrorReply),
     ))]
 pub(crate) async fn post_note(

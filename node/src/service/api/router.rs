@@ -3,7 +3,8 @@
 use super::error::{ApiError, ErrorCode};
 use super::forward::{Way, to_leader};
 use super::{
-    configure, customers, events, forecasts, node, patterns, steps, telemetry, vms, what_if,
+    configure, customers, events, forecasts, history, node, patterns, steps, telemetry, vms,
+    what_if,
 };
 use crate::cluster::forward::HereAnswers;
 use crate::service::state::Service;
@@ -51,6 +52,7 @@ fn described() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(patterns::patterns))
         .routes(routes!(what_if::what_if))
         .routes(routes!(customers::observations))
+        .routes(routes!(history::history))
         .routes(routes!(steps::steps))
         .routes(routes!(configure::get_policy, configure::put_policy))
         .routes(routes!(configure::get_stack, configure::put_stack))
@@ -92,7 +94,7 @@ fn behind_gate(router: Router, service: Arc<Service>) -> Router {
     router.route_layer(from_fn_with_state(service, super::notes::behind_gate))
 }
 
-/// Nothing of this program needs more than the first schema.
+/// No path of this program needs more than the first schema.
 #[cfg(not(feature = "next-schema"))]
 fn behind_gate(router: Router, _service: Arc<Service>) -> Router {
     router

@@ -61,6 +61,7 @@ fn forecasts(folder: &Path) -> Vec<Vec<String>> {
         networks: Vec::new(),
         datasets: std::collections::BTreeMap::new(),
         limits: Vec::new(),
+        parent: None,
     };
     let network = OneCandidate {
         candidate: 3,

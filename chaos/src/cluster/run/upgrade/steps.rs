@@ -285,7 +285,7 @@ impl<'a, 'b> Upgrade<'a, 'b> {
             String::from_utf8_lossy(&output.stderr).into_owned()
         });
         let refused = output.is_some_and(|output| !output.status.success());
-        let lacks = |node: usize| said.contains(&format!("{} (up to 1)", self.name(node)));
+        let lacks = |node: usize| said.contains(&format!("{} (up to 2)", self.name(node)));
         let named = (0..self.nodes.len()).all(|node| lacks(node) == lacking.contains(&node));
         self.expect(refused && named, || {
             format!("raising the schema is not refused by {lacking:?} alone: {said}")
@@ -299,7 +299,7 @@ impl<'a, 'b> Upgrade<'a, 'b> {
     fn raise(&mut self) -> Result<(), ChaosError> {
         let begun = self.now();
         let before = self.schema();
-        let knows = |line: &SchemaLine| line.newest == 2;
+        let knows = |line: &SchemaLine| line.newest == 3;
         let is_known = before.as_ref().is_some_and(|before| {
             before.gate == 1
                 && before.nodes.len() == self.nodes.len()
@@ -325,7 +325,7 @@ impl<'a, 'b> Upgrade<'a, 'b> {
             }
         }
         let gate = self.schema().map(|after| after.gate);
-        self.expect(gate == Some(2), || format!("the schema is {gate:?}"));
+        self.expect(gate == Some(3), || format!("the schema is {gate:?}"));
         self.note("the schema was raised".to_owned(), begun);
         Ok(())
     }
@@ -377,7 +377,7 @@ impl<'a, 'b> Upgrade<'a, 'b> {
         let ended = self.processes.wait_for_end(node);
         let words = self.processes.last_words(node);
         let name = self.name(node);
-        self.expect(ended.is_ok() && words.contains("schema 2"), || {
+        self.expect(ended.is_ok() && words.contains("schema 3"), || {
             format!("the first program does not refuse what the next one wrote on {name}: {words}")
         });
         let what = format!("the first program refused the directory of {name}");

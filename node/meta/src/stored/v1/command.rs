@@ -3,6 +3,7 @@
 use super::ids::{DiskId, GroupId, ShardCount, UnixMillis};
 use super::record::{MoveReason, MoveStage};
 use crate::limits::{REPLICATION_DEFAULT, SHARDS_DEFAULT};
+use crate::stored::v2::{self, WeightsCommand};
 use serde::{Deserialize, Serialize};
 use twinscale_protocol::{AccountName, ClusterId, NodeId, NodeNumber, Seconds, ShardId, ZoneName};
 
@@ -140,6 +141,8 @@ pub enum MetaCommand {
         /// The schema.
         to: u32,
     },
+    /// Changes the register of weights (schema 2).
+    Weights(WeightsCommand),
 }
 
 impl MetaCommand {
@@ -165,6 +168,15 @@ impl MetaCommand {
             | Self::SetDefaults { .. }
             | Self::SetCatalogue(_)
             | Self::RaiseSchema { .. } => super::SCHEMA,
+            Self::Weights(
+                WeightsCommand::Register(_)
+                | WeightsCommand::Drop { .. }
+                | WeightsCommand::Shadow { .. }
+                | WeightsCommand::Promote { .. }
+                | WeightsCommand::RollBack { .. }
+                | WeightsCommand::EndTrial { .. }
+                | WeightsCommand::NoteRetraining(_),
+            ) => v2::SCHEMA,
         }
     }
 }

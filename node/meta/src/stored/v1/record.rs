@@ -281,6 +281,13 @@ pub enum Verb {
     SetDefaults,
     SetCatalogue,
     RaiseSchema,
+    RegisterWeights,
+    DropWeights,
+    ShadowWeights,
+    PromoteWeights,
+    RollBackWeights,
+    EndTrial,
+    NoteRetraining,
 }
 
 /// What came of an audited command.

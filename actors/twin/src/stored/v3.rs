@@ -1,6 +1,6 @@
-//! What schema 2 adds to the stored kinds: notes on a twin, and a head that counts them.
+//! What schema 3 adds to the stored kinds: notes on a twin, and a head that counts them.
 //!
-//! Invariant: as for version 1, the bytes never change; `golden/v2.txt` holds samples. A twin without a note
+//! Invariant: as for version 1, the bytes never change; `golden/v3.txt` holds samples. A twin without a note
 //! is stored in version 1 throughout, whatever program stores it: so replicas of two programs hold the same
 //! bytes until the first note, which the schema gate lets in, comes.
 
