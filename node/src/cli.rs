@@ -14,6 +14,7 @@ mod output;
 mod patterns;
 mod plan;
 mod policy;
+mod reaction;
 mod ready;
 mod retrain;
 mod run;
@@ -94,7 +95,7 @@ enum Command {
     Stack(stack::StackCommand),
     /// Simulate a stack, or every case of a file of queueing cases.
     Simulate(simulate::SimulateArguments),
-    /// Show what a change would do: of load, VMs, zones, prices or data to a stack, of events or growth to a customer.
+    /// Show what a change would do: of load, VMs, zones, prices or data to a stack, of events, growth, prices or service to a customer.
     WhatIf(what_if::WhatIfArguments),
     /// Forecast demand as ranges, of a customer or of a file.
     Forecast(forecast::ForecastArguments),
@@ -105,6 +106,9 @@ enum Command {
     /// Train and compare a policy that chooses by which price of a miss to act.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Train, show and check the model of how demand answers to latency, throttling, price and events.
+    #[command(subcommand)]
+    Reaction(reaction::ReactionCommand),
     /// Measure against rivals and limits.
     #[command(subcommand)]
     Bench(bench::BenchArguments),
@@ -166,6 +170,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Patterns(arguments) => patterns::run(&arguments)?,
         Command::Train(arguments) => train::run(&arguments, quiet)?,
         Command::Policy(command) => policy::run(&command, quiet)?,
+        Command::Reaction(command) => reaction::run(&command, quiet)?,
         Command::Bench(arguments) => bench::run(&arguments, quiet)?,
         Command::Ca(command) => ca::run(&command, quiet)?,
         Command::Cluster(command) => cluster::run(&command, quiet)?,

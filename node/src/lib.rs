@@ -20,6 +20,7 @@ pub mod load;
 pub mod micro;
 pub mod observe;
 pub mod progress;
+pub mod reaction;
 pub mod recorded_cloud;
 pub mod replay;
 pub mod report;

@@ -109,6 +109,12 @@ pub const METRICS: &[MetricSpec] = {
             Demand,
             PerCapacity,
         ),
+        spec(
+            "latency_p99_ms",
+            "ms that 99 % of requests meet",
+            Utilisation,
+            Never,
+        ),
         spec("mem_assigned_gb", "GB assigned", Demand, PerCapacity),
         spec("mem_gb", "GB in use", Demand, PerCapacity),
         spec("mem_gib", "GiB in use", Demand, PerCapacity),
@@ -126,6 +132,12 @@ pub const METRICS: &[MetricSpec] = {
         spec("net_rx_kbps", "kB/s", Link, Never),
         spec("net_tx_kbps", "kB/s", Link, Never),
         spec(
+            "price_index",
+            "price over the usual one, 1 = usual",
+            Utilisation,
+            Never,
+        ),
+        spec(
             "rds_cpu_utilization",
             "% of the database's cores",
             Utilisation,
@@ -140,6 +152,12 @@ pub const METRICS: &[MetricSpec] = {
         spec("requests", "requests per interval", Demand, PerCapacity),
         spec("storage_gib", "GiB stored", Storage, Never),
         spec("storage_iops", "operations a second", Storage, Never),
+        spec(
+            "throttled_percent",
+            "% of requests refused or not served",
+            Utilisation,
+            Never,
+        ),
         spec("vm_count", "VMs of that type", Demand, Direct),
     ]
 };

@@ -1,5 +1,7 @@
 //! `twinscale simulate`: what a stack's requests meet, by formulas and by discrete events.
 
+mod closed;
+
 use super::standing::{self, EngineName};
 use crate::console;
 use crate::error::ExpectedError;
@@ -11,13 +13,17 @@ use twinscale_environment::cases::{self, CaseOptions, CasesOutput};
 use twinscale_environment::events::replicate::{CUSTOMERS_MAX, REPLICATIONS};
 use twinscale_environment::what_if::{Change, Engine};
 
+/// Says that the shipped model of reactions is meant.
+const SHIPPED: &str = "shipped";
+
 /// Parts of a thousand that a progress line counts.
 const PARTS: f64 = 1000.0;
 
 /// Simulates a customer's stack, or every case of a file of queueing cases.
 ///
 /// A stack is read from a model file (`twinscale stack`). Formulas answer at once and say what they leave out;
-/// discrete events follow every request and give each figure with the interval that holds it with 99 %.
+/// discrete events follow every request and give each figure with the interval that holds it with 99 %. With
+/// --reaction demand answers to what it meets, step by step, beside the same demand that does not.
 #[derive(Debug, Args)]
 pub(super) struct SimulateArguments {
     /// The stack model, a TOML file.
@@ -32,6 +38,16 @@ pub(super) struct SimulateArguments {
     /// Times the load that the model states.
     #[arg(long, value_name = "FACTOR")]
     load: Option<f64>,
+    /// Let demand answer to what it meets: the shipped model of reactions, or weights of `twinscale reaction train`.
+    /// Without it nothing answers.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = SHIPPED, requires = "model")]
+    reaction: Option<String>,
+    /// Demand of each step over what the model states, with --reaction: a path such as 1,1,1.6,1.6,1,1.
+    #[arg(long, value_name = "FACTOR,...", value_delimiter = ',', value_parser = parse_factor, requires = "reaction")]
+    path: Vec<f64>,
+    /// Length of a step of the path, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, requires = "reaction", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    step: u32,
     /// Customers that are counted in each queueing case, such as 1e7.
     #[arg(long, value_name = "N", default_value = "1e6", value_parser = parse_count)]
     customers: u64,
@@ -47,6 +63,15 @@ pub(super) struct SimulateArguments {
     /// Print the result as JSON.
     #[arg(long)]
     json: bool,
+}
+
+fn parse_factor(text: &str) -> Result<f64, String> {
+    match text.trim().parse::<f64>() {
+        Ok(factor) if (0.0..=1e6).contains(&factor) => Ok(factor),
+        _ => Err(format!(
+            "`{text}` is no factor: write a number of at least 0, such as 1.6"
+        )),
+    }
 }
 
 /// Reads a number of customers such as `10000000` or `1e7`.
@@ -145,6 +170,10 @@ fn run_model(file: &Path, arguments: &SimulateArguments, quiet: bool) -> anyhow:
         };
         load.apply(&mut model)
             .map_err(|error| ExpectedError::input("--load cannot be applied", error))?;
+    }
+    if let Some(weights) = &arguments.reaction {
+        let weights = Some(Path::new(weights)).filter(|_| weights != SHIPPED);
+        return closed::run(&model, weights, arguments);
     }
     let engine = arguments
         .engine

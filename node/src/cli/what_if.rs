@@ -1,13 +1,15 @@
 //! `twinscale what-if`: a stack, or a running customer, as it is beside the same with something changed.
 
 mod customer;
+mod drivers;
 
+use self::drivers::PriceArgument;
 use super::simulate::parts;
 use super::standing::{self, EngineName};
 use crate::console;
 use crate::error::ExpectedError;
 use crate::progress::Progress;
-use crate::service::api::{SupposedEvent, WhatIfRequest};
+use crate::service::api::{SupposedDriver, SupposedEvent, WhatIfRequest};
 use clap::Args;
 use std::path::PathBuf;
 use twinscale_environment::what_if::{Change, WhatIf, compare};
@@ -19,8 +21,9 @@ use twinscale_protocol::{CustomerId, TierName, ZoneName};
 /// an hour costs, what requests meet, what is used up first. All changes are made together, in the order: load, data,
 /// work, prices, VM types, numbers of VMs, lost zones.
 ///
-/// With --customer: a running node forecasts and plans with announced events and growth, and without. Nothing is
-/// stored there.
+/// With --customer: a running node forecasts and plans with announced events, growth, other prices and other service,
+/// and without. Demand answers as the customer's own history says, or else as the shared model of reactions does
+/// (docs/reaction.md); the answer says which. Nothing is stored there.
 #[derive(Debug, Args)]
 #[command(
     group = clap::ArgGroup::new("subject").required(true).args(["model", "customer"]),
@@ -28,7 +31,8 @@ use twinscale_protocol::{CustomerId, TierName, ZoneName};
 Examples:
   $ twinscale what-if --model samples/models/web-shop.toml --load 2 --lose-zone eu-1a
   $ twinscale what-if --customer acme --event campaign@2026-11-27T09:00Z..4h,x3 --customer-growth 20%
-  $ twinscale what-if --customer acme --event release@2026-11-27T09:00Z   # as far as the twin knows releases"
+  $ twinscale what-if --customer acme --event release@2026-11-27T09:00Z   # as far as the twin knows releases
+  $ twinscale what-if --customer acme --price +10% --latency x2@2026-11-27T09:00Z..2h --throttle 5%"
 )]
 pub(super) struct WhatIfArguments {
     /// The stack model, a TOML file.
@@ -61,9 +65,17 @@ pub(super) struct WhatIfArguments {
     /// Work of each request at a tier times a factor, such as a slower database.
     #[arg(long, value_name = "TIER=FACTOR", value_parser = parse_slower)]
     slower: Vec<Change>,
-    /// Price of a VM type times a factor.
-    #[arg(long, value_name = "VM_TYPE=FACTOR", value_parser = parse_price)]
-    price: Vec<Change>,
+    /// With --model: price of a VM type times a factor. With --customer: the price that the customer's own users pay,
+    /// such as +10% or -5%, from now on or in a span.
+    #[arg(long, value_name = "VM_TYPE=FACTOR|PERCENT[@START[..END]]", value_parser = drivers::parse_price, allow_hyphen_values = true)]
+    price: Vec<PriceArgument>,
+    /// Response time that the customer's users meet: so many times its objective (x2), or milliseconds against it
+    /// (800ms), from now on or in a span.
+    #[arg(long, value_name = "xFACTOR|MS[@START[..END]]", value_parser = drivers::parse_latency, requires = "customer")]
+    latency: Vec<SupposedDriver>,
+    /// Share of the customer's requests that is refused or not served, such as 5%, from now on or in a span.
+    #[arg(long, value_name = "SHARE[@START[..END]]", value_parser = drivers::parse_throttle, requires = "customer")]
+    throttle: Vec<SupposedDriver>,
     /// Another VM type for a tier, which the model describes.
     #[arg(long, value_name = "TIER=VM_TYPE", value_parser = parse_vm_type)]
     vm_type: Vec<Change>,
@@ -135,14 +147,6 @@ fn parse_slower(text: &str) -> Result<Change, String> {
     })
 }
 
-fn parse_price(text: &str) -> Result<Change, String> {
-    let (vm_type, number) = pair(text, "VM_TYPE=FACTOR")?;
-    Ok(Change::Price {
-        vm_type: name(vm_type)?,
-        factor: factor(number)?,
-    })
-}
-
 fn parse_vm_type(text: &str) -> Result<Change, String> {
     let (tier, vm_type) = pair(text, "TIER=VM_TYPE")?;
     Ok(Change::VmType {
@@ -172,11 +176,12 @@ pub(super) fn run(arguments: &WhatIfArguments, quiet: bool) -> anyhow::Result<()
     let Some(model) = &arguments.model else {
         anyhow::bail!("neither a model nor a customer was given");
     };
+    let prices = drivers::of_vm_types(&arguments.price)?;
     let changes: Vec<Change> = [
         &arguments.load,
         &arguments.data,
         &arguments.slower,
-        &arguments.price,
+        &prices,
         &arguments.vm_type,
         &arguments.vms,
         &arguments.lose_zone,
@@ -217,11 +222,18 @@ fn of_customer(arguments: &WhatIfArguments, customer: &CustomerId) -> anyhow::Re
     let question = WhatIfRequest {
         events: arguments.event.clone(),
         growth: arguments.customer_growth.unwrap_or(0.0),
+        drivers: [
+            drivers::of_customer(&arguments.price)?,
+            arguments.latency.clone(),
+            arguments.throttle.clone(),
+        ]
+        .concat(),
     };
     if question == WhatIfRequest::default() {
         return Err(ExpectedError::input_hint(
             "nothing is to be changed",
-            "give --event KIND@START,xFACTOR or --customer-growth 20%: twinscale what-if --help",
+            "give --event KIND@START,xFACTOR, --customer-growth 20%, --price +10%, --latency x2 or --throttle 5%: \
+             twinscale what-if --help",
         )
         .into());
     }

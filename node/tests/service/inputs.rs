@@ -336,6 +336,57 @@ fn a_week_is_forecast_and_nothing_of_it_stored(folder: &TempDir, daemon: &Daemon
 }
 
 #[test]
+fn what_if_of_price_and_service_says_where_its_answer_comes_from() {
+    let (folder, daemon, url) = acme();
+    let asked = |more: &[&str]| {
+        let question = ["what-if", "--customer", "acme", "--url", &url];
+        twinscale(&folder, &[&question[..], more].concat())
+    };
+    let answer = succeeds(&asked(&["--price", "+10%", "--json"]));
+    let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+    let steps = answer["series"][0]["quantiles_then"]
+        .as_array()
+        .expect("steps");
+    let median = |side: &str, step: usize| {
+        let steps = &answer["series"][0][side];
+        steps[step][3].as_f64().expect("a median")
+    };
+    let last = steps.len() - 1;
+    assert!(
+        median("quantiles_then", last) < median("quantiles", last),
+        "{answer}"
+    );
+    let reaction = &answer["reactions"][0];
+    assert_eq!(reaction["answers_to"], "price");
+    // A customer who never changed his price cannot have taught it.
+    assert_eq!(reaction["is_learned"], false);
+    let end = |name: &str| reaction[name].as_f64().expect("a factor");
+    assert!(end("lower") <= end("factor") && end("factor") <= end("upper") && end("upper") <= 1.0);
+    let changes = answer["changes"].to_string();
+    assert!(
+        changes.contains("price +10 %") && changes.contains("shared model"),
+        "{changes}"
+    );
+
+    // What was sent of latency is what milliseconds are compared with; before, nothing is.
+    let none = asked(&["--latency", "800ms"]);
+    let told = String::from_utf8_lossy(&none.stderr);
+    assert_eq!(none.status.code(), Some(3), "{told}");
+    assert!(
+        told.contains("no objective") && told.contains("p99_target_us"),
+        "{told}"
+    );
+    let text = succeeds(&asked(&["--latency", "x3", "--throttle", "20%"]));
+    assert!(
+        text.contains("latency x 3") && text.contains("20 % of requests throttled"),
+        "{text}"
+    );
+    let body = br#"{"drivers": [{"what": "throttled", "value": 7}]}"#;
+    let (status, told) = daemon.send("POST", "/v1/customers/acme/what-if", "", body);
+    assert_eq!(status, 400, "{told}");
+}
+
+#[test]
 fn calendars_are_announced_and_samples_cleaned() {
     let (folder, daemon, url) = acme();
     let day = jiff::Timestamp::from_second(i64::try_from(now() + 86_400).expect("small"))

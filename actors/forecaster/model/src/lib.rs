@@ -1,7 +1,8 @@
 //! The quantile networks on tch; the only crate that names it.
 //!
 //! Purpose: runs and trains the networks behind [`twinscale_forecaster::network::QuantileNetwork`], and
-//! reads and writes its weights as safetensors; [`policy`] does so for the network that chooses a price.
+//! reads and writes its weights as safetensors; [`policy`] does so for the network that chooses a price,
+//! [`reaction`] for how demand answers to latency, throttling, price and events.
 //! Invariants: one thread inside the library, no gradients while serving, every call into the library is a fallible one, quantiles never cross.
 
 mod adam;
@@ -12,6 +13,7 @@ mod dense;
 mod parameters;
 mod parent;
 pub mod policy;
+pub mod reaction;
 mod recurrent;
 mod serving;
 pub mod shipped;

@@ -4,7 +4,8 @@
 //! deployment files ([`import`]) and fitted to telemetry ([`calibrate`]). Engines that never use each other's
 //! answers work from it, so that each checks the other: formulas ([`analytic`]) and discrete events ([`events`]);
 //! [`cases`] reads files of queueing cases and runs both. For a whole stack these are [`prediction`] and
-//! [`simulation`]; [`scenario`] draws the demand that it may meet, and [`what_if`] changes it and compares.
+//! [`simulation`]; [`scenario`] draws the demand that it may meet, [`closed_loop`] lets demand answer to what it meets,
+//! and [`what_if`] changes the stack and compares.
 //!
 //! Invariants: no clock, no files, no runtime; randomness comes from a seed, and a result does not depend on the
 //! number of threads. The same input gives the same output, byte for byte.
@@ -12,6 +13,7 @@
 pub mod analytic;
 pub mod calibrate;
 pub mod cases;
+pub mod closed_loop;
 pub mod draw;
 pub mod events;
 pub mod flow;

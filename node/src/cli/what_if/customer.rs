@@ -1,4 +1,4 @@
-//! `twinscale what-if --customer`: a customer of a running node, with events and growth.
+//! `twinscale what-if --customer`: a customer of a running node, with events, growth, other prices and service.
 
 use super::super::{runtime, standing};
 use crate::console;
@@ -52,7 +52,7 @@ pub(super) fn parse_event(text: &str) -> Result<SupposedEvent, String> {
 }
 
 /// Reads a time in RFC 3339; seconds may be left out.
-fn moment(text: &str) -> Result<Timestamp, String> {
+pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
     let whole = text.parse::<Timestamp>();
     let at = whole.or_else(|error| match text.strip_suffix('Z') {
         Some(rest) => format!("{rest}:00Z").parse().map_err(|_second| error),
@@ -62,7 +62,7 @@ fn moment(text: &str) -> Result<Timestamp, String> {
 }
 
 /// Reads an end: a time, or a length such as `4h`.
-fn until(start: Timestamp, text: &str) -> Result<Timestamp, String> {
+pub(super) fn until(start: Timestamp, text: &str) -> Result<Timestamp, String> {
     match text.parse::<SignedDuration>() {
         Ok(length) => start
             .checked_add(length)

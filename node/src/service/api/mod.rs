@@ -60,4 +60,7 @@ pub use views::{
 };
 pub(crate) use views::{customer_item, state_word, twin_reply, word};
 pub use vms::{VmView, VmsReply};
-pub use what_if::{SupposedEvent, WhatIfReply, WhatIfRequest, WhatIfSeries};
+pub use what_if::{
+    DriverKind, ReactionView, SupposedDriver, SupposedEvent, WhatIfReply, WhatIfRequest,
+    WhatIfSeries,
+};

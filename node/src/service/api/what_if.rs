@@ -1,7 +1,9 @@
-//! `POST /v1/customers/{customer}/what-if`: forecast and plan with announced events and growth, beside those without.
+//! `POST /v1/customers/{customer}/what-if`: forecast and plan with announced events, growth, other prices and service,
+//! beside those without.
 //!
 //! Everything happens on a copy of the twin's state: nothing is stored, provisioned or learnt.
 
+mod reaction;
 mod supposed;
 
 use self::supposed::{Learnt, Supposed};
@@ -38,6 +40,39 @@ pub struct WhatIfRequest {
     /// Growth of the demand as a share: 0.2 = a fifth more, -0.5 = half.
     #[serde(default)]
     pub growth: f64,
+    /// Prices and service that would be otherwise, at most 8; demand answers as the reaction of this customer says.
+    #[serde(default)]
+    pub drivers: Vec<SupposedDriver>,
+}
+
+/// A price or a quality of service that is only supposed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SupposedDriver {
+    /// What would be otherwise.
+    pub what: DriverKind,
+    /// How: see `what`.
+    pub value: f64,
+    /// From when on; from now on when left out.
+    #[schema(value_type = Option<MomentForms>)]
+    pub start: Option<Moment>,
+    /// Until when, exclusive; to the end of the horizon when left out.
+    #[schema(value_type = Option<MomentForms>)]
+    pub end: Option<Moment>,
+}
+
+/// What demand may answer to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DriverKind {
+    /// The price over today's: 1.1 = a tenth more.
+    Price,
+    /// Response time over its objective: 2 = twice.
+    Latency,
+    /// Response time in milliseconds, against the objective of the tier.
+    LatencyMs,
+    /// Share of requests refused or not served: 0.05 = 5 %.
+    Throttled,
 }
 
 /// An event that is only supposed.
@@ -76,6 +111,29 @@ pub struct WhatIfReply {
     pub plan_then: Option<PlanCostView>,
     /// Why there is no plan.
     pub note: Option<String>,
+    /// How demand answers to what is supposed of price and service, and where that comes from.
+    pub reactions: Vec<ReactionView>,
+}
+
+/// How a series' demand answers in one way, in the step in which it does most.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ReactionView {
+    /// What is measured.
+    pub vm_type: String,
+    /// The metric.
+    pub metric: String,
+    /// What it answers to.
+    pub answers_to: String,
+    /// Whether the customer's own history says so; the shared model of simulated customers does otherwise.
+    pub is_learned: bool,
+    /// Incidents, changes or events of the customer's history that it was seen in.
+    pub episodes: usize,
+    /// What demand is multiplied by.
+    pub factor: f64,
+    /// Lower end of its 90 % range.
+    pub lower: f64,
+    /// Upper end.
+    pub upper: f64,
 }
 
 /// A series as it is expected, and as it would be.
@@ -95,7 +153,8 @@ pub struct WhatIfSeries {
     pub quantiles_then: Vec<Vec<f64>>,
 }
 
-/// Answers what events and growth would do to a customer's demand and to what its plan costs. Nothing is stored.
+/// Answers what events, growth, prices and service would do to a customer's demand and to what its plan costs. Nothing
+/// is stored.
 #[utoipa::path(post, path = "/v1/customers/{customer}/what-if", tag = "customers",
     params(("customer" = String, Path)),
     request_body(content = WhatIfRequest, content_type = "application/json"),
@@ -126,11 +185,27 @@ pub(crate) async fn what_if(
         forecasts(&service, supposed.announced_in(&request)),
     );
     let (today, mut then) = (today?, then?);
+    let mut reactions = Vec::new();
+    if !(supposed.announced.is_empty() && supposed.drivers.is_empty()) {
+        let kinds = supposed.announced.iter().map(|event| event.kind).collect();
+        let question = (supposed.drivers.clone(), kinds);
+        reactions = reaction::reactions(&service, &customer, &request, question, &today).await?;
+    }
     if !supposed.announced.is_empty() {
-        let learnt = learnt(&service, &customer, &today).await?;
+        let mut learnt = learnt(&service, &customer, &today).await?;
+        for one in &reactions {
+            one.tell(&mut learnt);
+        }
         supposed.use_learnt(&learnt, &today, &mut then);
     }
-    for forecast in &mut then.forecasts {
+    for (place, forecast) in then.forecasts.iter_mut().enumerate() {
+        if let Some(reaction) = reactions
+            .get(place)
+            .filter(|_| !supposed.drivers.is_empty())
+        {
+            reaction.change(forecast);
+            supposed.words.extend(reaction.words());
+        }
         supposed.change(forecast);
     }
     let series = today.forecasts.iter().zip(&then.forecasts).map(series);
@@ -145,6 +220,7 @@ pub(crate) async fn what_if(
         levels: QUANTILE_LEVELS.to_vec(),
         series,
         note: note.cloned(),
+        reactions: reactions.into_iter().flat_map(|one| one.views).collect(),
         plan: plan_today.ok(),
         plan_then: plan_then.ok(),
     }))
@@ -202,7 +278,7 @@ async fn asked(request: Request) -> Result<WhatIfRequest, ApiError> {
     serde_json::from_slice(&body.whole().await?).map_err(|error| {
         ApiError::invalid(
             format!("the body is no question: {error}"),
-            "send {\"events\": [{\"kind\": \"campaign\", \"start\": 1700000000, \"factor\": 3}], \"growth\": 0.2}",
+            "send {\"events\": [{\"kind\": \"campaign\", \"start\": 1700000000, \"factor\": 3}], \"growth\": 0.2, \"drivers\": [{\"what\": \"price\", \"value\": 1.1}]}",
         )
     })
 }

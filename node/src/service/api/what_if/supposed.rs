@@ -1,6 +1,6 @@
-//! What a question supposes: events and growth, checked, and what they do to a forecast.
+//! What a question supposes: events, growth and drivers, checked, and what events and growth do to a forecast.
 
-use super::{SupposedEvent, WhatIfRequest};
+use super::{SupposedDriver, SupposedEvent, WhatIfRequest, reaction};
 use crate::service::api::error::ApiError;
 use crate::service::api::word;
 use twinscale_protocol::forecaster::{ForecastReply, ForecastRequest, SeriesForecast};
@@ -37,6 +37,8 @@ pub(super) struct Supposed {
     /// Events whose effect was stated: span and factor.
     stated: Vec<Stated>,
     growth: f64,
+    /// Prices and service.
+    pub(super) drivers: Vec<SupposedDriver>,
     /// All of it in words.
     pub(super) words: Vec<String>,
 }
@@ -56,17 +58,20 @@ impl Supposed {
                 "ask for fewer at once",
             ));
         }
-        if asked.events.is_empty() && growth.abs() < f64::EPSILON {
+        let is_empty = asked.events.is_empty() && asked.drivers.is_empty();
+        if is_empty && growth.abs() < f64::EPSILON {
             return Err(ApiError::invalid(
                 "nothing is to be changed",
-                "give events, growth or both",
+                "give events, growth, drivers, or several of them",
             ));
         }
+        let (drivers, words) = reaction::checked(asked, request)?;
         let mut supposed = Self {
             announced: Vec::new(),
             stated: Vec::new(),
             growth,
-            words: Vec::new(),
+            drivers,
+            words,
         };
         for event in &asked.events {
             supposed.add(event, request)?;
@@ -218,6 +223,7 @@ fn scaled(value: FixedValue, factor: f64) -> FixedValue {
 mod tests {
     use super::*;
     use crate::service::api::Moment;
+    use crate::service::api::what_if::DriverKind;
     use twinscale_protocol::QUANTILES;
     use twinscale_protocol::forecaster::{ForecastContext, ForecastSource, PeakForecast};
     use twinscale_protocol::{CustomerId, MetricName, Seconds, VmTypeId};
@@ -266,6 +272,7 @@ mod tests {
         let asked = WhatIfRequest {
             events: vec![campaign(39_600, 45_000, Some(3.0))],
             growth: 0.5,
+            drivers: Vec::new(),
         };
         let supposed = Supposed::of(&asked, &request()).expect("sound");
         let mut changed = forecast();
@@ -284,6 +291,7 @@ mod tests {
         let asked = WhatIfRequest {
             events: vec![campaign(39_600, 45_000, None)],
             growth: 0.0,
+            drivers: Vec::new(),
         };
         let supposed = Supposed::of(&asked, &request()).expect("sound");
         let announced = supposed.announced_in(&request()).events;
@@ -304,6 +312,7 @@ mod tests {
         let events = |event| WhatIfRequest {
             events: vec![event],
             growth: 0.0,
+            drivers: Vec::new(),
         };
         assert!(refused(events(campaign(500_000, 510_000, None))).contains("outside the horizon"));
         assert!(refused(events(campaign(40_000, 40_000, None))).contains("not after its start"));
@@ -312,7 +321,21 @@ mod tests {
         let growth = WhatIfRequest {
             events: Vec::new(),
             growth: f64::INFINITY,
+            drivers: Vec::new(),
         };
         assert!(refused(growth).contains("growth inf"));
+        let driver = |what, value, end: i64| WhatIfRequest {
+            drivers: vec![SupposedDriver {
+                what,
+                value,
+                start: None,
+                end: Some(Moment(end)),
+            }],
+            ..WhatIfRequest::default()
+        };
+        assert!(refused(driver(DriverKind::Price, 9.0, 50_000)).contains("price of 9"));
+        assert!(refused(driver(DriverKind::Latency, f64::NAN, 50_000)).contains("NaN"));
+        assert!(refused(driver(DriverKind::Throttled, 1.5, 50_000)).contains("throttled of 1.5"));
+        assert!(refused(driver(DriverKind::Throttled, 0.1, 36_000)).contains("horizon"));
     }
 }
