@@ -100,7 +100,7 @@ fn card_keeps_its_gate(network: &ReactionNetwork, found: Worth, linear: Worth) {
         Err(ReactionCardError::Shut { .. })
     ));
     let mut other = card.clone();
-    other.weights_id = "0123456789abcdef".to_owned();
+    "0123456789abcdef".clone_into(&mut other.weights_id);
     assert!(matches!(
         other.open(trained()),
         Err(ReactionCardError::OtherWeights { .. })
