@@ -105,8 +105,9 @@ fn retries_make_an_overload_worse_and_abandonment_better() {
             leave: 0.3,
         },
     );
+    // Step 3 answers to a calm step 2 with all who stayed away: the law remembers one step.
     assert!(
-        calm.with[3].throttled < calm.without[3].throttled,
+        calm.with[2].throttled < calm.without[2].throttled,
         "{calm:?}"
     );
     // The step after the overload still answers to it, the first one to nothing.
