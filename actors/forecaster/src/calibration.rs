@@ -163,6 +163,10 @@ impl Calibration {
         let origin = row.origin;
         let forecasts = self.forecasters(series, row);
         let forecast = &self.combined(series, row, &forecasts);
+        if self.has_grown_up(series, origin) {
+            // The factors stood for other forecasters.
+            self.factors = [[0; QUANTILES]; BUCKETS];
+        }
         let mut from = 0;
         for bucket in 0..BUCKETS {
             let to = bucket_end(bucket, self.shape);
@@ -180,6 +184,16 @@ impl Calibration {
             self.note_regime(series, origin, loss);
         }
         self.learnt_until_s = Some(series.time_s(origin));
+    }
+
+    /// Whether all that was learnt so far is of a time at which the network for little history had a share.
+    fn has_grown_up(&self, series: &Series, origin: usize) -> bool {
+        let before = self
+            .learnt_until_s
+            .map(|until_s| until_s - series.start_s());
+        let before = before.and_then(|since_s| usize::try_from(since_s / series.interval_s()).ok());
+        before.is_some_and(|before| young::share(series, before) > 0.0)
+            && young::share(series, origin) <= 0.0
     }
 
     /// Shortens the memory when the series has changed its ways.
