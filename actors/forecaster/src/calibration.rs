@@ -166,6 +166,7 @@ impl Calibration {
         if self.has_grown_up(series, origin) {
             // The factors stood for other forecasters.
             self.factors = [[0; QUANTILES]; BUCKETS];
+            self.regime = Regime::default();
         }
         let mut from = 0;
         for bucket in 0..BUCKETS {
@@ -267,6 +268,7 @@ impl Calibration {
 
     fn move_factors(&mut self, bucket: usize, passed: Option<[f64; QUANTILES]>) {
         let Some(passed) = passed else { return };
+        let haste = self.regime.haste();
         let factors = self.factors[bucket].iter_mut();
         for (at, (factor, share)) in factors.zip(passed).enumerate() {
             if at == MEDIAN {
@@ -274,7 +276,7 @@ impl Calibration {
             }
             let level = QUANTILE_LEVELS[at];
             let tail = level.min(1.0 - level);
-            let rate = RATE / (tail / RATE_TAIL).sqrt();
+            let rate = RATE * haste / (tail / RATE_TAIL).sqrt();
             let log = f64::from(*factor) / UNITS_PER_LOG + rate * (share - tail);
             *factor = rounded(log.clamp(-LOG_MAX, LOG_MAX) * UNITS_PER_LOG);
         }

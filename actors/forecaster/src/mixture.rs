@@ -107,17 +107,22 @@ impl Mixture {
         forecasts: &[StepQuantiles],
         usual: f64,
     ) {
-        for (sums, forecast) in self.losses.iter_mut().zip(forecasts) {
-            let losses = losses_of(series, origin, forecast);
-            for ((sum, loss), share) in sums.iter_mut().zip(losses).zip(LOSS_SHARES) {
-                let usual = usual * share / QUANTILES as f64;
-                let relative = if usual > LOSS_MIN {
-                    (loss / usual).min(LOSS_MAX)
+        let losses: Vec<[f64; QUANTILES]> = forecasts
+            .iter()
+            .map(|forecast| losses_of(series, origin, forecast))
+            .collect();
+        for quantile in 0..QUANTILES {
+            let mean = losses.iter().map(|loss| loss[quantile]).sum::<f64>() / losses.len() as f64;
+            let floor = usual * LOSS_SHARES[quantile] / QUANTILES as f64;
+            let unit = (mean * floor).sqrt();
+            for (sum, loss) in self.losses.iter_mut().zip(&losses) {
+                let relative = if unit > LOSS_MIN {
+                    (loss[quantile] / unit).min(LOSS_MAX)
                 } else {
                     1.0
                 };
-                let before = f64::from(*sum) / UNITS;
-                *sum = rounded((KEPT * before + relative) * UNITS);
+                let before = f64::from(sum[quantile]) / UNITS;
+                sum[quantile] = rounded((KEPT * before + relative) * UNITS);
             }
         }
     }

@@ -18,6 +18,8 @@ const KEPT: f64 = 0.95;
 /// Losses before which nothing is usual yet.
 const KNOWN_MIN: u8 = 12;
 
+/// How much faster is learnt at the first origin.
+const HASTE: f64 = 4.0;
 /// Share of what was learnt that is left after a change.
 pub(crate) const KEPT_AFTER_CHANGE: f64 = 0.2;
 
@@ -36,6 +38,12 @@ impl Regime {
 
     pub(crate) fn store(self) -> v2::Regime {
         self.0
+    }
+
+    /// By how much faster than later is learnt while little is known.
+    pub(crate) fn haste(self) -> f64 {
+        let known = f64::from(self.0.known) / f64::from(KNOWN_MIN);
+        1.0 + HASTE * (1.0 - known).max(0.0)
     }
 
     /// What is usual once `loss` counts as well.
