@@ -397,6 +397,17 @@ impl Nodes {
         })
     }
 
+    /// Waits until a node counts so much: gauges follow what they show when the node looks next.
+    pub(crate) async fn comes_to_count(&self, number: u64, series: &str, wanted: u64) {
+        let wait = async {
+            while self.counted(number, series).await != Some(wanted) {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let waited = timeout(DEADLINE, wait).await;
+        waited.unwrap_or_else(|_late| panic!("in vain: {series} of node {number} at {wanted}"));
+    }
+
     /// The sum of a series over all nodes.
     pub(crate) async fn counted_everywhere(&self, series: &str) -> u64 {
         let mut sum = 0;
