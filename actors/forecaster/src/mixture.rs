@@ -3,8 +3,8 @@
 //! The median is a weighed mean of all forecasters' medians. The other quantiles' distances from it are
 //! weighed means as well, of the distances' inverse hyperbolic sines: where one forecaster sees a hundred
 //! times the usual width and the others do not, it does not decide alone. Back-casts of earlier origins tell
-//! each one's pinball loss in units of what the series usually loses, so that an hour in which little could
-//! be lost counts for little; a weight falls with the exponential of the discounted sum of these, so that
+//! each one's pinball loss, in units of the geometric mean of what the series usually loses and what all lost
+//! there, so that an hour in which little could be lost counts for little; a weight falls with the exponential of the discounted sum of these, so that
 //! what was good lately leads, and equals share. The mean over quantiles counts beside each quantile's own
 //! loss, since the outer ones are told of rarely.
 //! Source: prediction with expert advice, Cesa-Bianchi and Lugosi (2006), with losses discounted.
@@ -25,9 +25,9 @@ const KEPT: f64 = 0.97;
 const SHARED: f64 = 0.5;
 /// One unit of a stored loss.
 const UNITS: f64 = 65_536.0;
-/// Bound on one origin's loss, in units of the usual one: one blunder bans nobody for good.
+/// Bound on one origin's loss, in its unit: one blunder bans nobody for good.
 const LOSS_MAX: f64 = 16.0;
-/// Usual losses below this tell nothing.
+/// A unit below this tells nothing.
 const LOSS_MIN: f64 = 1e-12;
 /// Share of each quantile in the loss of all, times their number: measured for the networks on spans of the
 /// training corpus that they never had as targets.
