@@ -284,7 +284,8 @@ mod tests {
             mixture.learn(&series, origin, &[flat(10.0), flat(10.001)], USUAL);
         }
         let quiet = mixture.weights();
-        assert!((quiet[0][MEDIAN] - 0.5).abs() < 0.05, "{quiet:?}");
+        // In units of what both lost there it would have all of the weight.
+        assert!((quiet[0][MEDIAN] - 0.5).abs() < 0.1, "{quiet:?}");
         // Then it misses three times.
         for origin in 150..153 {
             mixture.learn(&series, origin, &[flat(14.0), flat(10.001)], USUAL);
