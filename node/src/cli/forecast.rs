@@ -201,6 +201,7 @@ fn number(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use twinscale_protocol::QUANTILE_LEVELS;
 
     fn series() -> SeriesForecastView {
         SeriesForecastView {
@@ -222,7 +223,7 @@ mod tests {
 
     #[test]
     fn each_step_has_a_row_of_its_range() {
-        let text = text("acme/web/requests", &series(), &crate::service::api::LEVELS);
+        let text = text("acme/web/requests", &series(), &QUANTILE_LEVELS);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "acme/web/requests, made by weights abc");
         assert_eq!(lines[1], "  announced: sale");
@@ -262,7 +263,7 @@ mod tests {
             name: "acme/<web>/requests".to_owned(),
             values: vec![Some(3.0), None, Some(5.0)],
         };
-        let picture = picture::svg(&series(), &past, &crate::service::api::LEVELS);
+        let picture = picture::svg(&series(), &past, &QUANTILE_LEVELS);
         assert!(picture.contains("acme/&lt;web&gt;/requests"));
         assert_eq!(picture.matches("class=\"range").count(), 3);
         assert_eq!(
@@ -275,6 +276,6 @@ mod tests {
             quantiles: Vec::new(),
             ..series()
         };
-        assert!(picture::svg(&empty, &past, &crate::service::api::LEVELS).ends_with("</svg>\n"));
+        assert!(picture::svg(&empty, &past, &QUANTILE_LEVELS).ends_with("</svg>\n"));
     }
 }
