@@ -1,5 +1,6 @@
 //! The command line: arguments in, exit code out. Each command has a file of its own.
 
+mod asked_node;
 mod backtest;
 mod bench;
 mod ca;

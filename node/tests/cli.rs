@@ -291,6 +291,27 @@ fn weights_that_are_damaged_or_have_another_card_are_refused() {
 }
 
 #[test]
+fn networks_that_a_file_has_no_room_for_are_refused_before_the_data_is_read() {
+    let folder = TempDir::new().expect("a folder");
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
+    let shipped = models.join("shipped.safetensors").display().to_string();
+    let networks = ["young"; 8].join(",");
+    let arguments = [
+        "train",
+        "--data",
+        "none",
+        "--out",
+        "w.safetensors",
+        "--onto",
+        &shipped,
+        "--networks",
+        &networks,
+    ];
+    let words = ["shipped.safetensors", "more than the 8", "--networks"];
+    refuses(&twinscale(&folder, &arguments), 3, &words);
+}
+
+#[test]
 fn files_that_are_missing_are_a_matter_of_the_environment() {
     let folder = TempDir::new().expect("a folder");
     let quiet = |arguments: &[&str]| twinscale(&folder, arguments);

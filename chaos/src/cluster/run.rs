@@ -8,6 +8,7 @@
 mod clients;
 mod operator;
 mod processes;
+mod ready;
 mod settle;
 mod steady;
 mod upgrade;
@@ -20,16 +21,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::http::{Method, StatusCode};
 use serde::Serialize;
-use serde_json::json;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use twinscale::dev::layout::LayoutOptions;
-use twinscale::service::api::ReadyReply;
 use twinscale::service::client::ApiClient;
 use twinscale_log::{MonotonicClock as _, SystemMonotonicClock};
 use twinscale_protocol::ClusterId;
@@ -51,6 +47,7 @@ use crate::error::ChaosError;
 use clients::{Shared, WRITERS, read_register, send_samples, write_register};
 use operator::{Operator, Replicas};
 use processes::{Processes, cloud_of};
+use ready::{all_ready, configure, not_ready, ready};
 pub use steady::Requests;
 pub use upgrade::{Notes, Step, UpgradeOptions, UpgradeVerdict, run_upgrade};
 pub use verdict::{ClusterSize, ClusterVerdict};
@@ -69,9 +66,6 @@ const SAMPLE_SPACING: Duration = Duration::from_secs(4);
 
 /// Between two answers of a register's twin no gap yet: what its clients' pauses and a slow answer come to.
 const GAP_US: u64 = 1_500_000;
-
-/// Length of the twins' steps: short, so that VMs come and go all the time.
-const INTERVAL_S: u32 = 30;
 
 /// Entries that the slowest voter may be behind while clients write.
 const LAG_MAX: u64 = 20;
@@ -422,71 +416,6 @@ impl Run<'_> {
 
 fn run_clock(clock: Arc<SystemMonotonicClock>) -> RunClock {
     Box::new(move || u64::try_from(clock.elapsed().as_micros()).unwrap_or(u64::MAX))
-}
-
-/// Waits until all nodes say that they serve; else tells which does not, and what it says.
-async fn ready(nodes: &[ApiClient]) -> Result<(), (usize, String)> {
-    let deadline = Instant::now() + PATIENCE;
-    for (number, node) in nodes.iter().enumerate() {
-        let node = node.clone().with_request_limit(Duration::from_secs(2));
-        loop {
-            let said = match node.get::<ReadyReply>("/v1/ready").await {
-                Ok(reply) if reply.ready => break,
-                Ok(reply) => format!("{:?}", reply.reasons),
-                Err(error) => error.to_string(),
-            };
-            if Instant::now() >= deadline {
-                return Err((number, said));
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
-    Ok(())
-}
-
-async fn all_ready(faults: &mut Faults<Processes>, nodes: &[ApiClient]) -> Result<(), ChaosError> {
-    let ready = ready(nodes).await;
-    ready.map_err(|silent| not_ready(faults.deployment(), silent))
-}
-
-fn not_ready(processes: &Processes, (node, said): (usize, String)) -> ChaosError {
-    let words = processes.last_words(node);
-    ChaosError::Product {
-        reason: format!(
-            "node {node} does not serve after {PATIENCE:?}: {said}; its last words: {words}"
-        ),
-    }
-}
-
-/// Gives each twin a policy and a stack.
-async fn configure(nodes: &[ApiClient], twins: &[String]) -> Result<(), ChaosError> {
-    let stack = json!({
-        "interval_s": INTERVAL_S,
-        "horizon_steps": 12,
-        "tier": {"web": {
-            "demand": format!("{}/{}", clients::VM_TYPE, clients::METRIC),
-            "vm_type": [{"name": clients::VM_TYPE}],
-        }},
-    });
-    let wishes = json!({"policy": clients::policy(None), "stack": stack}).to_string();
-    for (twin, node) in twins.iter().zip(nodes.iter().cycle()) {
-        let path = format!("/v1/customers/{twin}");
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let body = Bytes::from(wishes.clone());
-            let said = match node.send(Method::PUT, &path, body).await {
-                Ok(answer) if answer.status == StatusCode::OK => break,
-                Ok(answer) => String::from_utf8_lossy(&answer.body).into_owned(),
-                Err(error) => error.to_string(),
-            };
-            if Instant::now() >= deadline {
-                let reason = format!("{twin} cannot be configured: {said}");
-                return Err(ChaosError::Product { reason });
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
-    Ok(())
 }
 
 /// Mixes two numbers into one that looks random (the finaliser of `SplitMix64`).

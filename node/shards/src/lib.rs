@@ -11,8 +11,10 @@
 mod error;
 mod host;
 mod machine;
+mod places;
 mod reach;
 mod request;
+mod request_ids;
 mod router;
 mod twin_writer;
 mod writer;
@@ -20,10 +22,12 @@ mod writer;
 pub use error::ShardsError;
 pub use host::{HostedShard, ShardHost};
 pub use machine::ShardMachine;
+pub use places::{Places, ShardNetwork};
 pub use request::{
     SHARD_REQUEST, SHARD_RESPONSE, ShardAnswer, ShardRequest, decode_request, encode_answer,
 };
-pub use router::{Places, RequestIds, Router, RouterCounts, RouterOptions, ShardNetwork, of_wire};
+pub use request_ids::RequestIds;
+pub use router::{Router, RouterCounts, RouterOptions, of_wire};
 pub use twin_writer::LeaderWriter;
 pub use writer::{Proposal, ShardWriter, WriterOptions};
 

@@ -7,12 +7,11 @@
 
 use crate::error::ShardsError;
 use crate::host::ShardHost;
+use crate::places::{Places, ShardNetwork, check_schema};
 use crate::reach::{Doubts, Round, Sight};
 use crate::request::{ShardAnswer, ShardRequest, decode_answer, encode_answer, encode_request};
 use crate::writer::Proposal;
 use futures::future::BoxFuture;
-use rand::{Rng as _, SeedableRng as _};
-use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,58 +22,8 @@ use twinscale_twin::TwinCommand;
 use twinscale_twin::shard::{command_customer, shard_command};
 use twinscale_twin::stored::shard_v1::ShardCommand;
 
-/// A way to ask other nodes.
-pub trait ShardNetwork: Send + Sync + 'static {
-    /// Sends a request of this crate to a node and returns its answer, within a time.
-    ///
-    /// # Errors
-    /// [`WireErrorCode::Unavailable`] and [`WireErrorCode::Overloaded`] when it certainly did not get it;
-    /// any other code when it may have.
-    fn ask(
-        &self,
-        node: u64,
-        request: Vec<u8>,
-        limit: Duration,
-    ) -> BoxFuture<'_, Result<Vec<u8>, WireError>>;
-}
-
 /// How often it is looked whether a node that was asked is there still.
 const SILENCE_PERIOD: Duration = Duration::from_millis(100);
-
-/// Who holds a shard and who is there, as far as this node knows.
-pub trait Places: std::fmt::Debug + Send + Sync + 'static {
-    /// The shard of a customer; `None` while it is not known into how many shards they are spread. A guess
-    /// would be worse than none: what is stored in the wrong shard is lost to whoever looks for it.
-    fn shard_of(&self, customer: &CustomerId) -> Option<ShardId>;
-
-    /// The nodes that hold a replica of it, in any order.
-    fn replicas(&self, shard: ShardId) -> Vec<u64>;
-
-    /// Whether a node was heard once and is silent now.
-    fn is_silent(&self, node: u64) -> bool;
-
-    /// The schema up to which every replica knows commands: the cluster's gate.
-    fn schema(&self) -> u32;
-}
-
-/// Refuses a command that a replica might not know: one that does not stops when it comes to it.
-///
-/// A gate never falls, so that what is let through here may be applied anywhere.
-pub(crate) fn check_schema(
-    places: &dyn Places,
-    shard: ShardId,
-    command: &TwinCommand,
-) -> Result<(), ShardsError> {
-    let (schema, gate) = (command.schema(), places.schema());
-    if schema <= gate {
-        return Ok(());
-    }
-    Err(ShardsError::BeyondGate {
-        shard,
-        schema,
-        gate,
-    })
-}
 
 /// How commands are routed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,28 +66,6 @@ pub struct RouterCounts {
     pub redirects: u64,
     /// Attempts that were made again for other reasons.
     pub retries: u64,
-}
-
-/// Draws request ids.
-#[derive(Debug)]
-pub struct RequestIds(Mutex<ChaCha8Rng>);
-
-impl RequestIds {
-    /// Draws from a seed, which no other process may use.
-    pub fn new(seed: [u8; 32]) -> Self {
-        Self(Mutex::new(ChaCha8Rng::from_seed(seed)))
-    }
-
-    /// The next id.
-    pub fn next(&self) -> RequestId {
-        let mut random = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            let id = RequestId(random.random());
-            if id != RequestId::NONE {
-                return id;
-            }
-        }
-    }
 }
 
 #[derive(Debug, Default)]

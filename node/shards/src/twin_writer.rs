@@ -2,7 +2,7 @@
 
 use crate::error::ShardsError;
 use crate::host::HostedShard;
-use crate::router::{Places, check_schema};
+use crate::places::{Places, check_schema};
 use std::sync::Arc;
 use std::time::Duration;
 use twinscale_protocol::envelope::EnvelopeError;

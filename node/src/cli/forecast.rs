@@ -3,12 +3,12 @@
 mod picture;
 mod trace;
 
+use super::asked_node::AskedNode;
 use super::standing::print_json;
 use super::table::Table;
 use crate::console;
 use crate::error::ExpectedError;
 use crate::service::api::{ForecastReply, SeriesForecastView};
-use crate::service::client::{ApiClient, Target};
 use clap::Args;
 use jiff::Timestamp;
 use serde::Deserialize as _;
@@ -50,14 +50,8 @@ pub(super) struct ForecastArguments {
     /// A customer of a running node.
     #[arg(long, value_name = "NAME")]
     customer: Option<CustomerId>,
-    /// Address of the node that is asked about the customer.
-    #[arg(
-        long,
-        value_name = "URL",
-        default_value = "http://127.0.0.1:7878",
-        requires = "customer"
-    )]
-    url: String,
+    #[command(flatten)]
+    node: AskedNode,
     /// Steps ahead: a day of a file's steps, at most 48, and a customer's stored forecast when left out.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=168))]
     steps: Option<u16>,
@@ -107,7 +101,6 @@ fn of_customer(
     arguments: &ForecastArguments,
     customer: &CustomerId,
 ) -> anyhow::Result<(ForecastReply, Vec<Past>)> {
-    let client = ApiClient::new(Target::Url(arguments.url.clone()));
     let steps = arguments.steps.map(|steps| format!("&steps={steps}"));
     let path = format!(
         "/v1/customers/{customer}/forecast?seed={}&paths={}{}",
@@ -115,7 +108,7 @@ fn of_customer(
         arguments.paths.unwrap_or(0),
         steps.unwrap_or_default()
     );
-    let reply: ForecastReply = super::runtime(1)?.block_on(client.get(&path))?;
+    let reply: ForecastReply = super::runtime(1)?.block_on(arguments.node.client().get(&path))?;
     let pasts = reply.series.iter().map(|series| Past {
         name: format!("{customer}/{}/{}", series.vm_type, series.metric),
         values: Vec::new(),
@@ -201,6 +194,7 @@ fn number(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use twinscale_protocol::QUANTILE_LEVELS;
 
     fn series() -> SeriesForecastView {
         SeriesForecastView {
@@ -222,7 +216,7 @@ mod tests {
 
     #[test]
     fn each_step_has_a_row_of_its_range() {
-        let text = text("acme/web/requests", &series(), &crate::service::api::LEVELS);
+        let text = text("acme/web/requests", &series(), &QUANTILE_LEVELS);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "acme/web/requests, made by weights abc");
         assert_eq!(lines[1], "  announced: sale");
@@ -262,7 +256,7 @@ mod tests {
             name: "acme/<web>/requests".to_owned(),
             values: vec![Some(3.0), None, Some(5.0)],
         };
-        let picture = picture::svg(&series(), &past, &crate::service::api::LEVELS);
+        let picture = picture::svg(&series(), &past, &QUANTILE_LEVELS);
         assert!(picture.contains("acme/&lt;web&gt;/requests"));
         assert_eq!(picture.matches("class=\"range").count(), 3);
         assert_eq!(
@@ -275,6 +269,6 @@ mod tests {
             quantiles: Vec::new(),
             ..series()
         };
-        assert!(picture::svg(&empty, &past, &crate::service::api::LEVELS).ends_with("</svg>\n"));
+        assert!(picture::svg(&empty, &past, &QUANTILE_LEVELS).ends_with("</svg>\n"));
     }
 }

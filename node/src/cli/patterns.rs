@@ -1,9 +1,9 @@
 //! `twinscale patterns`: what demand looks like, of a running customer or of a file.
 
+use super::asked_node::AskedNode;
 use crate::console;
 use crate::error::ExpectedError;
 use crate::service::api::PatternsReply;
-use crate::service::client::{ApiClient, Target};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use twinscale_forecaster::bench::files::{LoadedSeries, read_series};
@@ -49,14 +49,8 @@ pub(super) struct PatternsArguments {
     /// A customer of a running node.
     #[arg(long, value_name = "NAME")]
     customer: Option<CustomerId>,
-    /// Address of the node that is asked about the customer.
-    #[arg(
-        long,
-        value_name = "URL",
-        default_value = "http://127.0.0.1:7878",
-        requires = "customer"
-    )]
-    url: String,
+    #[command(flatten)]
+    node: AskedNode,
     /// Print all with its evidence as JSON.
     #[arg(long)]
     json: bool,
@@ -71,9 +65,8 @@ pub(super) fn run(arguments: &PatternsArguments) -> anyhow::Result<()> {
 }
 
 fn of_customer(arguments: &PatternsArguments, customer: &CustomerId) -> anyhow::Result<()> {
-    let client = ApiClient::new(Target::Url(arguments.url.clone()));
     let path = format!("/v1/customers/{customer}/patterns");
-    let reply: PatternsReply = super::runtime(1)?.block_on(client.get(&path))?;
+    let reply: PatternsReply = super::runtime(1)?.block_on(arguments.node.client().get(&path))?;
     if arguments.json {
         return super::standing::print_json(&reply);
     }

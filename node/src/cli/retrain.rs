@@ -20,6 +20,7 @@ use twinscale_forecast_model::train::{
 };
 use twinscale_forecast_model::{Parent, weights_id};
 use twinscale_forecaster::training::corpus::Corpus;
+use twinscale_meta::stored::v2::SCHEMA;
 use twinscale_protocol::{NodeId, WeightsId};
 
 /// Optimiser steps of each network, unless said otherwise: a few passes over what a small cluster has.
@@ -264,10 +265,10 @@ async fn submit(
     })?;
     let connection = Connection::open(certificates, arguments.nodes.clone(), 30)?;
     let known = register(&connection).await?;
-    if known.gate < 2 {
+    if known.gate < SCHEMA {
         return Err(ExpectedError::input_hint(
             format!(
-                "weights in service need schema 2, and the cluster's is {}",
+                "weights in service need schema {SCHEMA}, and the cluster's is {}",
                 known.gate
             ),
             "upgrade every node, then `twinscale schema raise`",

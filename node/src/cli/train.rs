@@ -13,7 +13,7 @@ use twinscale_forecast_model::append::{card_onto, weights_file_onto};
 use twinscale_forecast_model::train::{
     TrainOptions, TrainProgress, Trained, card, train, weights_file,
 };
-use twinscale_forecast_model::{Architecture, NETWORKS_MAX};
+use twinscale_forecast_model::{Architecture, NETWORKS_MAX, Parent};
 use twinscale_forecaster::bench::sources::{SourceSelection, read_sources};
 use twinscale_forecaster::training::corpus::Corpus;
 use twinscale_forecaster::training::cuts::ExtraCuts;
@@ -70,10 +70,23 @@ fn network(name: &str) -> Result<Architecture, String> {
 }
 
 pub(super) fn run(arguments: &TrainArguments, quiet: bool) -> anyhow::Result<()> {
-    let count = arguments.networks.len();
+    let before = arguments.onto.as_deref();
+    let before = before
+        .map(|path| ForecastWeights::load(Some(path)))
+        .transpose()?;
+    let known = match &before {
+        Some(before) => Parent::all_of(before.bytes())?.len(),
+        None => 0,
+    };
+    let count = known + arguments.networks.len();
     if count > NETWORKS_MAX {
+        let present = arguments.onto.as_deref().map_or_else(String::new, |path| {
+            format!(", {known} of them in {},", path.display())
+        });
         return Err(ExpectedError::input_hint(
-            format!("{count} networks are more than the {NETWORKS_MAX} that a weights file holds"),
+            format!(
+                "{count} networks{present} are more than the {NETWORKS_MAX} that a weights file holds"
+            ),
             "name fewer after --networks",
         )
         .into());
@@ -93,10 +106,6 @@ pub(super) fn run(arguments: &TrainArguments, quiet: bool) -> anyhow::Result<()>
         .map_err(|error| ExpectedError::input("the training data cannot be used", error))?;
     let corpus = Corpus::build(&sources, &mut ChaCha8Rng::seed_from_u64(arguments.seed))
         .map_err(|error| ExpectedError::input("the training data cannot be used", error))?;
-    let before = arguments.onto.as_deref();
-    let before = before
-        .map(|path| ForecastWeights::load(Some(path)))
-        .transpose()?;
     let trained = train_all(arguments, &corpus, quiet)?;
     let weights = match &before {
         Some(before) => weights_file_onto(before.bytes(), &trained)?,

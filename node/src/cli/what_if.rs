@@ -4,6 +4,7 @@ mod customer;
 mod drivers;
 
 use self::drivers::PriceArgument;
+use super::asked_node::AskedNode;
 use super::simulate::parts;
 use super::standing::{self, EngineName};
 use crate::console;
@@ -41,14 +42,8 @@ pub(super) struct WhatIfArguments {
     /// A customer of a running node.
     #[arg(long, value_name = "NAME", value_parser = name::<CustomerId>)]
     customer: Option<CustomerId>,
-    /// Address of the node that is asked about the customer.
-    #[arg(
-        long,
-        value_name = "URL",
-        default_value = "http://127.0.0.1:7878",
-        requires = "customer"
-    )]
-    url: String,
+    #[command(flatten)]
+    node: AskedNode,
     /// An event of the customer, with what demand is multiplied by; without a factor what the twin has learnt of such
     /// events counts. Kinds: holiday, campaign, release, earnings, season, `price_change`, other. May be given again.
     #[arg(long, value_name = "KIND@START[..END][,xFACTOR]", value_parser = customer::parse_event, requires = "customer")]
@@ -237,7 +232,12 @@ fn of_customer(arguments: &WhatIfArguments, customer: &CustomerId) -> anyhow::Re
         )
         .into());
     }
-    customer::run(&arguments.url, customer, &question, arguments.json)
+    customer::run(
+        &arguments.node.client(),
+        customer,
+        &question,
+        arguments.json,
+    )
 }
 
 fn text(found: &WhatIf) -> String {

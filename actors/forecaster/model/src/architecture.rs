@@ -13,7 +13,7 @@ use twinscale_forecaster::network::{
     CANDIDATES, ENCODER_FEATURES, ENCODER_STEPS, FeatureBatch, Purpose, STATIC_FEATURES,
     STEP_FEATURES,
 };
-use twinscale_forecaster::training::sampler::{BatchKind, Histories};
+use twinscale_forecaster::training::sampler::BatchKind;
 use twinscale_forecaster::young::YOUNG_DAYS;
 use twinscale_protocol::QUANTILES;
 use twinscale_protocol::quantile::MEDIAN;
@@ -30,6 +30,13 @@ pub enum Architecture {
     RecurrentLong,
     /// A dense one that was trained on the first days of histories alone, and answers for these alone.
     Young,
+}
+
+/// What computes; kinds that differ in what they are trained for share one.
+#[derive(Clone, Copy, Debug)]
+enum Body {
+    Recurrent,
+    Dense,
 }
 
 impl Architecture {
@@ -51,28 +58,27 @@ impl Architecture {
         }
     }
 
+    fn body(self) -> Body {
+        match self {
+            Self::Recurrent | Self::RecurrentLong => Body::Recurrent,
+            Self::Dense | Self::Young => Body::Dense,
+        }
+    }
+
     /// What it is, for the card.
     pub fn describe(self) -> String {
+        let body = match self.body() {
+            Body::Recurrent => recurrent::describe(),
+            Body::Dense => dense::describe(),
+        };
         match self {
-            Self::Recurrent => recurrent::describe(),
-            Self::Dense => dense::describe(),
-            Self::RecurrentLong => format!("{}, for long horizons", recurrent::describe()),
-            Self::Young => format!(
-                "{}, for histories below {YOUNG_DAYS} days",
-                dense::describe()
-            ),
+            Self::Recurrent | Self::Dense => body,
+            Self::RecurrentLong => format!("{body}, for long horizons"),
+            Self::Young => format!("{body}, for histories below {YOUNG_DAYS} days"),
         }
     }
 
-    /// The histories that it learns from.
-    pub(crate) fn histories(self) -> Histories {
-        match self {
-            Self::Recurrent | Self::Dense | Self::RecurrentLong => Histories::Any,
-            Self::Young => Histories::Young,
-        }
-    }
-
-    /// Which forecasts it makes.
+    /// Which forecasts it makes, and learns to make.
     pub(crate) fn purpose(self) -> Purpose {
         match self {
             Self::Recurrent | Self::Dense | Self::RecurrentLong => Purpose::Any,
@@ -96,33 +102,33 @@ impl Architecture {
 
     /// All parameters, in the order of their names.
     pub(crate) fn parameters(self) -> &'static [ParameterSpec] {
-        match self {
-            Self::Recurrent | Self::RecurrentLong => recurrent::PARAMETERS,
-            Self::Dense | Self::Young => dense::PARAMETERS,
+        match self.body() {
+            Body::Recurrent => recurrent::PARAMETERS,
+            Body::Dense => dense::PARAMETERS,
         }
     }
 
     /// Share of a layer's outputs that a step of training leaves out.
     pub(crate) fn dropout(self) -> f64 {
-        match self {
-            Self::Recurrent | Self::RecurrentLong => recurrent::DROPOUT,
-            Self::Dense | Self::Young => dense::DROPOUT,
+        match self.body() {
+            Body::Recurrent => recurrent::DROPOUT,
+            Body::Dense => dense::DROPOUT,
         }
     }
 
     /// Share of the learning rate by which weights shrink in a step of training.
     pub(crate) fn weight_decay(self) -> f64 {
-        match self {
-            Self::Recurrent | Self::RecurrentLong => recurrent::WEIGHT_DECAY,
-            Self::Dense | Self::Young => dense::WEIGHT_DECAY,
+        match self.body() {
+            Body::Recurrent => recurrent::WEIGHT_DECAY,
+            Body::Dense => dense::WEIGHT_DECAY,
         }
     }
 
     /// Multiplications with additions of one row.
     pub(crate) fn row_products(self, horizon: usize) -> usize {
-        match self {
-            Self::Recurrent | Self::RecurrentLong => recurrent::row_products(horizon),
-            Self::Dense | Self::Young => dense::row_products(horizon),
+        match self.body() {
+            Body::Recurrent => recurrent::row_products(horizon),
+            Body::Dense => dense::row_products(horizon),
         }
     }
 }
@@ -228,11 +234,9 @@ impl Layers {
 
     /// Runs the network. Shape of the result: `[rows, horizon, QUANTILES]`, ascending.
     pub(crate) fn forward(&self, inputs: &Inputs, pass: Pass) -> Result<Tensor, TchError> {
-        let outputs = match self.architecture {
-            Architecture::Recurrent | Architecture::RecurrentLong => {
-                recurrent::forward(self, inputs, pass)?
-            }
-            Architecture::Dense | Architecture::Young => dense::forward(self, inputs, pass)?,
+        let outputs = match self.architecture.body() {
+            Body::Recurrent => recurrent::forward(self, inputs, pass)?,
+            Body::Dense => dense::forward(self, inputs, pass)?,
         };
         quantiles(&outputs, &inputs.candidates)
     }

@@ -185,11 +185,11 @@ pub fn train(
     use_one_thread();
     let mut learner = Learner::start(options)?;
     let kinds = options.architecture.batch_kinds();
+    let purpose = options.architecture.purpose();
     let validation: Vec<TrainingBatch> = kinds
         .into_iter()
         .flat_map(|kind| {
-            let histories = options.architecture.histories();
-            validation_batches(corpus, kind, histories, VALIDATION_ROWS, VALIDATION_BATCHES)
+            validation_batches(corpus, kind, purpose, VALIDATION_ROWS, VALIDATION_BATCHES)
         })
         .collect();
     if validation.is_empty() {
@@ -201,11 +201,10 @@ pub fn train(
         progress(&learner.done);
     }
     let (from, to, seed, rows) = (learner.done.step, options.steps, options.seed, options.rows);
-    let histories = options.architecture.histories();
     thread::scope(|scope| {
         let (sender, batches) = sync_channel(BATCHES_AHEAD);
         scope.spawn(move || {
-            let sampler = Sampler::new(corpus, histories);
+            let sampler = Sampler::new(corpus, purpose);
             for step in from..to {
                 let batch = draw(&sampler, corpus_kind(corpus, kinds, step), rows, seed, step);
                 if sender.send(batch).is_err() {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use twinscale_protocol::{ParseIdError, WeightsId};
 
 /// Largest weights file that is read: the shipped one has a few megabytes.
-pub(crate) const WEIGHTS_BYTES_MAX: usize = 64 << 20;
+const WEIGHTS_BYTES_MAX: usize = 64 << 20;
 
 /// Networks of one file at most.
 pub const NETWORKS_MAX: usize = 8;
@@ -104,20 +104,31 @@ pub fn weights_id(bytes: &[u8]) -> Result<WeightsId, WeightsError> {
     Ok(WeightsId::new(hex)?)
 }
 
-/// Reads all networks, in their order; a file of the first version holds one, without its kind.
-pub(crate) fn read(bytes: &[u8]) -> Result<Vec<Member>, WeightsError> {
-    let corrupt = |cause: String| WeightsError::Corrupt {
+/// Opens a weights file; what is too large for one is refused unread.
+fn open(bytes: &[u8]) -> Result<SafeTensors<'_>, WeightsError> {
+    if bytes.len() > WEIGHTS_BYTES_MAX {
+        return Err(corrupt(
+            bytes,
+            format!("more than {WEIGHTS_BYTES_MAX} bytes"),
+        ));
+    }
+    SafeTensors::deserialize(bytes).map_err(|error| corrupt(bytes, error.to_string()))
+}
+
+fn corrupt(bytes: &[u8], cause: String) -> WeightsError {
+    WeightsError::Corrupt {
         bytes: bytes.len(),
         cause,
-    };
-    if bytes.len() > WEIGHTS_BYTES_MAX {
-        return Err(corrupt(format!("more than {WEIGHTS_BYTES_MAX} bytes")));
     }
-    let file = SafeTensors::deserialize(bytes).map_err(|error| corrupt(error.to_string()))?;
+}
+
+/// Reads all networks, in their order; a file of the first version holds one, without its kind.
+pub(crate) fn read(bytes: &[u8]) -> Result<Vec<Member>, WeightsError> {
+    let file = open(bytes)?;
     let mut members = Vec::new();
     while let Some(architecture) = architecture_of(&file, members.len()) {
         if members.len() == NETWORKS_MAX {
-            return Err(corrupt(format!("more than {NETWORKS_MAX} networks")));
+            return Err(corrupt(bytes, format!("more than {NETWORKS_MAX} networks")));
         }
         let prefix = prefix(members.len(), architecture);
         members.push(read_member(&file, architecture, &prefix)?);
@@ -156,6 +167,17 @@ fn read_member(
         architecture,
         values,
     })
+}
+
+/// Reads the tensors of a file of one network, each stored as its spec names it.
+pub(crate) fn read_values<'a>(
+    bytes: &[u8],
+    specs: impl Iterator<Item = &'a ParameterSpec>,
+) -> Result<Values, WeightsError> {
+    let file = open(bytes)?;
+    specs
+        .map(|spec| Ok((spec.name, read_one(&file, spec, spec.name)?)))
+        .collect()
 }
 
 /// Reads one tensor of the shape of `spec`, stored as `stored_as`.
@@ -201,10 +223,7 @@ pub(crate) fn write(
             (name, (spec.shape.to_vec(), bytes))
         })
         .collect();
-    let corrupt = |error: safetensors::SafeTensorError| WeightsError::Corrupt {
-        bytes: 0,
-        cause: error.to_string(),
-    };
+    let corrupt = |error: safetensors::SafeTensorError| corrupt(&[], error.to_string());
     let views = bytes
         .iter()
         .map(|(name, (shape, bytes))| {
@@ -214,6 +233,20 @@ pub(crate) fn write(
         .collect::<Result<Vec<_>, WeightsError>>()?;
     let metadata = metadata.map(|pair| std::iter::once(pair).collect());
     safetensors::serialize(views, metadata).map_err(corrupt)
+}
+
+/// Writes a file of one network, to be read with [`read_values`].
+pub(crate) fn write_values<'a>(
+    values: &'a Values,
+    specs: impl Iterator<Item = &'a ParameterSpec>,
+) -> Result<Vec<u8>, WeightsError> {
+    let tensors = specs
+        .filter_map(|spec| {
+            let values = values.get(spec.name)?;
+            Some((spec.name.to_owned(), (spec, values.as_slice())))
+        })
+        .collect();
+    write(&tensors, None)
 }
 
 /// Writes networks, in their order.

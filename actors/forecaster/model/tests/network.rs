@@ -193,11 +193,15 @@ fn training_learns_and_a_resumed_run_ends_like_a_whole_one() {
         };
         let mut losses = Vec::new();
         let whole = train(&corpus, &options, &mut |progress| {
-            losses.push(progress.training_loss);
+            losses.push((progress.training_loss, progress.validation_loss));
         });
         let whole = whole.expect("trains");
         assert_eq!(losses.len(), 3);
-        assert!(losses[2] < losses[0], "{losses:?}");
+        assert!(losses[2].0 < losses[0].0, "{losses:?}");
+        // Twelve steps are too few for it to get better on later spans a week ahead.
+        if architecture != Architecture::RecurrentLong {
+            assert!(losses[2].1 < losses[0].1, "{architecture:?}: {losses:?}");
+        }
         let resumable = TrainOptions {
             checkpoint: Some(directory.path().join("run")),
             ..options

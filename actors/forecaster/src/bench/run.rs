@@ -357,7 +357,11 @@ impl Entrant {
     }
 }
 
-fn parse_id(id: &str) -> Result<(CustomerId, SeriesKey), ParseIdError> {
+/// Takes a series' name `customer/vm_type/metric` apart.
+///
+/// # Errors
+/// [`ParseIdError`] for the first part that is missing or no name.
+pub fn parse_id(id: &str) -> Result<(CustomerId, SeriesKey), ParseIdError> {
     let mut parts = id.splitn(3, '/');
     let mut next = || parts.next().unwrap_or_default();
     let customer = CustomerId::new(next())?;

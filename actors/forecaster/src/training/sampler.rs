@@ -1,7 +1,7 @@
 //! Draws batches of origins from a corpus.
 
 use crate::features::{fill_row, targets};
-use crate::network::{FeatureBatch, HORIZON_SHAPES};
+use crate::network::{FeatureBatch, HORIZON_SHAPES, Purpose};
 use crate::numeric::narrow;
 use crate::series::Series;
 use crate::training::corpus::{Corpus, Member};
@@ -48,15 +48,6 @@ pub enum BatchKind {
     FineLong,
 }
 
-/// How long the histories of a batch are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Histories {
-    /// As long as the corpus has them, with some cut short.
-    Any,
-    /// All cut to between a quarter of a day and [`YOUNG_DAYS_TRAINED`].
-    Young,
-}
-
 impl BatchKind {
     /// Steps ahead.
     pub fn horizon(self) -> usize {
@@ -80,11 +71,13 @@ impl BatchKind {
     }
 }
 
-/// Draws from the training spans of a corpus.
+/// Draws from the training spans of a corpus, for a network of some purpose: histories are as long as the
+/// corpus has them, with some cut short; or, for young ones, all cut to between a quarter of a day and
+/// [`YOUNG_DAYS_TRAINED`].
 #[derive(Debug)]
 pub struct Sampler<'corpus> {
     corpus: &'corpus Corpus,
-    histories: Histories,
+    purpose: Purpose,
     coarse: Weighted,
     fine: Weighted,
 }
@@ -127,10 +120,10 @@ impl Weighted {
 
 impl<'corpus> Sampler<'corpus> {
     /// Prepares to draw.
-    pub fn new(corpus: &'corpus Corpus, histories: Histories) -> Self {
+    pub fn new(corpus: &'corpus Corpus, purpose: Purpose) -> Self {
         Self {
             corpus,
-            histories,
+            purpose,
             coarse: Weighted::of(&corpus.coarse),
             fine: Weighted::of(&corpus.fine),
         }
@@ -186,11 +179,11 @@ impl<'corpus> Sampler<'corpus> {
         horizon: usize,
         rng: &mut ChaCha8Rng,
     ) -> Option<(Series, usize)> {
-        let kept = match self.histories {
-            Histories::Any if rng.random_bool(DISTURBED_SHARE) => any_length(series, origin, rng),
-            Histories::Any => return None,
+        let kept = match self.purpose {
+            Purpose::Any if rng.random_bool(DISTURBED_SHARE) => any_length(series, origin, rng),
+            Purpose::Any => return None,
             // A day of it tells one series from another too well: none is seen twice alike.
-            Histories::Young => young_length(series, rng),
+            Purpose::Young => young_length(series, rng),
         };
         disturb(series, origin, horizon, kept, rng)
     }
@@ -321,7 +314,7 @@ fn cut(
 pub fn validation_batches(
     corpus: &Corpus,
     kind: BatchKind,
-    histories: Histories,
+    purpose: Purpose,
     rows: usize,
     count: usize,
 ) -> Vec<TrainingBatch> {
@@ -349,7 +342,7 @@ pub fn validation_batches(
             for (row, (member, origin)) in places.iter().enumerate() {
                 let quarters = YOUNG_QUARTERS[row % YOUNG_QUARTERS.len()];
                 let kept = quarters * member.series.steps_per_day() / 4;
-                let young = (histories == Histories::Young)
+                let young = (purpose == Purpose::Young)
                     .then(|| {
                         cut(&member.series, *origin, horizon, kept, |_, value| {
                             Some(value)

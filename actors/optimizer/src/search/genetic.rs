@@ -5,6 +5,8 @@
 //! when it is better. A child depends on the generation before and on a generator of its own, so threads
 //! change nothing but the time. How a generation works never depends on how many follow.
 
+mod cross;
+
 use super::anneal::{self, Best, Cooling};
 use super::model::Model;
 use super::state::{Snapshot, State};
@@ -37,9 +39,6 @@ const REPAIR_BEGIN: f64 = 0.5;
 const HOT_CHILD: [f64; 4] = [1.0, 3.0, 0.4, 1.5];
 /// First temperature of the quench.
 const HOT_QUENCH: f64 = 0.3;
-/// Cuts tried for the one where two parents differ least.
-const CUTS: usize = 6;
-
 /// A plan with its settled volumes and link.
 #[derive(Clone, Debug)]
 pub(super) struct Individual {
@@ -426,61 +425,6 @@ impl Run<'_> {
         } else {
             self.resettle(child)
         }
-    }
-
-    /// Puts tiers or a window of steps of another individual into a state.
-    pub(super) fn cross(
-        &self,
-        state: &mut State<'_>,
-        other: &Individual,
-        caps: &[usize],
-        rng: &mut ChaCha8Rng,
-    ) {
-        let steps = self.problem.steps;
-        let mut target = state.snapshot();
-        let theirs = &other.best.snapshot;
-        let by_tier = self.model.tiers.len() > 1 && rng.random_bool(0.5);
-        if by_tier {
-            for (mine, theirs) in target.on.iter_mut().zip(&theirs.on) {
-                if rng.random_bool(0.5) {
-                    mine.copy_from_slice(theirs);
-                }
-            }
-        } else {
-            let from = self.cut(state, theirs, rng);
-            let to = self.cut(state, theirs, rng);
-            let (from, to) = (from.min(to), from.max(to));
-            for (mine, theirs) in target.on.iter_mut().zip(&theirs.on) {
-                for (mine, theirs) in mine.chunks_mut(steps).zip(theirs.chunks(steps)) {
-                    mine[from..to].copy_from_slice(&theirs[from..to]);
-                }
-            }
-            let levels = theirs.levels.iter().zip(caps).enumerate();
-            for (step, (level, cap)) in levels.take(to).skip(from) {
-                state.set_level(step, *level.min(cap));
-            }
-        }
-        state.move_to(&target);
-    }
-
-    /// A step where two plans differ little, so that a change-over needs few starts and stops.
-    fn cut(&self, state: &State<'_>, theirs: &Snapshot, rng: &mut ChaCha8Rng) -> usize {
-        let steps = self.problem.steps;
-        let difference = |step: usize| -> i64 {
-            if step == 0 || step == steps {
-                return 0;
-            }
-            let tiers = state.tiers.iter().zip(&theirs.on);
-            let rows =
-                tiers.flat_map(|(mine, theirs)| mine.on.chunks(steps).zip(theirs.chunks(steps)));
-            rows.map(|(mine, theirs)| i64::from((mine[step] - theirs[step]).abs()))
-                .sum()
-        };
-        let drawn: Vec<usize> = (0..CUTS).map(|_| rng.random_range(0..=steps)).collect();
-        drawn
-            .into_iter()
-            .min_by_key(|step| difference(*step))
-            .unwrap_or(0)
     }
 
     /// Settles volumes and link again for the levels of an individual, when that is cheaper.

@@ -7,11 +7,10 @@ use crate::progress::Progress;
 use crate::service::api::{ForecastReply, shown_forecasts};
 use std::path::Path;
 use twinscale_forecaster::bench::files::{LoadedSeries, read_series};
+use twinscale_forecaster::bench::run::parse_id;
 use twinscale_forecaster::engine::context_steps;
 use twinscale_protocol::forecaster::{ForecastRequest, SeriesWindow};
-use twinscale_protocol::{
-    CustomerId, DomainTime, FixedValue, MetricName, Seconds, SeriesKey, VmTypeId,
-};
+use twinscale_protocol::{DomainTime, FixedValue, Seconds};
 
 /// Steps ahead at most unless said otherwise.
 const STEPS_DEFAULT_MAX: u32 = 48;
@@ -50,34 +49,32 @@ pub(super) fn forecast(
     let weights = ForecastWeights::load(arguments.weights.as_deref())?;
     let mut engine = weights.engine()?;
     let progress = Progress::start("forecasting", loaded.len() as u64, quiet);
-    let mut reply: Option<ForecastReply> = None;
+    let mut replies: Vec<ForecastReply> = Vec::with_capacity(loaded.len());
     let mut pasts = Vec::with_capacity(loaded.len());
     for (done, series) in (1..).zip(&loaded) {
         let request = request(series, steps)?;
-        let answers = engine.forecast_batch(std::slice::from_ref(&request));
-        let issued_at = request.issued_at;
-        for answer in answers {
+        for answer in engine.forecast_batch(std::slice::from_ref(&request)) {
             let made = answer.map_err(|error| {
                 ExpectedError::input(format!("series {} cannot be forecast", series.id), error)
             })?;
             let paths = (arguments.paths.unwrap_or(0), arguments.seed);
-            let shown = shown_forecasts(issued_at, made, paths);
-            match &mut reply {
-                Some(all) => all.series.extend(shown.series),
-                None => reply = Some(shown),
-            }
+            replies.push(shown_forecasts(request.issued_at, made, paths));
         }
         pasts.push(past(series, usize::from(steps)));
         progress.at(done);
     }
+    let reply = replies.into_iter().reduce(|mut all, next| {
+        all.series.extend(next.series);
+        all
+    });
     let reply = reply.ok_or_else(|| anyhow::anyhow!("no series was forecast"))?;
     Ok((reply, pasts))
 }
 
 /// What a twin would ask right behind the last sample.
 fn request(series: &LoadedSeries, steps: u16) -> anyhow::Result<ForecastRequest> {
-    let (customer, key) = named(&series.id)
-        .ok_or_else(|| anyhow::anyhow!("series {} has no name of three parts", series.id))??;
+    let (customer, key) = parse_id(&series.id)
+        .map_err(|error| ExpectedError::input(format!("series {}", series.id), error))?;
     let first = series
         .values
         .len()
@@ -107,22 +104,6 @@ fn request(series: &LoadedSeries, steps: u16) -> anyhow::Result<ForecastRequest>
         }],
         events: Vec::new(),
     })
-}
-
-/// Takes `customer/vm_type/metric` apart.
-fn named(id: &str) -> Option<Result<(CustomerId, SeriesKey), ExpectedError>> {
-    let mut parts = id.splitn(3, '/');
-    let (customer, vm_type, metric) = (parts.next()?, parts.next()?, parts.next()?);
-    let names = || {
-        let customer = CustomerId::new(customer)?;
-        let vm_type = VmTypeId::new(vm_type)?;
-        let metric = MetricName::new(metric)?;
-        Ok((customer, SeriesKey { vm_type, metric }))
-    };
-    let named = names();
-    Some(named.map_err(|error: twinscale_protocol::ParseIdError| {
-        ExpectedError::input(format!("series {id}"), error)
-    }))
 }
 
 fn past(series: &LoadedSeries, steps: usize) -> Past {

@@ -3,7 +3,7 @@
 use super::super::{runtime, standing};
 use crate::console;
 use crate::service::api::{Moment, PlanCostView, SupposedEvent, WhatIfReply, WhatIfRequest};
-use crate::service::client::{ApiClient, Target};
+use crate::service::client::ApiClient;
 use axum::body::Bytes;
 use axum::http::Method;
 use jiff::{SignedDuration, Timestamp};
@@ -84,12 +84,11 @@ pub(super) fn parse_growth(text: &str) -> Result<f64, String> {
 }
 
 pub(super) fn run(
-    url: &str,
+    client: &ApiClient,
     customer: &CustomerId,
     question: &WhatIfRequest,
     json: bool,
 ) -> anyhow::Result<()> {
-    let client = ApiClient::new(Target::Url(url.to_owned()));
     let path = format!("/v1/customers/{customer}/what-if");
     let body = Bytes::from(serde_json::to_vec(question)?);
     let answer = runtime(1)?.block_on(client.send(Method::POST, &path, body))?;

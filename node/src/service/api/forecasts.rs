@@ -19,9 +19,7 @@ use twinscale_environment::scenario::{Dependence, PastRanks, RankPaths};
 use twinscale_forecaster::insight::{Insight, insight};
 use twinscale_optimizer::demand::DemandCurve;
 use twinscale_protocol::forecaster::{self, SeriesForecast};
-use twinscale_protocol::{
-    CustomerId, DomainTime, FixedValue, QUANTILE_LEVELS, QUANTILES, SeriesKey,
-};
+use twinscale_protocol::{CustomerId, DomainTime, FixedValue, QUANTILE_LEVELS, SeriesKey};
 use twinscale_twin::TwinState;
 use twinscale_twin::cycle::forecast_request;
 use twinscale_twin::stored::v1::ForecastRecord;
@@ -189,9 +187,6 @@ fn known(state: &TwinState) -> Option<(ForecastRecord, Vec<Option<Insight>>)> {
     let insights = insights.collect();
     Some((record, insights))
 }
-
-/// The levels of the quantiles of a reply.
-pub const LEVELS: [f64; QUANTILES] = QUANTILE_LEVELS;
 
 /// What was forecast outside of a service, with sample paths: how many, and their seed.
 pub(crate) fn shown_forecasts(

@@ -33,9 +33,7 @@ pub use documents::Change;
 pub use error::{ApiError, ErrorBody, ErrorCode, ErrorReply};
 pub use events::{EventLine, EventsReply};
 pub(crate) use forecasts::shown_forecasts;
-pub use forecasts::{
-    AccuracyView, ForecastPage, ForecastReply, LEVELS, SeriesForecastView, TrustView,
-};
+pub use forecasts::{AccuracyView, ForecastPage, ForecastReply, SeriesForecastView, TrustView};
 pub(crate) use here::Here;
 pub use history::{HistoryPage, HistoryReply};
 pub use lines::{Line, LineSplitter};

@@ -3,11 +3,9 @@
 use crate::architecture::dim;
 use crate::parameters::{ParameterSpec, Values, to_tensor};
 use crate::serving::use_one_thread;
-use crate::weights::{WEIGHTS_BYTES_MAX, WeightsError, first_line, read_one, write};
+use crate::weights::{WeightsError, first_line, read_values, write_values};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
-use safetensors::tensor::SafeTensors;
-use std::collections::BTreeMap;
 use tch::{Kind, TchError, Tensor, no_grad};
 use twinscale_policy::features::{FEATURES, State};
 use twinscale_policy::guard::{KEEP, SHIFTS};
@@ -204,20 +202,7 @@ impl PolicyNetwork {
     /// # Errors
     /// [`PolicyWeightsError`] when they are corrupt, cut off or of another network.
     pub fn read(bytes: &[u8]) -> Result<Self, PolicyWeightsError> {
-        let corrupt = |cause: String| WeightsError::Corrupt {
-            bytes: bytes.len(),
-            cause,
-        };
-        if bytes.len() > WEIGHTS_BYTES_MAX {
-            return Err(corrupt(format!("more than {WEIGHTS_BYTES_MAX} bytes")));
-        }
-        let file = SafeTensors::deserialize(bytes).map_err(|error| corrupt(error.to_string()))?;
-        let values = PARAMETERS
-            .iter()
-            .chain(SCALES)
-            .map(|spec| Ok((spec.name, read_one(&file, spec, spec.name)?)))
-            .collect::<Result<Values, WeightsError>>()?;
-        Self::of(values)
+        Self::of(read_values(bytes, PARAMETERS.iter().chain(SCALES))?)
     }
 
     /// The bytes of a weights file; the same weights give the same bytes.
@@ -225,11 +210,7 @@ impl PolicyNetwork {
     /// # Errors
     /// [`PolicyWeightsError`], never in practice.
     pub fn write(&self) -> Result<Vec<u8>, PolicyWeightsError> {
-        let named = PARAMETERS.iter().chain(SCALES).filter_map(|spec| {
-            let values = self.values.get(spec.name)?;
-            Some((spec.name.to_owned(), (spec, values.as_slice())))
-        });
-        write(&named.collect::<BTreeMap<_, _>>(), None)
+        write_values(&self.values, PARAMETERS.iter().chain(SCALES))
     }
 
     /// What its training states were like.

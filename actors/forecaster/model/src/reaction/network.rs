@@ -8,11 +8,9 @@
 use crate::architecture::dim;
 use crate::parameters::{ParameterSpec, Values, to_tensor};
 use crate::serving::use_one_thread;
-use crate::weights::{WEIGHTS_BYTES_MAX, WeightsError, first_line, read_one, write};
+use crate::weights::{WeightsError, first_line, read_values, write_values};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
-use safetensors::tensor::SafeTensors;
-use std::collections::BTreeMap;
 use tch::{Kind, TchError, Tensor, no_grad};
 use twinscale_reaction::drivers::{COMPONENTS, Component, Features, INPUTS, Sign};
 use twinscale_reaction::effect::{
@@ -190,17 +188,7 @@ impl ReactionNetwork {
     /// # Errors
     /// [`ReactionWeightsError`] when they are corrupt, cut off or of another network.
     pub fn read(bytes: &[u8]) -> Result<Self, ReactionWeightsError> {
-        let corrupt = |cause: String| WeightsError::Corrupt {
-            bytes: bytes.len(),
-            cause,
-        };
-        if bytes.len() > WEIGHTS_BYTES_MAX {
-            return Err(corrupt(format!("more than {WEIGHTS_BYTES_MAX} bytes")));
-        }
-        let file = SafeTensors::deserialize(bytes).map_err(|error| corrupt(error.to_string()))?;
-        let values = PARAMETERS.iter();
-        let values = values.map(|spec| Ok((spec.name, read_one(&file, spec, spec.name)?)));
-        Self::of(values.collect::<Result<Values, WeightsError>>()?)
+        Self::of(read_values(bytes, PARAMETERS.iter())?)
     }
 
     /// The bytes of a weights file; the same weights give the same bytes.
@@ -208,11 +196,7 @@ impl ReactionNetwork {
     /// # Errors
     /// [`ReactionWeightsError`], never in practice.
     pub fn write(&self) -> Result<Vec<u8>, ReactionWeightsError> {
-        let named = PARAMETERS.iter().filter_map(|spec| {
-            let values = self.values.get(spec.name)?;
-            Some((spec.name.to_owned(), (spec, values.as_slice())))
-        });
-        write(&named.collect::<BTreeMap<_, _>>(), None)
+        write_values(&self.values, PARAMETERS.iter())
     }
 
     fn infer(&self, rows: &[Features]) -> Result<Vec<f32>, TchError> {

@@ -6,6 +6,7 @@ use crate::weights::message::{NodeWeights, WeightsNodes};
 use serde::Serialize;
 use std::fmt::Write as _;
 use twinscale_cluster::admin::{DecisionLine, FiguresLine, WeightsReply};
+use twinscale_meta::stored::v2::SCHEMA;
 
 /// Decisions that are shown; `--json` has all that are kept.
 const DECISIONS_SHOWN: usize = 12;
@@ -68,7 +69,7 @@ fn head(reply: &WeightsReply) -> String {
         );
         debug_assert!(line.is_ok(), "a String takes all text");
     }
-    if reply.gate < 2 {
+    if reply.gate < SCHEMA {
         text.push_str(
             "the cluster's schema is 1: `twinscale schema raise` turns weights in service on\n",
         );

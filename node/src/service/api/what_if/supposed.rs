@@ -65,7 +65,7 @@ impl Supposed {
                 "give events, growth, drivers, or several of them",
             ));
         }
-        let (drivers, words) = reaction::checked(asked, request)?;
+        let (drivers, words) = reaction::drivers::checked(asked, request)?;
         let mut supposed = Self {
             announced: Vec::new(),
             stated: Vec::new(),
