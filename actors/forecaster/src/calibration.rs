@@ -3,8 +3,8 @@
 //! Each quantile's distance from the median carries a factor per bucket of the horizon. Forecasts of
 //! earlier origins are compared with what came: a quantile that was passed more often than its level
 //! allows moves outwards, else inwards, by a small step of the logarithm. In the long run each quantile is
-//! passed as often as it says, whatever the network does. Source: adaptive conformal inference, Gibbs and
-//! Candès (2021), on the factor's logarithm instead of the level.
+//! passed hardly less often than it says, whatever the network does. Source: adaptive conformal inference,
+//! Gibbs and Candès (2021), on the factor's logarithm instead of the level.
 //!
 //! The forecasts compared are back-casts: made again, from the request's own window, as of the earlier
 //! origin. So a first request is calibrated too, and nothing but factors and a time is stored. Invariant:
@@ -25,6 +25,9 @@ use twinscale_protocol::{QUANTILE_LEVELS, QUANTILES, WeightsId};
 const BACKCASTS_MAX: usize = 60;
 /// Learning rate of a quantile in the middle of its tail.
 const RATE: f64 = 0.08;
+/// Share of a tail that may pass its quantile before it moves outwards: what was chosen for the past fits
+/// what comes a little less well.
+const TAIL_AIMED_AT: f64 = 0.98;
 /// Levels this far from 0 or 1 learn at [`RATE`]; nearer ones faster, as their events are rarer.
 const RATE_TAIL: f64 = 0.1;
 /// One unit of a stored factor.
@@ -55,8 +58,13 @@ pub(crate) struct Calibration {
     regime: Regime,
 }
 
-/// Forecasters beside the networks: the adapter.
-pub(crate) const LOCAL: usize = 1;
+/// Forecasters beside the networks, in their order: the adapter, and two that say how wide ranges should be.
+pub(crate) const LOCAL: [&str; 1 + WIDTHS.len()] = ["adapter", "narrower", "wider"];
+
+/// Distances from the median that the last two take, as multiples of those between networks and adapter.
+/// Where ranges are far too wide hardly anything ever passes them, so a rule that counts what passed closes
+/// them slowly; a forecaster's loss also tells by how much.
+const WIDTHS: [f64; 2] = [0.4, 2.5];
 
 impl Calibration {
     /// Continues a stored calibration, or starts afresh when it belongs to other weights or steps.
@@ -66,7 +74,7 @@ impl Calibration {
         series: &Series,
         shape: usize,
     ) -> Self {
-        let forecasters = networks + LOCAL;
+        let forecasters = networks + LOCAL.len();
         let fresh = Self {
             interval_s: u32::try_from(series.interval_s()).unwrap_or(u32::MAX),
             shape,
@@ -150,11 +158,18 @@ impl Calibration {
         young::blend(series, row, mixed)
     }
 
-    /// What all forecasters say: the networks, then the adapter.
+    /// What all forecasters say: the networks, then those of [`LOCAL`].
     fn forecasters(&self, series: &Series, row: &RowForecasts) -> Vec<StepQuantiles> {
-        let networks = row.networks.iter().cloned();
         let adapter = self.adapter.forecast(series, row);
-        networks.chain(std::iter::once(adapter)).collect()
+        let between = midpoint(&row.mean, &adapter);
+        let mut forecasts = row.networks.clone();
+        forecasts.push(adapter);
+        forecasts.extend(WIDTHS.map(|width| {
+            let mut forecast = between.clone();
+            widen(&mut forecast, width);
+            forecast
+        }));
+        forecasts
     }
 
     /// Compares all forecasts of an origin with what came: the mixed one teaches the factors, each one alone
@@ -277,7 +292,7 @@ impl Calibration {
             let level = QUANTILE_LEVELS[at];
             let tail = level.min(1.0 - level);
             let rate = RATE * haste / (tail / RATE_TAIL).sqrt();
-            let log = f64::from(*factor) / UNITS_PER_LOG + rate * (share - tail);
+            let log = f64::from(*factor) / UNITS_PER_LOG + rate * (share - TAIL_AIMED_AT * tail);
             *factor = rounded(log.clamp(-LOG_MAX, LOG_MAX) * UNITS_PER_LOG);
         }
     }
@@ -301,6 +316,13 @@ pub(crate) fn widen(forecast: &mut StepQuantiles, factor: f64) {
         let median = quantiles[MEDIAN];
         *quantiles = quantiles.map(|value| (median + factor * (value - median)).max(0.0));
     }
+}
+
+fn midpoint(one: &StepQuantiles, other: &StepQuantiles) -> StepQuantiles {
+    let steps = one.iter().zip(other);
+    steps
+        .map(|(one, other)| std::array::from_fn(|at| f64::midpoint(one[at], other[at])))
+        .collect()
 }
 
 fn on_grid(series: &Series, origin: usize, stride_s: i64) -> bool {

@@ -38,7 +38,7 @@ pub struct PastRanks {
 /// Share of one forecaster.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Trust {
-    /// `network-1`, `network-2`, … in the order of the weights file, or `adapter`.
+    /// `network-1`, `network-2`, … in the order of the weights file, or `adapter`, `narrower`, `wider`.
     pub forecaster: String,
     /// Share in the median.
     pub median: f64,
@@ -82,14 +82,13 @@ fn ranks(calibration: &Calibration) -> Vec<PastRanks> {
 
 fn trust(calibration: &Calibration) -> Vec<Trust> {
     let losses = &calibration.losses;
-    let networks = losses.len().saturating_sub(LOCAL);
+    let networks = losses.len().saturating_sub(LOCAL.len());
     let mixture = Mixture::restore(Some(losses), losses.len());
     let named = |(number, weights): (usize, [f64; QUANTILES])| Trust {
-        forecaster: if number < networks {
-            format!("network-{}", number + 1)
-        } else {
-            "adapter".to_owned()
-        },
+        forecaster: number
+            .checked_sub(networks)
+            .and_then(|local| LOCAL.get(local))
+            .map_or_else(|| format!("network-{}", number + 1), ToString::to_string),
         median: weights[MEDIAN],
         highest: weights[QUANTILES - 1],
     };

@@ -46,6 +46,19 @@ impl<const N: usize> Regression<N> {
         }
     }
 
+    /// Goes over to another unit of the target and of all features but the first, which is a constant: what
+    /// was 1 is `ratio` now, and what was taken weighs `weight` times as much.
+    pub(crate) fn rescale(&mut self, ratio: f64, weight: f64) {
+        let of = |feature: usize| if feature == 0 { 1.0 } else { ratio };
+        for (row, products) in self.products.iter_mut().enumerate() {
+            for (column, product) in products.iter_mut().enumerate() {
+                *product *= of(row) * of(column) * weight;
+            }
+            self.targets[row] *= of(row) * ratio * weight;
+        }
+        self.weights[0] *= ratio;
+    }
+
     /// Solves for the weights that miss least by their squares, held near `prior` with this strength.
     pub(crate) fn solve_near(&mut self, prior: &[f64; N], strength: f64) {
         let mut factor = self.products.clone();
@@ -149,5 +162,32 @@ mod tests {
         }
         regression.solve_near(&[0.0; 2], 0.0);
         assert!((regression.predict(&[1.0, 1.0]) - 1.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn another_unit_gives_the_same_answers() {
+        let mut plain = Regression::starting_at([0.0, 1.0, 0.0]);
+        let mut scaled = Regression::starting_at([0.0, 1.0, 0.0]);
+        let features = |at: u32, ratio: f64| {
+            let wave = f64::from(at).sin();
+            [0.5, ratio * (3.0 + wave), ratio * wave * wave]
+        };
+        for at in 0..400 {
+            // In the middle of learning what was 1 becomes 1,000, and all weighs a tenth.
+            let (ratio, weight) = if at < 200 { (1.0, 1.0) } else { (1e3, 0.1) };
+            if at == 200 {
+                scaled.rescale(1e3, 0.1);
+            }
+            let target = 2.0 + 0.7 * features(at, 1.0)[1];
+            plain.learn(&features(at, 1.0), target, 1.0, 0.99);
+            scaled.learn(&features(at, ratio), ratio * target, weight, 0.99);
+        }
+        plain.solve_near(&[0.0; 3], 1e-9);
+        scaled.solve_near(&[0.0; 3], 1e-9);
+        let (one, other) = (
+            plain.predict(&features(7, 1.0)),
+            scaled.predict(&features(7, 1e3)),
+        );
+        assert!((1e3 * one - other).abs() < 1e-3, "{one} {other}");
     }
 }

@@ -1,6 +1,7 @@
 //! What is forecast from input that nobody would wish for.
 
 use super::*;
+use crate::calibration::LOCAL;
 use crate::fixtures::{ForYoung, OneCandidate, request, wave};
 
 const MIDDAY_STEP: usize = 3;
@@ -170,11 +171,11 @@ fn a_network_for_little_history_answers_for_that_alone() {
     );
     let (mixed, alone) = (only(&mut with, &month), only(&mut without, &month));
     assert_eq!(mixed.forecasts[0].quantiles, alone.forecasts[0].quantiles);
-    // What it learnt is that of one network and the adapter.
+    // What it learnt is that of one network and of those that need none.
     let trust = crate::insight::insight(&mixed.calibrations[0])
         .expect("learnt")
         .trust;
-    assert_eq!(trust.len(), 2);
+    assert_eq!(trust.len(), 1 + LOCAL.len());
     // In company of a long history, a short one gets the same answer as alone.
     let together = with.forecast_batch(&[month, day.clone()]);
     let young = together[1].as_ref().expect("a forecast");

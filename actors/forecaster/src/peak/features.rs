@@ -1,7 +1,7 @@
 //! What a peak is forecast from: latest values, running means and changes, and the same time before.
 //!
-//! Invariant: the features of a moment read samples before it alone. All values are in units of the
-//! series' mean when the twin was first seen, so that no number here depends on a metric's unit.
+//! Invariant: the features of a moment read samples before it alone. All values are in units of what the
+//! series' mean is about, so that no number here depends on a metric's unit.
 
 use crate::series::Series;
 
@@ -34,7 +34,7 @@ pub(crate) struct View<'series> {
     pub(crate) series: &'series Series,
     /// Steps of the peak.
     pub(crate) steps: usize,
-    /// The series' mean when the twin was first seen; above 0.
+    /// About the series' mean; above 0.
     pub(crate) unit: f64,
 }
 

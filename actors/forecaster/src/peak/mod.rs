@@ -9,6 +9,8 @@
 //! Sources: pinball loss, Koenker and Bassett (1978); weights by exponentiated losses, Cesa-Bianchi and
 //! Lugosi (2006), chapter 2.
 //!
+//! Its unit follows the series, so that a bound on a width means the same after demand grew a hundredfold.
+//!
 //! Invariants: a peak is learnt from when all its steps have passed, so a forecast rests on samples before
 //! it alone; learning step by step or many at once gives the same; the state is a function of the samples
 //! and of where it began. It knows nothing of requests or of the network.
@@ -85,7 +87,9 @@ const MISS_MAX: f64 = 20.0;
 /// Smallest loss that losses are measured in, as a share of the mean.
 const LOSS_MIN: f64 = 1e-9;
 /// By how much a loss of the candidates' mean loss counts in the exponent.
-const TRUST: f64 = 0.04;
+const TRUST: f64 = 0.02;
+/// How many times the unit, or how small a part of it, a day's mean may be before it becomes the unit.
+const UNIT_OUTGROWN: f64 = 4.0;
 /// Misses below which all are forgotten at the same pace, so that a young twin learns its scale fast.
 const YOUNG: f64 = 2.0;
 
@@ -94,6 +98,8 @@ const YOUNG: f64 = 2.0;
 pub(crate) struct PeakModel {
     interval_s: i64,
     steps: usize,
+    /// What all values below are multiples of, in the series' own unit: its mean at first, and a day's mean
+    /// when that has left the old unit behind.
     unit: f64,
     /// Time of the moment whose peak is learnt from next.
     next_s: i64,
@@ -153,7 +159,7 @@ impl Pace {
         let days = match series.interval_s() {
             ..=120 => 2.0,
             121..1_800 => 5.0,
-            _ => 20.0,
+            _ => 40.0,
         };
         Self {
             fit: keep((HALF_LIFE_FIT_DAYS * day).max(HALF_LIFE_FIT_STEPS_MIN)),
@@ -204,11 +210,14 @@ impl PeakModel {
     /// Learns from all peaks of a series that have passed.
     pub(crate) fn learn(&mut self, series: &Series) {
         let pace = Pace::of(series);
-        let view = self.view(series);
         // Before a day has passed there is no same time before.
         let first = series.steps_per_day().max(FIRST_MIN);
         let mut at = self.position(series);
         while at + self.steps <= series.len() {
+            if let Some(last) = at.checked_sub(1) {
+                self.outgrow(series.mean(last, series.steps_per_day()));
+            }
+            let view = self.view(series);
             if at > first && view.is_observed(at) {
                 self.learn_one(&view, at, &pace);
             }
@@ -389,6 +398,29 @@ impl PeakModel {
         self.usual_miss = self.usual_miss.max(WIDTH_MIN);
         self.learnt = self.learnt.saturating_add(1);
         self.solve(view);
+    }
+
+    /// Takes a day's mean for the unit where demand has outgrown the old one, or shrunk out of it. A series
+    /// that begins with a month of nearly nothing, or whose metric is counted anew in thousandths, would
+    /// else be measured against bounds that have nothing to do with it.
+    fn outgrow(&mut self, mean: f64) {
+        let ratio = self.unit / mean;
+        if mean <= 0.0 || (1.0 / UNIT_OUTGROWN..=UNIT_OUTGROWN).contains(&ratio) {
+            return;
+        }
+        self.unit = mean;
+        let running = &mut self.running;
+        let own = running.level.iter_mut().chain(&mut running.change);
+        let own = own.chain(&mut self.usual_losses);
+        let outlooks = self.outlooks.iter_mut();
+        let expected = outlooks.flat_map(|one| [&mut one.centre, &mut one.width]);
+        for value in own.chain(expected) {
+            *value *= ratio;
+        }
+        self.usual_miss = (self.usual_miss * ratio).max(WIDTH_MIN);
+        // A peak weighs by its width in the one, by its square in the other.
+        self.centre.rescale(ratio, 1.0 / ratio);
+        self.width.rescale(ratio, 1.0 / (ratio * ratio));
     }
 
     /// Solves anew every half an hour, or every six hours where steps are that long.

@@ -97,7 +97,7 @@ fn step_by_step_through_bytes_or_at_once_is_the_same() {
         });
         stepwise = model.forecast(&window);
     }
-    // The unit is that of the first window.
+    // The first unit is that of the first window.
     let mut at_once = learnt(&values[..600]);
     at_once.learn(&series(&values));
     let at_once = at_once.forecast(&series(&values)).expect("learnt");
@@ -106,6 +106,32 @@ fn step_by_step_through_bytes_or_at_once_is_the_same() {
         assert!((one - other).abs() < 1e-6 * other.max(1.0), "{one} {other}");
     }
     assert!(kept.len() < 8_192, "{} bytes", kept.len());
+}
+
+#[test]
+fn demand_that_begins_after_weeks_of_nothing_is_soon_forecast_without_excess() {
+    // Nine VMs, now and then ten for some hours.
+    let mut rng = ChaCha8Rng::seed_from_u64(8);
+    let mut more = 0.0;
+    let mut busy = |_| {
+        if rng.random_bool(if more > 0.0 { 0.2 } else { 0.02 }) {
+            more = 1.0 - more;
+        }
+        Some(9.0 + more)
+    };
+    let quiet = (0..24 * 60).map(|hour| Some(if hour < 2 { 3.0 } else { 0.0 }));
+    let values: Vec<_> = quiet.chain((0..24 * 60).map(&mut busy)).collect();
+    let begun = 24 * 60;
+    let mut model = learnt(&values[..begun]);
+    for day in 5..60 {
+        let known = series(&values[..begun + 24 * day]);
+        model.learn(&known);
+        let quantiles = model.forecast(&known).expect("learnt");
+        // Ten and a few of these; beyond that level the beginning itself is what was missed most.
+        let most = PEAK_LEVELS.iter().rposition(|level| *level <= 0.995);
+        let most = quantiles[most.expect("a level")];
+        assert!((9.0..12.5).contains(&most), "day {day}: {quantiles:?}");
+    }
 }
 
 #[test]
