@@ -1,6 +1,7 @@
 //! How a customer's demand would answer to other prices and service: what is asked, of which history, and what it
 //! does to a forecast.
 
+use super::ahead::check_within;
 use super::supposed::Learnt;
 use super::{DriverKind, ReactionView, SupposedDriver, WhatIfRequest};
 use crate::service::api::customers::read;
@@ -64,22 +65,21 @@ pub(super) fn checked(
             "ask for fewer at once",
         ));
     }
-    let steps = i64::from(request.horizon_steps);
-    let horizon_s = steps.saturating_mul(i64::from(request.interval.0));
-    let horizon = request.issued_at.0.saturating_add(horizon_s);
     let mut words = Vec::new();
     for driver in &asked.drivers {
         let (start, end) = span(driver, request.issued_at.0);
-        if start >= end || start >= horizon || end <= request.issued_at.0 {
+        if start >= end {
             return Err(ApiError::invalid(
                 format!(
-                    "{} from {start} to {end} does not lie in the horizon from {} to {horizon}",
+                    "{} ends at {}, not after its start {}",
                     driver.what.word(),
-                    request.issued_at
+                    DomainTime(end),
+                    DomainTime(start)
                 ),
-                "give a start before the end, within the horizon, or none",
+                "give a start before the end, or neither",
             ));
         }
+        check_within(driver.what.word(), (start, end), request)?;
         let value = driver.value;
         let (low, high, rule) = driver.what.limits();
         if !(low..=high).contains(&value) {
