@@ -1,5 +1,6 @@
 //! Writes the seeds of each target from bytes that the product wrote: `seed_corpus DIR`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -8,13 +9,32 @@ use std::sync::Arc;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
+use twinscale_forecast_model::reaction::{SHIPPED_REACTION, SHIPPED_REACTION_CARD};
+use twinscale_forecast_model::shipped::{SHIPPED_CARD, SHIPPED_WEIGHTS};
 use twinscale_fuzz::{framed, state_seeds};
 use twinscale_log::fault_disk::FaultDisk;
 use twinscale_log::{Command, CommandLog, FileLog, LogOptions, NoObserver, SystemMonotonicClock};
 use twinscale_protocol::envelope::{self, EnvelopeKind, HEADER_BYTES};
+use twinscale_weights::{CHUNK_REPLY, CHUNK_REQUEST, ChunkCall, ChunkReply, Part};
 
 /// The golden bytes of every stored kind.
 const GOLDEN: &str = include_str!("../../actors/twin/src/stored/golden/v1.txt");
+
+/// The golden bytes of the register of weights.
+const GOLDEN_WEIGHTS: &str = include_str!("../../node/meta/src/stored/golden/v2.txt");
+
+/// Commands of the register in an order in which each takes effect.
+const WEIGHTS_LIFE: [&str; 9] = [
+    "register",
+    "register_other",
+    "trained_submitted",
+    "shadow",
+    "promote_judged",
+    "roll_back_judged",
+    "promote",
+    "roll_back",
+    "drop",
+];
 
 /// Parts of a state in the order of the tags that `stored_state` reads.
 const PARTS: [&str; 10] = [
@@ -90,6 +110,7 @@ fn main() -> io::Result<()> {
     }
     let bytes = envelope::seal(EnvelopeKind(1), &vec![1_u8, 2, 3]).map_err(io::Error::other)?;
     seed(&root, "envelope", "bytes", &bytes)?;
+    seed_weights(&root)?;
     seed_readers(&root)
 }
 
@@ -133,6 +154,108 @@ fn seed_log(root: &Path, golden: &[(&str, Vec<u8>)]) -> io::Result<()> {
     let middle = damaged.len() / 3;
     damaged[middle] ^= 1;
     seed(root, "log_recovery", "damaged", &damaged)
+}
+
+fn seed_weights(root: &Path) -> io::Result<()> {
+    let golden: Vec<(&str, Vec<u8>)> = GOLDEN_WEIGHTS.lines().filter_map(parse_golden).collect();
+    let body = |name: &str| {
+        let found = golden.iter().find(|(found, _)| *found == name);
+        let bytes = found.and_then(|(_, bytes)| bytes.get(HEADER_BYTES..));
+        bytes.ok_or_else(|| io::Error::other(format!("no golden bytes `{name}`")))
+    };
+    let mut life = Vec::new();
+    for name in WEIGHTS_LIFE {
+        seed(root, "weights_register", name, &framed(body(name)?))?;
+        life.extend(framed(body(name)?));
+    }
+    seed(root, "weights_register", "life", &life)?;
+    seed(
+        root,
+        "weights_register",
+        "snapshot",
+        &framed(body("snapshot")?),
+    )?;
+    let call = ChunkCall {
+        digest: [7; 32],
+        part: Part::Card,
+        offset: 300,
+    };
+    let reply = ChunkReply {
+        bytes: SHIPPED_REACTION_CARD[..64].to_vec(),
+    };
+    let sealed = [
+        ("call", envelope::seal(CHUNK_REQUEST, &call)),
+        ("reply", envelope::seal(CHUNK_REPLY, &reply)),
+    ];
+    for (name, bytes) in sealed {
+        let bytes = bytes.map_err(io::Error::other)?;
+        seed(root, "weights_chunks", name, &bytes[HEADER_BYTES..])?;
+    }
+    let card = &SHIPPED_REACTION_CARD[..300];
+    let mut file = framed(card);
+    for (offset, chunk) in (0_u16..).step_by(100).zip(card.chunks(100)) {
+        file.extend(framed(&[&offset.to_le_bytes(), chunk].concat()));
+    }
+    seed(root, "weights_chunks", "file", &file)?;
+    seed(root, "weights_card", "reaction", SHIPPED_REACTION_CARD)?;
+    seed(root, "weights_card", "weights", &short_card()?)?;
+    seed(root, "weights_file", "reaction", SHIPPED_REACTION)?;
+    for (name, bytes) in headers()? {
+        seed(root, "weights_file", &name, &bytes)?;
+    }
+    Ok(())
+}
+
+/// The shipped card with a few of its series: whole, it is longer than an input may be.
+fn short_card() -> io::Result<Vec<u8>> {
+    let mut card: serde_json::Value = serde_json::from_slice(SHIPPED_CARD)?;
+    if let Some(datasets) = card["datasets"].as_object_mut() {
+        for dataset in datasets.values_mut() {
+            if let Some(cuts) = dataset["cut_s"].as_object_mut() {
+                let kept: Vec<String> = cuts.keys().take(1).cloned().collect();
+                cuts.retain(|name, _| kept.contains(name));
+            }
+        }
+        let kept: Vec<String> = datasets.keys().take(3).cloned().collect();
+        datasets.retain(|name, _| kept.contains(name));
+    }
+    Ok(serde_json::to_vec(&card)?)
+}
+
+/// The headers of the shipped file's networks, each as the header of a file of its own that begins at 0.
+fn headers() -> io::Result<Vec<(String, Vec<u8>)>> {
+    let (length, rest) = SHIPPED_WEIGHTS
+        .split_first_chunk::<8>()
+        .ok_or_else(|| io::Error::other("the shipped weights are cut off"))?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(io::Error::other)?;
+    let header: serde_json::Value = serde_json::from_slice(&rest[..length])?;
+    let tensors = header.as_object().into_iter().flatten();
+    let mut files: BTreeMap<String, serde_json::Map<String, serde_json::Value>> = BTreeMap::new();
+    for (name, tensor) in tensors {
+        let mut parts = name.splitn(3, '.').skip(1);
+        let (Some(kind), Some(own)) = (parts.next(), parts.next()) else {
+            continue;
+        };
+        let file = files.entry(kind.to_owned()).or_default();
+        if file.contains_key(&format!("0.{kind}.{own}")) {
+            // Two networks of a kind have the same tensors.
+            continue;
+        }
+        let mut tensor = tensor.clone();
+        let begin = file
+            .values()
+            .filter_map(|one| one["data_offsets"][1].as_u64());
+        let begin = begin.max().unwrap_or(0);
+        let ends = &tensor["data_offsets"];
+        let bytes = ends[1].as_u64().zip(ends[0].as_u64());
+        let bytes = bytes.map_or(0, |(end, begin)| end - begin);
+        tensor["data_offsets"] = serde_json::json!([begin, begin + bytes]);
+        file.insert(format!("0.{kind}.{own}"), tensor);
+    }
+    let files = files.into_iter();
+    files
+        .map(|(kind, file)| Ok((kind, serde_json::to_vec(&file)?)))
+        .collect()
 }
 
 fn seed_readers(root: &Path) -> io::Result<()> {

@@ -16,8 +16,10 @@ mod inputs;
 mod log;
 mod readers;
 mod twin;
+mod weights;
 
 pub use inputs::{calendar_ics, inputs_state, log_lines, state_seeds};
 pub use log::log_recovery;
 pub use readers::{config_toml, envelope, queueing_cases, stack_model, trace_csv};
 pub use twin::{framed, stored_entry, stored_state, twin_apply};
+pub use weights::{weights_card, weights_chunks, weights_file, weights_register};

@@ -107,7 +107,7 @@ fn entry_of(body: &[u8]) -> Vec<u8> {
 }
 
 /// A body in an envelope whose length and checksum are right.
-fn sealed(kind: EnvelopeKind, body: &[u8]) -> Vec<u8> {
+pub(crate) fn sealed(kind: EnvelopeKind, body: &[u8]) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
     bytes.extend_from_slice(&ENVELOPE_VERSION.to_le_bytes());
     bytes.extend_from_slice(&kind.0.to_le_bytes());
@@ -118,7 +118,7 @@ fn sealed(kind: EnvelopeKind, body: &[u8]) -> Vec<u8> {
 }
 
 /// Bodies behind their lengths.
-fn frames(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn frames(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let (length, rest) = bytes.split_first_chunk::<2>()?;
         let length = usize::from(u16::from_le_bytes(*length)).min(rest.len());

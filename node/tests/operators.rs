@@ -9,6 +9,8 @@ mod borrowing;
 mod harness;
 #[path = "operators/metrics.rs"]
 mod metrics;
+#[path = "operators/retraining.rs"]
+mod retraining;
 #[path = "operators/weights.rs"]
 mod weights;
 

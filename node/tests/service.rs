@@ -6,6 +6,8 @@
     reason = "outside of the process only the system's own clock says how long it took"
 )]
 
+#[path = "service/ahead.rs"]
+mod ahead;
 #[path = "service/inputs.rs"]
 mod inputs;
 

@@ -1,5 +1,6 @@
 //! `twinscale weights retrain`: trains weights further on the history of a running cluster's customers.
 
+mod active;
 mod history;
 
 use super::cluster::{Connection, bring, command_of, parse_node, register};
@@ -14,7 +15,6 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use twinscale_cluster::admin::WeightsOrder;
-use twinscale_forecast_model::shipped::SHIPPED_WEIGHTS;
 use twinscale_forecast_model::train::{
     TrainOptions, TrainProgress, Trained, card, train, weights_file,
 };
@@ -42,7 +42,7 @@ Example:
   $ twinscale weights retrain --server http://127.0.0.1:7878 --out next.safetensors --submit
 
 Reads what every customer's demand was, keeps the last eighth of each series back, and trains further from the
-weights given with --from, or else from the shipped ones. Run it again with the same --out to go on with a training
+weights given with --from, or else from those that the cluster forecasts with, which it fetches. Run it again with the same --out to go on with a training
 that was broken off. With --submit, weights whose loss on what was kept back is lower are brought to the cluster
 and compared there with the active ones; --certificates and --node say how to reach it.")]
 pub(in crate::cli) struct RetrainArguments {
@@ -52,7 +52,7 @@ pub(in crate::cli) struct RetrainArguments {
     /// Weights to write; the card goes beside them, with the ending .json.
     #[arg(long, value_name = "FILE", default_value = "retrained.safetensors")]
     out: PathBuf,
-    /// The weights to go on from; the shipped ones when left out.
+    /// The weights to go on from; the active ones of the cluster when left out.
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
     /// Optimiser steps of each network at most.
@@ -109,14 +109,14 @@ struct Further {
 }
 
 pub(in crate::cli) async fn run(arguments: &RetrainArguments, quiet: bool) -> anyhow::Result<()> {
+    let client = ApiClient::new(Target::Url(arguments.server.clone()));
     let parent_bytes = match &arguments.from {
         Some(path) => read(path)?,
-        None => SHIPPED_WEIGHTS.to_vec(),
+        None => active::fetch_active(&client, quiet).await?,
     };
     let unusable = |error| ExpectedError::input("the weights to go on from cannot be used", error);
     let parents = Parent::all_of(&parent_bytes).map_err(unusable)?;
     let parent = weights_id(&parent_bytes).map_err(unusable)?;
-    let client = ApiClient::new(Target::Url(arguments.server.clone()));
     let read = history::read_all(&client, quiet).await?;
     let mut rng = ChaCha8Rng::seed_from_u64(arguments.seed);
     let corpus = Corpus::build(&read.series, &mut rng).map_err(|error| ExpectedError::Input {

@@ -23,8 +23,9 @@ use twinscale_protocol::{CustomerId, TierName, ZoneName};
 /// work, prices, VM types, numbers of VMs, lost zones.
 ///
 /// With --customer: a running node forecasts and plans with announced events, growth, other prices and other service,
-/// and without. Demand answers as the customer's own history says, or else as the shared model of reactions does
-/// (docs/reaction.md); the answer says which. Nothing is stored there.
+/// and without, as far ahead as the customer's horizon or, where something lies or ends beyond it, up to 168 steps.
+/// Demand answers as the customer's own history says, or else as the shared model of reactions does (docs/reaction.md);
+/// the answer says which. Nothing is stored there.
 #[derive(Debug, Args)]
 #[command(
     group = clap::ArgGroup::new("subject").required(true).args(["model", "customer"]),
@@ -33,7 +34,8 @@ Examples:
   $ twinscale what-if --model samples/models/web-shop.toml --load 2 --lose-zone eu-1a
   $ twinscale what-if --customer acme --event campaign@2026-11-27T09:00Z..4h,x3 --customer-growth 20%
   $ twinscale what-if --customer acme --event release@2026-11-27T09:00Z   # as far as the twin knows releases
-  $ twinscale what-if --customer acme --price +10% --latency x2@2026-11-27T09:00Z..2h --throttle 5%"
+  $ twinscale what-if --customer acme --price +10% --latency x2@2026-11-27T09:00Z..2h --throttle 5%
+  $ twinscale what-if --customer acme --customer-growth 20% --steps 168                   # a week of hours"
 )]
 pub(super) struct WhatIfArguments {
     /// The stack model, a TOML file.
@@ -51,6 +53,10 @@ pub(super) struct WhatIfArguments {
     /// Growth of the customer's demand: 20% or 0.2.
     #[arg(long, value_name = "SHARE", value_parser = customer::parse_growth, requires = "customer", allow_hyphen_values = true)]
     customer_growth: Option<f64>,
+    /// Steps ahead of the customer that forecasts and plans cover, from 1 to 168. When left out, the customer's horizon,
+    /// and further where an event, price or service lies or ends beyond it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=168), requires = "customer")]
+    steps: Option<u16>,
     /// Load times a factor: of all classes (2), or of one (buy=1.5). May be given again.
     #[arg(long, value_name = "[CLASS=]FACTOR", value_parser = parse_load)]
     load: Vec<Change>,
@@ -214,7 +220,7 @@ pub(super) fn run(arguments: &WhatIfArguments, quiet: bool) -> anyhow::Result<()
 }
 
 fn of_customer(arguments: &WhatIfArguments, customer: &CustomerId) -> anyhow::Result<()> {
-    let question = WhatIfRequest {
+    let mut question = WhatIfRequest {
         events: arguments.event.clone(),
         growth: arguments.customer_growth.unwrap_or(0.0),
         drivers: [
@@ -223,6 +229,7 @@ fn of_customer(arguments: &WhatIfArguments, customer: &CustomerId) -> anyhow::Re
             arguments.throttle.clone(),
         ]
         .concat(),
+        steps: None,
     };
     if question == WhatIfRequest::default() {
         return Err(ExpectedError::input_hint(
@@ -232,6 +239,7 @@ fn of_customer(arguments: &WhatIfArguments, customer: &CustomerId) -> anyhow::Re
         )
         .into());
     }
+    question.steps = arguments.steps;
     customer::run(
         &arguments.node.client(),
         customer,

@@ -1,6 +1,6 @@
 //! A snapshot as text: a table, a line, or a JSON document.
 
-use super::draw::{amount, duration, range, twin_word};
+use super::draw::{amount, duration, range, twin_word, weights_words};
 use super::snapshot::{Head, LiveSnapshot, SCHEMA, SCHEMA_VERSION};
 use crate::report::format::{grouped, moment, quantity};
 use crate::service::api::CustomerItem;
@@ -51,7 +51,7 @@ pub fn line(snapshot: &LiveSnapshot) -> String {
     let not_fresh = twins.iter().filter(|twin| twin.fresh == Some(false));
     format!(
         "{} {} {}, {twins_total} twins ({} stale), {serving} VMs serve, {starting} start, {}/h, {} so far, \
-         {restarts} restarts, log {} entries",
+         {restarts} restarts, log {} entries{}",
         moment(DomainTime(head.at), "%Y-%m-%dT%H:%M:%SZ"),
         head.title,
         state(head),
@@ -59,12 +59,16 @@ pub fn line(snapshot: &LiveSnapshot) -> String {
         amount(money.rate_usd_hour),
         amount(money.cost_usd),
         grouped(head.log_entries as f64),
+        weights(snapshot).map_or_else(String::new, |weights| format!(", {weights}")),
     )
 }
 
 /// Writes a snapshot as a table, plain text without colour.
 pub fn table(snapshot: &LiveSnapshot) -> String {
     let mut text = head_text(&snapshot.head);
+    if let Some(weights) = weights(snapshot) {
+        push(&mut text, format_args!("{weights}\n"));
+    }
     text.push('\n');
     let heads = [
         "customer",
@@ -120,6 +124,12 @@ pub fn table(snapshot: &LiveSnapshot) -> String {
         );
     }
     text
+}
+
+/// What forecasts are made with, where that is told.
+fn weights(snapshot: &LiveSnapshot) -> Option<String> {
+    let words = weights_words(snapshot.weights.as_ref()?).into_iter();
+    Some(words.map(|word| word.text).collect())
 }
 
 fn state(head: &Head) -> String {

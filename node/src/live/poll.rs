@@ -3,7 +3,7 @@
 use super::memory::{Memory, StepMemory};
 use super::snapshot::LiveSnapshot;
 use crate::error::ExpectedError;
-use crate::service::api::{CustomerItem, CustomersReply, NodeReply, StepsReply};
+use crate::service::api::{CustomerItem, CustomersReply, NodeReply, StepsReply, WeightsInService};
 use crate::service::client::{ApiClient, Target};
 use axum::body::Bytes;
 use axum::http::{Method, StatusCode};
@@ -24,6 +24,9 @@ const TWINS_REMEMBERED: usize = 64;
 
 /// Time for one answer: a node that is slower counts as one that does not answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// Time for what is told of weights: the node asks all others for it, and what is seen every second waits for none.
+const WEIGHTS_LIMIT: Duration = Duration::from_secs(2);
 
 /// Asks one node.
 #[derive(Debug)]
@@ -61,7 +64,15 @@ impl Poller {
             [] => self.address.clone(),
             nodes => format!("{} (silent: node {})", self.address, nodes.join(", ")),
         };
-        Ok(LiveSnapshot::of_daemon(&address, node, twins, chosen))
+        let weights = self.weights().await;
+        let shown = (weights, chosen);
+        Ok(LiveSnapshot::of_daemon(&address, node, twins, shown))
+    }
+
+    /// What forecasts are made with; none from a node that does not tell, or not in time.
+    async fn weights(&self) -> Option<WeightsInService> {
+        let asked = self.client.get("/v1/weights");
+        tokio::time::timeout(WEIGHTS_LIMIT, asked).await.ok()?.ok()
     }
 
     /// All twins, and the nodes that did not tell theirs.

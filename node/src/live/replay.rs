@@ -106,6 +106,7 @@ impl<'a> WatchedReplay<'a> {
             twins_total: items.len() as u64,
             actors: all_actors(node, twins),
             money: Money::of(&items),
+            weights: None,
             chosen: steps,
             twins: items,
         }

@@ -1,6 +1,8 @@
 //! What a live view shows, whatever it comes from.
 
-use crate::service::api::{ActorView, CustomerItem, NodeReply, NotReady, StepsReply, ThreadsView};
+use crate::service::api::{
+    ActorView, CustomerItem, NodeReply, NotReady, StepsReply, ThreadsView, WeightsInService,
+};
 use serde::Serialize;
 
 /// Name of the JSON document that holds a snapshot.
@@ -22,6 +24,8 @@ pub struct LiveSnapshot {
     pub actors: Vec<ActorRow>,
     /// What all of it costs.
     pub money: Money,
+    /// What forecasts are made with; none in a replay, and from a node that does not tell.
+    pub weights: Option<WeightsInService>,
     /// The chosen twin, step by step.
     pub chosen: Option<StepsReply>,
 }
@@ -114,7 +118,7 @@ impl LiveSnapshot {
         address: &str,
         node: NodeReply,
         twins: Vec<CustomerItem>,
-        chosen: Option<StepsReply>,
+        (weights, chosen): (Option<WeightsInService>, Option<StepsReply>),
     ) -> Self {
         let counts = node.twins;
         let mut actors = actor_rows(node.actors, &node.threads);
@@ -145,6 +149,7 @@ impl LiveSnapshot {
             twins,
             twins_total: node.customers.total,
             actors,
+            weights,
             chosen,
         }
     }

@@ -226,6 +226,15 @@ impl ApiAnswer {
     /// # Errors
     /// When it is none, with the answer's words, or does not fit.
     pub fn json<R: serde::de::DeserializeOwned>(&self, path: &str) -> Result<R, ExpectedError> {
+        serde_json::from_slice(self.success(path)?)
+            .map_err(|error| ExpectedError::input(format!("{path}: unexpected answer"), error))
+    }
+
+    /// The body of a success.
+    ///
+    /// # Errors
+    /// When it is none, with the answer's words.
+    pub fn success(&self, path: &str) -> Result<&[u8], ExpectedError> {
         if let (false, Ok(ErrorReply { error })) = (
             self.status.is_success(),
             serde_json::from_slice::<ErrorReply>(&self.body),
@@ -251,8 +260,7 @@ impl ApiAnswer {
                 "look at GET /v1/ready and the node's log",
             ));
         }
-        serde_json::from_slice(&self.body)
-            .map_err(|error| ExpectedError::input(format!("{path}: unexpected answer"), error))
+        Ok(&self.body)
     }
 }
 

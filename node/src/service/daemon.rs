@@ -18,6 +18,7 @@ use crate::cluster::start::{Parted, Together};
 use crate::error::ExpectedError;
 use crate::observe::Instruments;
 use crate::weights::WeightsOptions;
+use crate::weights::reader::WeightsReader;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -99,6 +100,7 @@ pub async fn run(
     let address = listener
         .local_addr()
         .map_err(|error| cannot_listen(settings.listen, error))?;
+    let base = weights.clone();
     let options = node_options(&settings, weights, Instruments::on()?);
     let booted = Booted::start(options, &settings, &wall, address, founds).await?;
     let fault_port = match fault_port {
@@ -124,6 +126,10 @@ pub async fn run(
         }
         None => None,
     };
+    service.tell_weights(match &weights {
+        Some(weights) => weights.reader(base),
+        None => WeightsReader::alone(base),
+    });
     // All is ready before anybody learns where the node is.
     let address_files = AddressFile::write_all(
         &data_dir,

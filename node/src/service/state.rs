@@ -8,9 +8,10 @@ use super::wall_clock::WallClock;
 use crate::assembly::Node;
 use crate::cluster::forward::Forwarder;
 use crate::observe::collect::Collector;
+use crate::weights::reader::WeightsReader;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use twinscale_cluster::node::FiguresReader;
 use twinscale_cluster_config::NodeSettings;
@@ -25,6 +26,7 @@ pub struct Service {
     keeper: Arc<Keeper>,
     forwarder: Option<Arc<Forwarder>>,
     figures: Option<FiguresReader>,
+    weights: OnceLock<WeightsReader>,
     wall: Arc<dyn WallClock>,
     settings: NodeSettings,
     admission: Admission,
@@ -72,6 +74,7 @@ impl Service {
             keeper: keeper.into(),
             forwarder: None,
             figures: None,
+            weights: OnceLock::new(),
             wall,
             settings,
             admission,
@@ -100,6 +103,17 @@ impl Service {
     /// What it tells of its part in a cluster; `None` = this node is alone.
     pub fn figures(&self) -> Option<&FiguresReader> {
         self.figures.as_ref()
+    }
+
+    /// Tells of weights from now on; what tells of them starts after the service.
+    pub fn tell_weights(&self, weights: WeightsReader) {
+        let first = self.weights.set(weights).is_ok();
+        debug_assert!(first, "a node has one of these");
+    }
+
+    /// What it tells of weights; `None` = not yet.
+    pub fn weights(&self) -> Option<&WeightsReader> {
+        self.weights.get()
     }
 
     /// The way to the nodes that lead; `None` = this node is alone.

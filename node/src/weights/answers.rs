@@ -24,7 +24,7 @@ pub(super) struct ChunkAnswers {
 }
 
 impl ChunkAnswers {
-    async fn chunk(&self, call: ChunkCall) -> Result<ChunkReply, WireError> {
+    pub(super) async fn chunk(&self, call: ChunkCall) -> Result<ChunkReply, WireError> {
         let state = self.shown.state();
         let mut known = state.weights().known.iter();
         let known = known.find(|one| one.notice.digest == call.digest);

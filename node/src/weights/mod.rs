@@ -3,7 +3,7 @@
 //! [`keeper`] has the registered files here and the forecaster serve and compare what it should; [`fetch`] brings
 //! files from other nodes; [`answers`] gives files to them and takes those of operators; [`gather`] asks what
 //! every node serves; [`judge`] decides trials where group 0 is led; [`schedule`] has the command retrain there
-//! when it is due. Invariants: what is decided is committed in group 0 before anybody acts on it; a node that
+//! when it is due; [`reader`] tells of all that over the API. Invariants: what is decided is committed in group 0 before anybody acts on it; a node that
 //! cannot follow serves with what it has, and says so. Not here: forecasts and their scores
 //! (`twinscale_forecaster::shadow`), and how files are kept (`twinscale_weights`).
 
@@ -15,6 +15,7 @@ pub mod keeper;
 pub mod local;
 pub mod message;
 pub mod notice;
+pub mod reader;
 pub mod schedule;
 
 use answers::{ChunkAnswers, NodeAnswers, PutAnswers, ReadAnswers};
@@ -23,6 +24,7 @@ use judge::Judge;
 use keeper::Keeper;
 use local::LocalWeights;
 use message::{WEIGHTS_NODE, WEIGHTS_PUT, WEIGHTS_READ};
+use reader::WeightsReader;
 use schedule::{RetrainOptions, Retrainer};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -38,7 +40,7 @@ use twinscale_protocol::Seconds;
 use twinscale_protocol::envelope::EnvelopeKind;
 use twinscale_weights::{CHUNK_REQUEST, FileError, WeightsFiles};
 
-use crate::assembly::Node;
+use crate::assembly::{ForecastWeights, Node};
 
 /// How often the leader of group 0 looks at the trial.
 const JUDGE_EVERY: Duration = Duration::from_secs(10);
@@ -132,6 +134,7 @@ impl WeightsOptions {
 #[derive(Debug)]
 pub struct WeightsService {
     local: Arc<LocalWeights>,
+    gather: Gather,
     _tasks: JoinSet<()>,
 }
 
@@ -187,6 +190,7 @@ impl WeightsService {
         let mut tasks = JoinSet::new();
         tasks.spawn(keeper.run());
         tasks.spawn(judge.run());
+        let told = gather.clone();
         if let Some(retrain) = options.retrain {
             let retrainer = Retrainer {
                 options: retrain,
@@ -200,6 +204,7 @@ impl WeightsService {
         }
         Ok(Self {
             local,
+            gather: told,
             _tasks: tasks,
         })
     }
@@ -207,5 +212,10 @@ impl WeightsService {
     /// The weights of this node.
     pub fn local(&self) -> &Arc<LocalWeights> {
         &self.local
+    }
+
+    /// Tells of weights over the API of a node that was started with some.
+    pub fn reader(&self, base: ForecastWeights) -> WeightsReader {
+        WeightsReader::among(base, self.gather.clone())
     }
 }

@@ -299,9 +299,10 @@ fn patterns_and_what_if_of_a_customer_answer() {
     let told = String::from_utf8_lossy(&far.stderr);
     assert_eq!(far.status.code(), Some(3), "{told}");
     assert!(
-        told.contains("outside the horizon") && told.contains("horizon_steps"),
+        told.contains("horizon of 168 steps") && told.contains("interval_s"),
         "{told}"
     );
+    super::ahead::what_if_looks_as_far_ahead_as_it_must(&daemon);
     let (status, told) = daemon.send("GET", "/v1/customers/acme/forecast?paths=999", "", b"");
     assert_eq!(status, 400, "{told}");
     a_week_is_forecast_and_nothing_of_it_stored(&folder, &daemon, &url);

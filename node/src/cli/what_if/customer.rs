@@ -2,7 +2,9 @@
 
 use super::super::{runtime, standing};
 use crate::console;
-use crate::service::api::{Moment, PlanCostView, SupposedEvent, WhatIfReply, WhatIfRequest};
+use crate::service::api::{
+    Moment, PlanCostView, SupposedEvent, WhatIfReply, WhatIfRequest, WhatIfSeries,
+};
 use crate::service::client::ApiClient;
 use axum::body::Bytes;
 use axum::http::Method;
@@ -12,7 +14,7 @@ use twinscale_protocol::{CustomerId, EventKind};
 
 /// Where 0.1, 0.5 and 0.9 are among the levels.
 const SHOWN: [usize; 3] = [1, 3, 5];
-/// Lines of steps of one series at most; longer horizons are shown in strides.
+/// Lines of steps of one series at most; of longer horizons each stride shows the step that changes most.
 const LINES_MAX: usize = 24;
 
 /// Reads `KIND@START[..END][,xFACTOR]`.
@@ -109,18 +111,14 @@ fn text(reply: &WhatIfReply) -> String {
             "\n{}/{}  median (80 % range){:>10}as expected{:>22}then{:>12}",
             series.vm_type, series.metric, "", "", "change"
         );
-        let steps = series.quantiles.iter().zip(&series.quantiles_then);
-        let stride = series.quantiles.len().div_ceil(LINES_MAX).max(1);
-        for (step, (today, then)) in steps.enumerate().step_by(stride) {
+        for step in shown_steps(series) {
+            let (today, then) = (&series.quantiles[step], &series.quantiles_then[step]);
             let ahead = i64::try_from(step).unwrap_or(0) * i64::from(series.interval_s);
             let at = Timestamp::from_second(series.first_step_at.saturating_add(ahead));
             let at = at.map_or_else(|_far| String::new(), |at| at.to_string());
-            let change = match (median(today), median(then)) {
-                (before, after) if before > 0.0 => {
-                    format!("{:+.0} %", 100.0 * (after / before - 1.0))
-                }
-                _ => String::new(),
-            };
+            let change = change(today, then);
+            let change =
+                change.map_or_else(String::new, |share| format!("{:+.0} %", 100.0 * share));
             let _written = writeln!(
                 text,
                 "  {at}  {:>30}{:>32}{change:>10}",
@@ -130,12 +128,40 @@ fn text(reply: &WhatIfReply) -> String {
         }
     }
     if let (Some(today), Some(then)) = (&reply.plan, &reply.plan_then) {
-        text.push_str(&costs(today, then));
+        text.push_str(&costs(reply, today, then));
     } else {
         let why = reply.note.as_deref().unwrap_or("there is no plan");
         let _written = writeln!(text, "\nno plan on both sides: {why}");
     }
     text
+}
+
+/// Changes that differ by less are shown as one, as a share.
+const CHANGE_SEEN: f64 = 0.005;
+
+/// Of each stride of steps the first, or one that changes more: none that matters is passed over.
+fn shown_steps(series: &WhatIfSeries) -> Vec<usize> {
+    let steps = series.quantiles.iter().zip(&series.quantiles_then);
+    let changes: Vec<f64> = steps
+        .map(|(today, then)| change(today, then).unwrap_or(0.0).abs())
+        .collect();
+    let stride = changes.len().div_ceil(LINES_MAX).max(1);
+    let most = |(number, changes): (usize, &[f64])| {
+        let mut most = 0;
+        for (place, change) in changes.iter().enumerate() {
+            if *change > changes[most] + CHANGE_SEEN {
+                most = place;
+            }
+        }
+        number * stride + most
+    };
+    changes.chunks(stride).enumerate().map(most).collect()
+}
+
+/// How much the median changes, as a share; none of nothing.
+fn change(today: &[f64], then: &[f64]) -> Option<f64> {
+    let (before, after) = (median(today), median(then));
+    (before > 0.0).then(|| after / before - 1.0)
 }
 
 fn median(quantiles: &[f64]) -> f64 {
@@ -147,7 +173,7 @@ fn range(quantiles: &[f64]) -> String {
     format!("{median:.1} ({low:.1} to {high:.1})")
 }
 
-fn costs(today: &PlanCostView, then: &PlanCostView) -> String {
+fn costs(reply: &WhatIfReply, today: &PlanCostView, then: &PlanCostView) -> String {
     let rows = [
         ("running VMs", today.vms_usd, then.vms_usd),
         ("starts", today.starts_usd, then.starts_usd),
@@ -156,7 +182,9 @@ fn costs(today: &PlanCostView, then: &PlanCostView) -> String {
         ("unserved demand", today.unserved_usd, then.unserved_usd),
         ("plan in all", today.total_usd, then.total_usd),
     ];
-    let mut text = String::from("\nplan over the horizon, US dollars\n");
+    let steps = reply.series.iter().map(|series| series.quantiles.len());
+    let steps = steps.max().unwrap_or(0);
+    let mut text = format!("\nplan over the {steps} steps, US dollars\n");
     for (name, before, after) in rows {
         let _written = writeln!(
             text,
@@ -199,6 +227,25 @@ mod tests {
             let told = parse_event(wrong).expect_err(wrong);
             assert!(told.contains(named), "{told}");
         }
+    }
+
+    #[test]
+    fn a_short_event_far_ahead_is_shown() {
+        let steps = |event: f64| -> Vec<Vec<f64>> {
+            let value = |step: usize| if step == 100 { event } else { 10.0 };
+            (0..168).map(|step| vec![value(step); 8]).collect()
+        };
+        let series = WhatIfSeries {
+            vm_type: "web".to_owned(),
+            metric: "requests".to_owned(),
+            first_step_at: 0,
+            interval_s: 3_600,
+            quantiles: steps(10.0),
+            quantiles_then: steps(30.0),
+        };
+        let shown = shown_steps(&series);
+        assert_eq!(shown.len(), LINES_MAX);
+        assert_eq!(shown[13..16], [91, 100, 105]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! The two lines above: the node as a whole, and what is wrong with it.
+//! The lines above: the node as a whole, what is wrong with it, and what it forecasts with.
 
 use super::look::Look;
+use super::weights;
 use super::words::duration;
 use crate::live::snapshot::{Head, ReplayHead};
 use crate::live::state::{Connection, LiveState};
@@ -17,10 +18,15 @@ const BAR: u16 = 20;
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &LiveState, look: Look) {
     let lines = match &state.snapshot {
-        Some(snapshot) => vec![
-            first_line(&snapshot.head, state, look),
-            second_line(&snapshot.head, state, look),
-        ],
+        Some(snapshot) => {
+            let mut lines = vec![
+                first_line(&snapshot.head, state, look),
+                second_line(&snapshot.head, state, look),
+            ];
+            let weights = snapshot.weights.as_ref();
+            lines.extend(weights.map(|weights| weights::line(weights, look)));
+            lines
+        }
         None => vec![
             Line::from(Span::styled(" Twinscale", bold())),
             trouble(state, look).unwrap_or_default(),

@@ -6,6 +6,7 @@ mod help;
 mod look;
 mod node;
 mod twins;
+mod weights;
 mod words;
 
 use super::state::{Connection, HEIGHT_MIN, LiveState, Mode, Pane, WIDTH_MIN};
@@ -15,6 +16,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
 use ratatui::widgets::{Block, Paragraph, Wrap};
 
+pub(super) use weights::weights_words;
 pub(super) use words::{amount, duration, range, twin_word};
 
 /// Draws a state.
@@ -25,8 +27,12 @@ pub fn draw(frame: &mut Frame<'_>, state: &LiveState) {
         draw_narrow(frame, area);
         return;
     }
+    let tells_weights = state
+        .snapshot
+        .as_ref()
+        .is_some_and(|one| one.weights.is_some());
     let rows = [
-        Constraint::Length(2),
+        Constraint::Length(if tells_weights { 3 } else { 2 }),
         Constraint::Fill(1),
         Constraint::Length(1),
     ];

@@ -4,7 +4,8 @@ use crate::live::snapshot::{ActorRow, Head, LiveSnapshot, Money, ReplayHead};
 use crate::live::state::LiveState;
 use crate::live::update::LiveEvent;
 use crate::service::api::{
-    CustomerItem, NotReady, RangeView, StepView, StepsReply, TierStepsView, TierView,
+    CustomerItem, NodeWeightsView, NotReady, RangeView, StepView, StepsReply, TierStepsView,
+    TierView, WeightsInService, WeightsMeasuredView, WeightsTrialView, WeightsWantedView,
 };
 
 /// 2024-01-15T12:00:00Z.
@@ -114,6 +115,46 @@ fn actor(name: &str, state: &str, restarts: u64) -> ActorRow {
     }
 }
 
+/// Weights that one of three nodes does not serve, with a challenger in their shadow.
+fn weights() -> WeightsInService {
+    let node = |number: u64, in_step| NodeWeightsView {
+        node: number,
+        name: format!("node-{number}"),
+        serves: "6778b52560123456".to_owned(),
+        in_step,
+        note: None,
+    };
+    WeightsInService {
+        active: "6778b52560123456".to_owned(),
+        is_shipped: false,
+        active_since: Some(NOW - 50 * HOUR),
+        bytes: 3_000_000,
+        sha256: "6778b525".repeat(8),
+        trial: Some(WeightsTrialView {
+            number: 4,
+            challenger: "0123456789abcdef".to_owned(),
+            is_watch: false,
+            since: NOW - 20 * HOUR,
+            requests: 1_000,
+            measured: Some(WeightsMeasuredView {
+                series: 9,
+                forecasts: 180,
+                span_s: 72_000,
+                loss_ratio: 0.96,
+                loss_ratio_low: 0.93,
+                loss_ratio_high: 0.99,
+            }),
+            wanted: WeightsWantedView {
+                series: 12,
+                forecasts: 200,
+                span_s: 86_400,
+            },
+        }),
+        nodes: vec![node(1, true), node(2, false), node(3, true)],
+        silent: Vec::new(),
+    }
+}
+
 /// A daemon with six twins.
 pub(super) fn daemon() -> LiveSnapshot {
     let twins = vec![
@@ -141,6 +182,7 @@ pub(super) fn daemon() -> LiveSnapshot {
         },
         money: Money::of(&twins),
         twins_total: twins.len() as u64,
+        weights: Some(weights()),
         chosen: Some(steps("acme")),
         actors: vec![
             actor("forecaster", "restarting", 2),
@@ -157,6 +199,7 @@ pub(super) fn replay() -> LiveSnapshot {
     let mut snapshot = daemon();
     snapshot.head.title = "Twinscale demo".to_owned();
     snapshot.head.address = None;
+    snapshot.weights = None;
     snapshot.head.replay = Some(ReplayHead {
         step: 345,
         steps: 696,

@@ -1,6 +1,6 @@
 //! Snapshots as text and JSON, and what is remembered of past steps.
 
-use super::example::{daemon, read_only};
+use super::example::{daemon, read_only, replay};
 use crate::live::memory::{Memory, StepMemory};
 use crate::live::plain;
 use crate::service::api::{RangeView, StepsReply};
@@ -16,6 +16,8 @@ fn a_table_has_a_row_for_each_twin_and_actor() {
         "$12,346",
         "forecaster: restarting, mailbox 12/1024, 2 restarts, 0 threads abandoned",
         "1 of 3 threads abandoned",
+        "weights 6778b525 since 01-13 10:00, OUT OF STEP: node-2; shadow 01234567 75 %, loss x0.96 (0.93 to 0.99), \
+         9/12 series, 180/200 forecasts, 20/24 h\n",
     ] {
         assert!(text.contains(word), "`{word}` is not in:\n{text}");
     }
@@ -30,6 +32,8 @@ fn a_line_says_what_matters() {
         "{line}"
     );
     assert!(!line.contains('\n'), "{line}");
+    assert!(line.contains(", weights 6778b525 since "), "{line}");
+    assert!(!plain::line(&replay()).contains("weights"));
 }
 
 #[test]
@@ -39,6 +43,7 @@ fn the_json_document_names_its_schema() {
     assert_eq!(found["schema"], "twinscale.live");
     assert_eq!(found["version"], 1);
     assert_eq!(found["head"]["log_entries"], 1_234_567);
+    assert_eq!(found["weights"]["trial"]["challenger"], "0123456789abcdef");
     assert_eq!(found["twins"][0]["tiers"][0]["forecast"]["q50"], 655.0);
     assert_eq!(
         found["chosen"]["tiers"][0]["ahead"]

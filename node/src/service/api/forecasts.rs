@@ -29,7 +29,7 @@ use utoipa::{IntoParams, ToSchema};
 const PATHS_MAX: u16 = 200;
 
 /// Steps ahead of one answer at most.
-const STEPS_MAX: u16 = 168;
+pub(super) const STEPS_MAX: u16 = 168;
 
 /// How far ahead, and whether sample paths are wanted.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -162,12 +162,7 @@ async fn made_now(
     customer: &CustomerId,
     steps: u16,
 ) -> Result<(ForecastRecord, Vec<Option<Insight>>), ApiError> {
-    if !(1..=STEPS_MAX).contains(&steps) {
-        return Err(ApiError::invalid(
-            format!("{steps} steps ahead are not between 1 and {STEPS_MAX}"),
-            format!("ask for up to {STEPS_MAX}, or for coarser steps"),
-        ));
-    }
+    check_steps(steps)?;
     let now = service.now();
     let request = read(service, customer, |state| forecast_request(state, now))?;
     let Some(mut request) = request else {
@@ -177,6 +172,17 @@ async fn made_now(
     let issued_at = request.issued_at;
     let made = forecasts(service, request).await?;
     Ok(with_insights(issued_at, made))
+}
+
+/// Refuses more steps than forecasts are made for.
+pub(super) fn check_steps(steps: u16) -> Result<(), ApiError> {
+    if (1..=STEPS_MAX).contains(&steps) {
+        return Ok(());
+    }
+    Err(ApiError::invalid(
+        format!("{steps} steps ahead are not between 1 and {STEPS_MAX}"),
+        format!("ask for up to {STEPS_MAX}, or for coarser steps"),
+    ))
 }
 
 /// The forecasts, with what was learnt of each series.

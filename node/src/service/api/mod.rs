@@ -23,6 +23,7 @@ mod steps;
 mod telemetry;
 mod views;
 mod vms;
+mod weights;
 mod what_if;
 
 pub use batch::{Batch, CustomerBatch, Places};
@@ -58,6 +59,10 @@ pub use views::{
 };
 pub(crate) use views::{customer_item, state_word, twin_reply, word};
 pub use vms::{VmView, VmsReply};
+pub use weights::{
+    NodeWeightsView, WeightsInService, WeightsMeasuredView, WeightsOffset, WeightsTrialView,
+    WeightsWantedView,
+};
 pub use what_if::{
     DriverKind, ReactionView, SupposedDriver, SupposedEvent, WhatIfReply, WhatIfRequest,
     WhatIfSeries,

@@ -4,7 +4,7 @@ use super::error::{ApiError, ErrorCode};
 use super::forward::{Way, to_leader};
 use super::{
     configure, customers, events, forecasts, history, node, patterns, steps, telemetry, vms,
-    what_if,
+    weights, what_if,
 };
 use crate::cluster::forward::HereAnswers;
 use crate::service::state::Service;
@@ -58,7 +58,9 @@ fn described() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(configure::get_stack, configure::put_stack))
         .routes(routes!(node::health))
         .routes(routes!(node::ready))
-        .routes(routes!(node::node));
+        .routes(routes!(node::node))
+        .routes(routes!(weights::weights))
+        .routes(routes!(weights::weights_file));
     #[cfg(feature = "next-schema")]
     let router = router.routes(routes!(super::notes::get_notes, super::notes::post_note));
     router

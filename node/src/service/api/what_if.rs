@@ -1,8 +1,10 @@
 //! `POST /v1/customers/{customer}/what-if`: forecast and plan with announced events, growth, other prices and service,
 //! beside those without.
 //!
-//! Everything happens on a copy of the twin's state: nothing is stored, provisioned or learnt.
+//! Everything happens on a copy of the twin's state: nothing is stored, provisioned or learnt. Both sides look as far
+//! ahead as what is supposed needs, also past the customer's own horizon.
 
+mod ahead;
 mod reaction;
 mod supposed;
 
@@ -24,10 +26,10 @@ use std::sync::Arc;
 use twinscale_patterns::{Detail, find};
 use twinscale_protocol::forecaster::{ForecastReply, ForecastRequest, SeriesForecast};
 use twinscale_protocol::{
-    CustomerId, DomainTime, EventKind, FixedValue, QUANTILE_LEVELS, SeriesKey,
+    CustomerId, EventKind, FixedValue, QUANTILE_LEVELS, SeriesKey, WireErrorCode,
 };
 use twinscale_twin::cycle::forecast_request;
-use twinscale_twin::{ApplyResult, ForecastClient as _, TwinCommand, TwinState};
+use twinscale_twin::{ApplyResult, ForecastClient as _, TwinCommand, TwinConfig, TwinState};
 use utoipa::ToSchema;
 
 /// What is to be changed.
@@ -43,6 +45,12 @@ pub struct WhatIfRequest {
     /// Prices and service that would be otherwise, at most 8; demand answers as the reaction of this customer says.
     #[serde(default)]
     pub drivers: Vec<SupposedDriver>,
+    /// Steps that both sides look ahead, from 1 to 168. When left out, the customer's horizon, and up to 168 where an
+    /// event or driver lies or ends beyond it; one without an end is looked at for a day.
+    // An older node refuses keys that it does not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 168)]
+    pub steps: Option<u16>,
 }
 
 /// A price or a quality of service that is only supposed.
@@ -99,6 +107,9 @@ pub struct WhatIfReply {
     pub customer: String,
     /// End of the last observed interval.
     pub issued_at: i64,
+    /// Steps that forecasts and plans look ahead, on both sides; 0 from a node that does not tell.
+    #[serde(default)]
+    pub steps: u16,
     /// What was supposed, in words.
     pub changes: Vec<String>,
     /// The levels of the quantiles.
@@ -160,7 +171,7 @@ pub struct WhatIfSeries {
     request_body(content = WhatIfRequest, content_type = "application/json"),
     responses(
         (status = 200, description = "both sides", body = WhatIfReply),
-        (status = 400, description = "it cannot be answered", body = ErrorReply),
+        (status = 400, description = "it cannot be answered, or lies beyond 168 steps", body = ErrorReply),
         (status = 404, description = "no such customer", body = ErrorReply),
         (status = 503, description = "the forecaster does not answer now", body = ErrorReply),
     ))]
@@ -173,12 +184,13 @@ pub(crate) async fn what_if(
     let customer = customer_id(&customer)?;
     let asked = asked(request).await?;
     let state = read(&service, &customer, Clone::clone)?;
-    let Some(request) = forecast_request(&state, service.now()) else {
+    let Some(mut request) = forecast_request(&state, service.now()) else {
         return Err(ApiError::invalid(
             format!("customer `{customer}` has no stack that is served from a series"),
             format!("PUT /v1/customers/{customer}/stack first"),
         ));
     };
+    request.horizon_steps = ahead::steps(&asked, &request)?;
     let mut supposed = Supposed::of(&asked, &request)?;
     let (today, then) = tokio::join!(
         forecasts(&service, request.clone()),
@@ -210,12 +222,13 @@ pub(crate) async fn what_if(
     }
     let series = today.forecasts.iter().zip(&then.forecasts).map(series);
     let series = series.collect();
-    let plan_today = plan_under(&service, &state, request.issued_at, today).await;
-    let plan_then = plan_under(&service, &state, request.issued_at, then).await;
+    let plan_today = plan_under(&service, &state, &request, today).await;
+    let plan_then = plan_under(&service, &state, &request, then).await;
     let note = plan_then.as_ref().err().or(plan_today.as_ref().err());
     Ok(Json(WhatIfReply {
         customer: customer.to_string(),
         issued_at: request.issued_at.0,
+        steps: request.horizon_steps,
         changes: supposed.words,
         levels: QUANTILE_LEVELS.to_vec(),
         series,
@@ -293,25 +306,41 @@ pub(super) async fn forecasts(
         instruments: service.node().instruments().clone(),
     };
     let answer = forecaster.forecast(request, ANSWER_LIMIT).await;
-    answer.map_err(|error| {
-        ApiError::new(
+    answer.map_err(|error| match error.code {
+        // Such as weights that have no network for so many steps: asked again, it is refused again.
+        WireErrorCode::Invalid => ApiError::invalid(
+            format!("the forecaster cannot answer: {error}"),
+            "ask for fewer steps",
+        ),
+        _ => ApiError::new(
             ErrorCode::Unavailable,
             format!("the forecaster gave no answer: {error}"),
             "ask again; GET /v1/ready says what is wrong",
-        )
+        ),
     })
 }
 
-/// Plans as if these forecasts were the newest; the text says why not.
+/// Plans as if these forecasts were the newest, over the steps that were asked; the text says why not.
 async fn plan_under(
     service: &Service,
     state: &TwinState,
-    issued_at: DomainTime,
+    request: &ForecastRequest,
     reply: ForecastReply,
 ) -> Result<PlanCostView, String> {
     let mut state = state.clone();
+    // A plan covers the horizon of the configuration, however far its forecasts reach.
+    if let Some(config) = state.config().cloned() {
+        let horizon_steps = request.horizon_steps;
+        let configured = state.apply(TwinCommand::Configure(TwinConfig {
+            horizon_steps,
+            ..config
+        }));
+        if let ApplyResult::Refused(refusal) = configured {
+            return Err(refusal.to_string());
+        }
+    }
     let stored = state.apply(TwinCommand::StoreForecast {
-        issued_at,
+        issued_at: request.issued_at,
         surprised: false,
         forecasts: reply.forecasts,
         calibrations: reply.calibrations,

@@ -1,5 +1,6 @@
 //! What a question supposes: events, growth and drivers, checked, and what events and growth do to a forecast.
 
+use super::ahead::{check_within, end_of_event};
 use super::{SupposedDriver, SupposedEvent, WhatIfRequest, reaction};
 use crate::service::api::error::ApiError;
 use crate::service::api::word;
@@ -14,8 +15,6 @@ const FACTOR_MAX: f64 = 1_000.0;
 const GROWTH_MIN: f64 = -0.99;
 /// Growth is at most this.
 const GROWTH_MAX: f64 = 99.0;
-/// Length of an event without an end, in seconds: a day.
-const EVENT_S: i64 = 86_400;
 
 /// An event whose effect was stated: its span and factor.
 type Stated = (DomainTime, DomainTime, f64);
@@ -86,10 +85,7 @@ impl Supposed {
 
     fn add(&mut self, event: &SupposedEvent, request: &ForecastRequest) -> Result<(), ApiError> {
         let start = DomainTime(event.start.0);
-        let end = event
-            .end
-            .map_or(start.0.saturating_add(EVENT_S), |end| end.0);
-        let end = DomainTime(end);
+        let end = DomainTime(end_of_event(event));
         let kind = word(event.kind);
         if end <= start {
             return Err(ApiError::invalid(
@@ -97,18 +93,7 @@ impl Supposed {
                 "give an end (exclusive) that is later",
             ));
         }
-        let steps = i64::from(request.horizon_steps);
-        let length_s = steps.saturating_mul(i64::from(request.interval.0));
-        let horizon = DomainTime(request.issued_at.0.saturating_add(length_s));
-        if start >= horizon || end <= request.issued_at {
-            return Err(ApiError::invalid(
-                format!(
-                    "{kind} from {start} to {end} lies outside the horizon from {} to {horizon}",
-                    request.issued_at
-                ),
-                "ask for an event within the horizon, or give the customer's stack a longer one (horizon_steps)",
-            ));
-        }
+        check_within(&kind, (start.0, end.0), request)?;
         match event.factor {
             Some(factor) if factor > 0.0 && factor <= FACTOR_MAX => {
                 self.words
@@ -272,7 +257,7 @@ mod tests {
         let asked = WhatIfRequest {
             events: vec![campaign(39_600, 45_000, Some(3.0))],
             growth: 0.5,
-            drivers: Vec::new(),
+            ..WhatIfRequest::default()
         };
         let supposed = Supposed::of(&asked, &request()).expect("sound");
         let mut changed = forecast();
@@ -290,8 +275,7 @@ mod tests {
     fn an_event_without_a_factor_is_announced() {
         let asked = WhatIfRequest {
             events: vec![campaign(39_600, 45_000, None)],
-            growth: 0.0,
-            drivers: Vec::new(),
+            ..WhatIfRequest::default()
         };
         let supposed = Supposed::of(&asked, &request()).expect("sound");
         let announced = supposed.announced_in(&request()).events;
@@ -311,17 +295,15 @@ mod tests {
         assert!(refused(WhatIfRequest::default()).contains("nothing"));
         let events = |event| WhatIfRequest {
             events: vec![event],
-            growth: 0.0,
-            drivers: Vec::new(),
+            ..WhatIfRequest::default()
         };
         assert!(refused(events(campaign(500_000, 510_000, None))).contains("outside the horizon"));
         assert!(refused(events(campaign(40_000, 40_000, None))).contains("not after its start"));
         assert!(refused(events(campaign(39_600, 45_000, Some(0.0)))).contains("factor 0"));
         assert!(refused(events(campaign(39_600, 45_000, Some(f64::NAN)))).contains("NaN"));
         let growth = WhatIfRequest {
-            events: Vec::new(),
             growth: f64::INFINITY,
-            drivers: Vec::new(),
+            ..WhatIfRequest::default()
         };
         assert!(refused(growth).contains("growth inf"));
         let driver = |what, value, end: i64| WhatIfRequest {
@@ -336,6 +318,8 @@ mod tests {
         assert!(refused(driver(DriverKind::Price, 9.0, 50_000)).contains("price of 9"));
         assert!(refused(driver(DriverKind::Latency, f64::NAN, 50_000)).contains("NaN"));
         assert!(refused(driver(DriverKind::Throttled, 1.5, 50_000)).contains("throttled of 1.5"));
-        assert!(refused(driver(DriverKind::Throttled, 0.1, 36_000)).contains("horizon"));
+        assert!(
+            refused(driver(DriverKind::Throttled, 0.1, 36_000)).contains("not after its start")
+        );
     }
 }

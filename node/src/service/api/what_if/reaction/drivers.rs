@@ -1,5 +1,6 @@
 //! What is supposed of prices and service: checked, and put in words.
 
+use super::super::ahead::check_within;
 use super::super::{DriverKind, Moment, SupposedDriver, WhatIfRequest};
 use crate::service::api::error::ApiError;
 use twinscale_protocol::DomainTime;
@@ -23,22 +24,21 @@ pub(in crate::service::api::what_if) fn checked(
             "ask for fewer at once",
         ));
     }
-    let steps = i64::from(request.horizon_steps);
-    let horizon_s = steps.saturating_mul(i64::from(request.interval.0));
-    let horizon = request.issued_at.0.saturating_add(horizon_s);
     let mut words = Vec::new();
     for driver in &asked.drivers {
         let (start, end) = span(driver, request.issued_at.0);
-        if start >= end || start >= horizon || end <= request.issued_at.0 {
+        if start >= end {
             return Err(ApiError::invalid(
                 format!(
-                    "{} from {start} to {end} does not lie in the horizon from {} to {horizon}",
+                    "{} ends at {}, not after its start {}",
                     driver.what.word(),
-                    request.issued_at
+                    DomainTime(end),
+                    DomainTime(start)
                 ),
-                "give a start before the end, within the horizon, or none",
+                "give a start before the end, or neither",
             ));
         }
+        check_within(driver.what.word(), (start, end), request)?;
         let value = driver.value;
         let (low, high, rule) = driver.what.limits();
         if !(low..=high).contains(&value) {
