@@ -17,8 +17,8 @@ use crate::cluster::forward::HereAnswers;
 use crate::cluster::start::{Parted, Together};
 use crate::error::ExpectedError;
 use crate::observe::Instruments;
-use crate::weights::WeightsOptions;
 use crate::weights::reader::WeightsReader;
+use crate::weights::{WeightsOptions, WeightsService};
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -119,17 +119,7 @@ pub async fn run(
     };
     let (service, together) = booted.service(wall, settings, address);
     let router = serving(&service, together.as_ref());
-    let weights = match &together {
-        Some(together) => {
-            let options = WeightsOptions::of(service.settings(), address);
-            Some(together.serve_weights(service.node(), options)?)
-        }
-        None => None,
-    };
-    service.tell_weights(match &weights {
-        Some(weights) => weights.reader(base),
-        None => WeightsReader::alone(base),
-    });
+    let weights = serve_weights(&service, together.as_ref(), base)?;
     // All is ready before anybody learns where the node is.
     let address_files = AddressFile::write_all(
         &data_dir,
@@ -171,6 +161,22 @@ fn serving(service: &Arc<Service>, together: Option<&Together>) -> axum::Router 
     let here: Arc<dyn HereAnswers> = Arc::new(Here::new(Arc::clone(service), alone.clone()));
     together.answer(service, &here);
     with_leaders(Arc::clone(service), alone, here)
+}
+
+/// Has a node among others follow what they say of weights, and any node tell of them.
+fn serve_weights(
+    service: &Service,
+    together: Option<&Together>,
+    base: ForecastWeights,
+) -> anyhow::Result<Option<WeightsService>> {
+    let Some(together) = together else {
+        service.tell_weights(WeightsReader::alone(base));
+        return Ok(None);
+    };
+    let options = WeightsOptions::of(service.settings(), service.listen());
+    let weights = together.serve_weights(service.node(), options)?;
+    service.tell_weights(weights.reader(base));
+    Ok(Some(weights))
 }
 
 /// Waits until a node among others cannot go on among them; a node alone waits for ever.

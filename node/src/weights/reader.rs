@@ -24,8 +24,11 @@ const NODES_KEPT: Duration = Duration::from_secs(2);
 pub struct WeightsReader {
     base: Base,
     cluster: Option<Gather>,
-    told: Arc<Mutex<Option<(Instant, Arc<WeightsNodes>)>>>,
+    told: Arc<Mutex<Option<Told>>>,
 }
+
+/// What the nodes told, and when.
+type Told = (Instant, Arc<WeightsNodes>);
 
 /// The weights that the program was started with.
 #[derive(Clone, Debug)]

@@ -29,7 +29,7 @@ pub(super) fn line(weights: &WeightsInService, look: Look) -> Line<'static> {
         };
         Span::styled(word.text, style)
     });
-    Line::from_iter(std::iter::once(Span::raw(" ")).chain(spans))
+    std::iter::once(Span::raw(" ")).chain(spans).collect()
 }
 
 /// The line in parts, the weightiest first: a narrow terminal cuts its end off.
