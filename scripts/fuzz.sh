@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Fuzzes every reader of outside bytes for some seconds each, from the seeds in fuzz/corpus.
 #   scripts/fuzz.sh [SECONDS_PER_TARGET] [TARGET...]
+# The target of weights files runs when it is named: LibTorch's bindings, beside which those are read, take
+# minutes to build.
 # The stable compiler can instrument for libFuzzer; no nightly and no cargo-fuzz are needed. A finding is
 # kept in fuzz/artifacts; run the target's program on it to see it again.
 set -euo pipefail
@@ -10,8 +12,11 @@ seconds="${1:-5}"
 shift || true
 targets=("$@")
 if [ "${#targets[@]}" -eq 0 ]; then
-  mapfile -t targets < <(find fuzz/fuzz_targets -name '*.rs' -printf '%f\n' | sed 's/\.rs$//' | sort)
+  mapfile -t targets < <(find fuzz/fuzz_targets -name '*.rs' ! -name weights_file.rs -printf '%f\n' |
+    sed 's/\.rs$//' | sort)
 fi
+features=()
+case " ${targets[*]} " in *" weights_file "*) features=(--features torch) ;; esac
 
 host="$(rustc -vV | sed -n 's/^host: //p')"
 # With --target these flags leave build scripts and macros alone.
@@ -20,7 +25,7 @@ export RUSTFLAGS="-Cpasses=sancov-module -Ccodegen-units=1 \
 -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares"
 # The product's own versions; what only the targets need is added.
 cp Cargo.lock fuzz/Cargo.lock
-cargo build --quiet --manifest-path fuzz/Cargo.toml --target "$host" --bins
+cargo build --quiet --manifest-path fuzz/Cargo.toml --target "$host" --bins "${features[@]}"
 built="fuzz/target/$host/debug"
 
 mkdir -p fuzz/artifacts

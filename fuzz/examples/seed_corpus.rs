@@ -197,7 +197,7 @@ fn seed_weights(root: &Path) -> io::Result<()> {
         file.extend(framed(&[&offset.to_le_bytes(), chunk].concat()));
     }
     seed(root, "weights_chunks", "file", &file)?;
-    seed(root, "weights_card", "reaction", SHIPPED_REACTION_CARD)?;
+    seed(root, "weights_file", "reaction_card", SHIPPED_REACTION_CARD)?;
     seed(root, "weights_card", "weights", &short_card()?)?;
     seed(root, "weights_file", "reaction", SHIPPED_REACTION)?;
     for (name, bytes) in headers()? {

@@ -17,9 +17,13 @@ mod log;
 mod readers;
 mod twin;
 mod weights;
+#[cfg(feature = "torch")]
+mod weights_files;
 
 pub use inputs::{calendar_ics, inputs_state, log_lines, state_seeds};
 pub use log::log_recovery;
 pub use readers::{config_toml, envelope, queueing_cases, stack_model, trace_csv};
 pub use twin::{framed, stored_entry, stored_state, twin_apply};
-pub use weights::{weights_card, weights_chunks, weights_file, weights_register};
+pub use weights::{weights_card, weights_chunks, weights_register};
+#[cfg(feature = "torch")]
+pub use weights_files::weights_file;
