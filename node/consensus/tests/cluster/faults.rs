@@ -160,3 +160,22 @@ fn cluster_that_loses_all_power_keeps_what_it_acknowledged() {
         "{acknowledged} writes were acknowledged"
     );
 }
+
+#[test]
+fn what_all_agreed_on_is_what_they_agree_on_after_a_power_cut() {
+    let mut cluster = Cluster::start(5, 3, 4);
+    let clients = Clients::start(&cluster, 5, 3);
+    clients.wait_progress(&cluster, 300);
+    clients.finish(&cluster);
+    let before = cluster.wait_agreement();
+    assert!(before.values().any(|writers| !writers.is_empty()));
+    for _ in 0..3 {
+        for number in cluster.numbers() {
+            cluster.cut_power(number);
+        }
+        for number in 1..=3 {
+            cluster.restart(NodeNumber(number));
+        }
+        assert_eq!(cluster.wait_agreement(), before);
+    }
+}

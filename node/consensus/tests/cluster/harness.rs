@@ -275,27 +275,36 @@ impl Cluster {
         found.expect("the wait ended")
     }
 
-    /// Waits until all replicas hold the same, and returns who wrote each version of each register.
+    /// Waits until all replicas hold the same and nothing is left to apply, and returns who wrote each version of
+    /// each register. After a restart replicas hold the same too: what each knows to be committed, which is less
+    /// than what is.
     pub(crate) fn wait_agreement(&self) -> BTreeMap<GroupId, Vec<u64>> {
         let mut agreed = BTreeMap::new();
         for group in &self.group_ids {
             self.wait_until("all replicas hold the same", |cluster| {
-                let applied: BTreeSet<_> = cluster
+                let places: BTreeSet<_> = cluster
                     .nodes
                     .values()
-                    .map(|node| {
-                        let status = node.groups.group(*group).status();
-                        status.map(|status| status.borrow().applied)
+                    .map(|node| node.groups.group(*group).metrics())
+                    .map(|metrics| {
+                        let metrics = metrics.map_err(|error| error.to_string())?;
+                        Ok::<_, String>((metrics.last_index, metrics.applied))
                     })
-                    .map(|applied| applied.map_err(|error| error.to_string()))
                     .collect();
+                let is_done = places.iter().all(|place| match place {
+                    Ok((last_index, applied)) => {
+                        applied.map(|applied| applied.index) == *last_index
+                    }
+                    Err(_) => false,
+                });
                 let writers: BTreeSet<_> = cluster
                     .nodes
                     .values()
                     .map(|node| node.registers[group].writers())
                     .collect();
                 agreed.insert(*group, writers.first().cloned().unwrap_or_default());
-                if applied.len() == 1 && writers.len() == 1 && cluster.leader(*group).is_some() {
+                let is_same = places.len() == 1 && writers.len() == 1;
+                if is_done && is_same && cluster.leader(*group).is_some() {
                     Ok(())
                 } else {
                     Err(cluster.describe(*group))
