@@ -3,8 +3,8 @@
 //! [`keeper`] has the registered files here and the forecaster serve and compare what it should; [`fetch`] brings
 //! files from other nodes; [`answers`] gives files to them and takes those of operators; [`gather`] asks what
 //! every node serves; [`judge`] decides trials where group 0 is led; [`schedule`] has the command retrain there
-//! when it is due; [`reader`] tells of all that over the API. Invariants: what is decided is committed in group 0 before anybody acts on it; a node that
-//! cannot follow serves with what it has, and says so. Not here: forecasts and their scores
+//! when it is due; [`reader`] tells of all that over the API. Invariants: what is decided is committed in group 0
+//! before anybody acts on it; a node that cannot follow serves with what it has, and says so. Not here: forecasts and their scores
 //! (`twinscale_forecaster::shadow`), and how files are kept (`twinscale_weights`).
 
 pub mod answers;

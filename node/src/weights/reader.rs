@@ -79,14 +79,13 @@ impl WeightsReader {
         self.cluster.as_ref().map(|gather| &gather.rule)
     }
 
-    /// The file of the active weights.
-    pub fn active(&self) -> WeightsFile {
-        let register = self.register().unwrap_or_default();
-        let mut known = register.known.into_iter().map(|one| one.notice);
+    /// The file of the weights that are active by a register.
+    pub fn active_by(&self, register: &WeightsRecord) -> WeightsFile {
+        let mut known = register.known.iter().map(|one| &one.notice);
         let active = known.find(|notice| register.active.id() == Some(&notice.id));
         match active {
             Some(notice) => WeightsFile {
-                id: notice.id,
+                id: notice.id.clone(),
                 digest: notice.digest,
                 bytes: notice.bytes,
             },
@@ -173,7 +172,7 @@ mod tests {
     async fn the_file_of_a_node_alone_comes_whole_in_pieces() {
         let weights = ForecastWeights::load(None).expect("they ship");
         let reader = WeightsReader::alone(weights);
-        let file = reader.active();
+        let file = reader.active_by(&WeightsRecord::default());
         let mut assembly = Assembly::new(Part::Weights, file.digest, file.bytes).expect("sound");
         while let Some(offset) = assembly.next() {
             let chunk = reader.chunk(&file.id, offset).await.expect("it is here");

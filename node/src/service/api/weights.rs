@@ -180,7 +180,7 @@ fn reader(service: &Service) -> Result<&WeightsReader, ApiError> {
 
 fn shown(reader: &WeightsReader, nodes: Option<&WeightsNodes>) -> WeightsInService {
     let register = reader.register().unwrap_or_default();
-    let active = reader.active();
+    let active = reader.active_by(&register);
     let seconds = |unix_ms: u64| i64::try_from(unix_ms / 1_000).unwrap_or(i64::MAX);
     let trial = register.trial.as_ref().zip(reader.rule());
     WeightsInService {
